@@ -1,0 +1,132 @@
+"""The memory of an engine: equal slots in one memfd, one budget for all readers (and the writers to come).
+
+A memfd, so that another process can map it and fill slots. Pages are taken by the first touch and given back by
+`trim`; slots are used again last in, first out, so that a small working set stays in the CPU's cache.
+"""
+
+import collections
+import contextlib
+import mmap
+import os
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from engine.spec import MiB
+
+# The kernel asks for at most 1 MiB at a time (max_pages 256): an aligned read lies in one slot and needs no copy.
+SLOT_BYTES: Final = MiB
+
+# Linux: MADV_REMOVE punches a hole, so that a memfd's pages go back at once.
+_MADV_REMOVE: Final = 9
+
+
+class Slot:
+    """SLOT_BYTES of memory. `view` is valid from acquire to release."""
+
+    __slots__ = ("index", "view")
+
+    def __init__(self, index: int, view: memoryview) -> None:
+        self.index = index
+        self.view = view
+
+
+class Arena:
+    """A fixed number of slots. `acquire` waits when all are taken, after asking the reclaimers to let go of some.
+
+    Args:
+        capacity: bytes, rounded down to whole slots; at least one slot.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.slots: Final = max(1, capacity // SLOT_BYTES)
+        self.fd: Final = os.memfd_create("mountctl-arena", os.MFD_CLOEXEC)
+        os.ftruncate(self.fd, self.slots * SLOT_BYTES)
+        self._map = mmap.mmap(self.fd, self.slots * SLOT_BYTES)
+        self._whole = memoryview(self._map)
+        self._fresh = 0  # slots below were touched once
+        self._free: list[Slot] = []
+        self._waiting: collections.deque[trio.Event] = collections.deque()
+        self._reclaimers: list[Callable[[], bool]] = []
+        self._in_use = 0
+        self._most_since_trim = 0
+
+    @property
+    def in_use(self) -> int:
+        """Slots that somebody holds."""
+        return self._in_use
+
+    @property
+    def available(self) -> int:
+        """Slots that nobody holds and nobody waits for."""
+        return max(0, self.slots - self._in_use - len(self._waiting))
+
+    def acquire_nowait(self) -> Slot | None:
+        """A slot, or None if none is free or others wait. For reading ahead, which can be left out."""
+        return self._take() if self.available else None
+
+    async def acquire(self) -> Slot:
+        """A slot; waits for one. For what a program waits for. First come, first served."""
+        while not self.available and any([reclaim() for reclaim in self._reclaimers]):
+            pass
+        if self.available:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            return self._take()
+        event = trio.Event()
+        self._waiting.append(event)
+        try:
+            await event.wait()
+        except trio.Cancelled:
+            if event.is_set():
+                self._in_use -= 1
+                self._hand_on()
+            else:
+                self._waiting.remove(event)
+            raise
+        self._in_use -= 1  # it was counted for us when the event was set
+        return self._take()
+
+    def release(self, slot: Slot) -> None:
+        """Give a slot back. Its view must not be used afterwards."""
+        self._in_use -= 1
+        self._free.append(slot)
+        self._hand_on()
+
+    def add_reclaimer(self, reclaim: Callable[[], bool]) -> None:
+        """`reclaim()` releases at least one slot that can be done without and returns True, or returns False."""
+        self._reclaimers.append(reclaim)
+
+    def remove_reclaimer(self, reclaim: Callable[[], bool]) -> None:
+        """The owner of `reclaim` holds nothing any more."""
+        self._reclaimers.remove(reclaim)
+
+    def trim(self) -> None:
+        """Give the pages of free slots that were not needed since the last trim back to the system."""
+        spare = len(self._free) - max(0, self._most_since_trim - self._in_use)
+        self._most_since_trim = self._in_use
+        # The front of the list has lain there longest.
+        for slot in self._free[: max(0, spare)]:
+            self._map.madvise(_MADV_REMOVE, slot.index * SLOT_BYTES, SLOT_BYTES)
+
+    def close(self) -> None:
+        """Give everything back. Views still held elsewhere keep the mapping until they go."""
+        self._free.clear()
+        with contextlib.suppress(BufferError):
+            self._whole.release()
+            self._map.close()
+        os.close(self.fd)
+
+    def _take(self) -> Slot:
+        self._in_use += 1
+        self._most_since_trim = max(self._most_since_trim, self._in_use)
+        if self._free:
+            return self._free.pop()
+        start = self._fresh * SLOT_BYTES
+        self._fresh += 1
+        return Slot(self._fresh - 1, self._whole[start : start + SLOT_BYTES])
+
+    def _hand_on(self) -> None:
+        if self._waiting:
+            self._in_use += 1  # reserved for the waiter, which takes it when it runs
+            self._waiting.popleft().set()

@@ -1,0 +1,185 @@
+"""What can go wrong in an engine: one class a condition, each with the errno that programs see and its log level.
+
+Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once: engine/fuse/operations.py turns
+`errno` into the reply to the kernel. Never raised by the control plane.
+
+    EngineError                      EIO
+    ├── NotFound                     ENOENT      no such name
+    ├── NotADirectory                ENOTDIR
+    ├── IsADirectory                 EISDIR
+    ├── InvalidName                  EINVAL      a name that no S3 key of ours can have
+    ├── Stale                        ESTALE      the inode or the object's version is gone
+    ├── Archived                     EACCES      the object's storage class needs a restore first
+    ├── ReadOnly                     EROFS       this mount does not write
+    ├── NotPermitted                 EPERM
+    ├── BadHandle                    EBADF
+    ├── NotSupported                 ENOSYS
+    └── S3Error                      EIO         S3 said no, or nothing
+        ├── NoSuchKey                ENOENT      404 of an object
+        ├── NoSuchBucket             EIO         404 of the bucket
+        ├── AccessDenied             EACCES      403 (Mountpoint answers EIO: a known defect)
+        ├── PreconditionFailed       ESTALE      412: If-Match did not hold
+        ├── ArchivedObject           EACCES      403 InvalidObjectState
+        ├── RangeNotSatisfiable      EIO         416
+        ├── WrongRegion              EIO         301, 307, 400: the bucket lives elsewhere
+        ├── Throttled                EIO         503 SlowDown after all retries
+        ├── BadResponse              EIO         what came was not what S3 promises (truncated, wrong range)
+        └── Unreachable              EIO         no answer: refused, reset, timed out, TLS, DNS
+"""
+
+import errno as _errno
+import logging
+
+
+class EngineError(Exception):
+    """Something failed in an engine. `errno` is what the calling program sees."""
+
+    errno: int = _errno.EIO
+    level: int = logging.WARNING
+
+
+class NotFound(EngineError):
+    """There is no such name."""
+
+    errno = _errno.ENOENT
+    level = logging.DEBUG
+
+
+class NotADirectory(EngineError):
+    """A directory was needed and this is a file."""
+
+    errno = _errno.ENOTDIR
+    level = logging.DEBUG
+
+
+class IsADirectory(EngineError):
+    """A file was needed and this is a directory."""
+
+    errno = _errno.EISDIR
+    level = logging.DEBUG
+
+
+class InvalidName(EngineError):
+    """The name can't be a component of a key: empty, `.`, `..`, with a NUL or a slash, or not UTF-8."""
+
+    errno = _errno.EINVAL
+    level = logging.DEBUG
+
+
+class Stale(EngineError):
+    """The inode is unknown, or the object was replaced in S3 while a handle was reading the old version."""
+
+    errno = _errno.ESTALE
+
+
+class Archived(EngineError):
+    """The object is in an archive storage class and not restored. Not raised when a restored copy is there."""
+
+    errno = _errno.EACCES
+
+
+class ReadOnly(EngineError):
+    """The mount does not write."""
+
+    errno = _errno.EROFS
+    level = logging.DEBUG
+
+
+class NotPermitted(EngineError):
+    """The operation exists and is not allowed here."""
+
+    errno = _errno.EPERM
+
+
+class BadHandle(EngineError):
+    """The file or directory handle is not open, or not for this."""
+
+    errno = _errno.EBADF
+
+
+class NotSupported(EngineError):
+    """S3 has nothing like this operation; the kernel remembers and does not ask again."""
+
+    errno = _errno.ENOSYS
+    level = logging.DEBUG
+
+
+class S3Error(EngineError):
+    """A request to S3 failed for good (after its retries).
+
+    Args:
+        message: what failed, for a person; never holds a secret.
+        code: S3's error code (`NoSuchKey`), empty if none came.
+        status: the HTTP status, 0 if no answer came.
+        key: the object's key or the listed prefix.
+        request_id: S3's `x-amz-request-id`, for its support.
+    """
+
+    def __init__(self, message: str, *, code: str = "", status: int = 0, key: str = "", request_id: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.key = key
+        self.request_id = request_id
+
+    def __str__(self) -> str:
+        facts = {"code": self.code, "status": self.status, "key": self.key, "request_id": self.request_id}
+        told = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+        return f"{self.args[0]} ({told})" if told else str(self.args[0])
+
+
+class NoSuchKey(S3Error):
+    """404: the object does not exist."""
+
+    errno = _errno.ENOENT
+    level = logging.DEBUG
+
+
+class NoSuchBucket(S3Error):
+    """404: the bucket does not exist."""
+
+
+class AccessDenied(S3Error):
+    """403: the credentials may not do this, are wrong, or have expired."""
+
+    errno = _errno.EACCES
+
+
+class PreconditionFailed(S3Error):
+    """412: the object is no longer the version that was opened."""
+
+    errno = _errno.ESTALE
+
+
+class ArchivedObject(S3Error):
+    """403 InvalidObjectState: the object must be restored before it can be read."""
+
+    errno = _errno.EACCES
+
+
+class RangeNotSatisfiable(S3Error):
+    """416: the range starts behind the object's end, so the object is shorter than it was."""
+
+
+class WrongRegion(S3Error):
+    """301, 307 or 400: the bucket lives in another region; `region` names it where S3 told.
+
+    Args:
+        region: the bucket's region, empty if S3 did not tell.
+    """
+
+    def __init__(self, message: str, *, region: str = "", code: str = "", status: int = 0, key: str = "") -> None:
+        super().__init__(message, code=code, status=status, key=key)
+        self.region = region
+
+
+class Throttled(S3Error):
+    """503 SlowDown (or 429), and still so after all retries."""
+
+
+class BadResponse(S3Error):
+    """What came was not what S3 promises: a truncated body, the wrong range, XML that does not parse."""
+
+
+class Unreachable(S3Error):
+    """No answer: connection refused or reset, a timeout, a TLS or name resolution failure."""

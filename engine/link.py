@@ -1,0 +1,264 @@
+"""Messages between supervisor, zygote, broker and engines, and the sockets that carry them.
+
+Every message is one SOCK_SEQPACKET packet of JSON; file descriptors go along by SCM_RIGHTS. The supervisor relays
+credentials from the broker to engines, so that each process has one link only. Secrets are SecretStr: a message
+can be logged.
+"""
+
+import array
+import socket
+from typing import Annotated, Any, Final, Literal
+
+import trio
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter
+
+from engine.spec import MountSpec
+
+# A packet must fit SO_SNDBUF (208 KiB by default on Linux); the largest message, a spec, is far below.
+PACKET_BYTES_MAX: Final = 64 * 1024
+FDS_MAX: Final = 8
+
+Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str)]
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Credentials(_Message):
+    """Keys for signing. `expires` is in seconds since the epoch, None if they do not."""
+
+    access_key: str
+    secret_key: Secret
+    token: Secret | None = None
+    expires: float | None = None
+
+
+class Access(_Message):
+    """How to talk to a mount's bucket. Broker to engine, at start and whenever keys change."""
+
+    type: Literal["access"] = "access"
+    name: str = Field(description="the mount")
+    endpoint: str = Field(description="URL before the key: http://HOST:PORT/BUCKET or https://BUCKET.s3.REGION...")
+    region: str = Field(description="region to sign for")
+    signing_name: str = "s3"
+    credentials: Credentials | None = Field(None, description="None: anonymous")
+
+
+class AccessFailed(_Message):
+    """Broker to engine: no credentials (or endpoint) could be had; it goes on trying."""
+
+    type: Literal["access-failed"] = "access-failed"
+    name: str
+    reason: str
+
+
+class RefreshAccess(_Message):
+    """Engine to broker: S3 refused these keys as expired or unknown; fetch new ones now."""
+
+    type: Literal["refresh-access"] = "refresh-access"
+    name: str
+
+
+class WatchAccess(_Message):
+    """Supervisor to broker: send Access for this mount now and whenever it changes."""
+
+    type: Literal["watch-access"] = "watch-access"
+    spec: MountSpec
+
+
+class ForgetAccess(_Message):
+    """Supervisor to broker: the mount is gone."""
+
+    type: Literal["forget-access"] = "forget-access"
+    name: str
+
+
+class ForkEngine(_Message):
+    """Supervisor to zygote. File descriptors: the session (/dev/fuse), the engine's end of its link."""
+
+    type: Literal["fork-engine"] = "fork-engine"
+    spec: MountSpec
+    uid: int
+    gid: int
+    init_request: str = Field(description="the kernel's FUSE_INIT request, hex")
+    generation: int = Field(description="0 for a session's first engine; inode and handle numbers are unique by it")
+    attached: bool = Field(description="programs use the mount already: serve at once, even if S3 does not answer")
+    resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
+
+
+class ForkBroker(_Message):
+    """Supervisor to zygote. File descriptor: the broker's end of its link."""
+
+    type: Literal["fork-broker"] = "fork-broker"
+
+
+class Forked(_Message):
+    """Zygote to supervisor. File descriptor: a pidfd of the new process."""
+
+    type: Literal["forked"] = "forked"
+    pid: int
+
+
+class ForkFailed(_Message):
+    """Zygote to supervisor."""
+
+    type: Literal["fork-failed"] = "fork-failed"
+    reason: str
+
+
+class Ready(_Message):
+    """Engine to supervisor: S3 answered, the session is adopted; attach it."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Unavailable(_Message):
+    """Engine to supervisor, then it exits: the mount can't be served now. Only before Ready."""
+
+    type: Literal["unavailable"] = "unavailable"
+    reason: str = Field(description="what is wrong, where, and how to mend it, in one sentence")
+    code: str = Field("", description="S3's error code")
+    status: int = Field(0, description="HTTP status, 0 if none")
+
+
+class Stats(_Message):
+    """Counters since the engine started, and gauges. Add freely; never rename."""
+
+    bytes_read: int = 0
+    bytes_written: int = 0
+    s3_requests: dict[str, int] = Field(default_factory=dict, description="by S3 operation, such as GetObject")
+    s3_errors: dict[str, int] = Field(default_factory=dict, description="failed for good, by S3 code or class")
+    s3_retries: int = 0
+    s3_bytes_received: int = 0
+    fuse_requests: dict[str, int] = Field(default_factory=dict, description="by FUSE operation")
+    fuse_errors: dict[str, int] = Field(default_factory=dict, description="by errno name")
+    inodes: int = 0
+    open_files: int = 0
+    open_directories: int = 0
+    arena_bytes: int = Field(0, description="memory holding data now")
+
+
+class Backend(_Message):
+    """What the engine knows of S3. `reachable` is None until a first answer or failure."""
+
+    reachable: bool | None = None
+    error: str | None = None
+
+
+class Heartbeat(_Message):
+    """Engine to supervisor, every HEARTBEAT_SECONDS and when `backend` changes."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    stats: Stats
+    backend: Backend
+    last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
+
+
+class Stop(_Message):
+    """Supervisor to engine: answer what you have read, stop, exit 0."""
+
+    type: Literal["stop"] = "stop"
+
+
+# A second tells a person soon enough, and costs an idle engine about 0.1 % of a core.
+HEARTBEAT_SECONDS: Final = 1.0
+
+Message = Annotated[
+    Access
+    | AccessFailed
+    | RefreshAccess
+    | WatchAccess
+    | ForgetAccess
+    | ForkEngine
+    | ForkBroker
+    | Forked
+    | ForkFailed
+    | Ready
+    | Unavailable
+    | Heartbeat
+    | Stop,
+    Field(discriminator="type"),
+]
+_ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)
+
+
+class LinkClosed(Exception):
+    """The other side is gone. Not raised for our own close."""
+
+
+def encode(message: Message) -> bytes:
+    """A message as one packet."""
+    return message.model_dump_json(by_alias=True).encode()
+
+
+def decode(packet: bytes) -> Message:
+    """The message in a packet. Raises pydantic.ValidationError on anything else."""
+    message: Message = _ADAPTER.validate_json(packet)
+    return message
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a link."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> None:
+    """Send one message on a blocking socket. Raises LinkClosed if nobody is there to read it."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    try:
+        sock.sendmsg([encode(message)], rights)
+    except (BrokenPipeError, ConnectionResetError) as error:
+        raise LinkClosed from error
+
+
+def receive(sock: socket.socket) -> tuple[Message, list[int]]:
+    """Receive one message and its file descriptors from a blocking socket. Raises LinkClosed at the end."""
+    try:
+        packet, fds, _, _ = socket.recv_fds(sock, PACKET_BYTES_MAX, FDS_MAX, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError as error:
+        raise LinkClosed from error
+    if not packet:
+        raise LinkClosed
+    return decode(packet), list(fds)
+
+
+class Link:
+    """A link under trio. Takes ownership of the socket. One task may receive and one send at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+
+    async def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Send one message. Waits while the other side is slow to read; raises LinkClosed if it is gone."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self.send_nowait(message, fds):
+            await trio.lowlevel.wait_writable(self._sock)
+
+    def send_nowait(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
+        """Send one message if the other side has room; False if not. Raises LinkClosed if it is gone."""
+        try:
+            send(self._sock, message, fds)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise LinkClosed from error
+        return True
+
+    async def receive(self) -> tuple[Message, list[int]]:
+        """The next message and its file descriptors. Raises LinkClosed when the other side is gone."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                return receive(self._sock)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self._sock)
+            except OSError as error:
+                raise LinkClosed from error
+
+    def close(self) -> None:
+        """Close our end; the other side's receive ends."""
+        if self._sock.fileno() >= 0:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
