@@ -1,4 +1,4 @@
-"""Where an engine's log goes: stderr, one line a record, with the mount's name. journald adds the time under systemd."""
+"""Where an engine's log goes: stderr, one line a record, with the mount's name. journald adds the time."""
 
 import logging
 import os

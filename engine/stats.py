@@ -1,4 +1,4 @@
-"""Counters of one engine: plain attributes that every floor may bump, read by the heartbeat. No I/O, no locks: one thread."""
+"""Counters of one engine: plain attributes that every floor may bump, read by the heartbeat. No I/O."""
 
 import errno
 from collections import Counter
