@@ -1,0 +1,134 @@
+"""Fixtures for every test, and what a test run owes the machine: no process, mount or file of ours stays behind.
+
+The suite makes real FUSE mounts, so it needs root and /dev/fuse and says so at once when it has neither. Temporary
+files go to a directory of the run's own; AWS settings of whoever runs the suite are put out of reach.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.servers import MotoServer, RcloneServer, S3Server
+
+# All processes of a run inherit this variable, so that one that lost its parent is still known to be ours.
+RUN_VARIABLE: Final = "MOUNTCTL_TEST_RUN"
+RUN: Final = uuid.uuid4().hex
+
+# A process that was killed just now may take a moment to be gone.
+GONE_SECONDS_MAX: Final = 3.0
+GONE_POLL_SECONDS: Final = 0.02
+
+_BASE: Final = Path(tempfile.mkdtemp(prefix="mountctl-tests-"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put the user's AWS settings out of reach and temporary files into a place that is checked at the end."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ |= {
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        RUN_VARIABLE: RUN,
+    }
+    # pytest's tmp_path stays where it always is, and is kept after a failure; only what tests make themselves moves.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    os.environ["TMPDIR"] = tempfile.tempdir = str(_BASE)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say what is missing before the first of many tests fails for it."""
+    lacking = []
+    if os.geteuid() != 0:
+        lacking.append("root (it mounts file systems): run it with sudo or in a privileged container")
+    if not Path("/dev/fuse").exists():
+        lacking.append("/dev/fuse: `modprobe fuse`, or start the container with `--device /dev/fuse`")
+    if lacking:
+        _BASE.rmdir()
+        pytest.exit("the suite needs " + "; and ".join(lacking), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail the run if it left something behind. Runs after the last fixture is gone."""
+    yield
+    left = _left_processes()
+    mounts = [f"mount at {mountpoint}" for mountpoint in _mounts_below(_bases(session.config))]
+    left += mounts
+    if _BASE.exists():
+        left += [f"file {path}" for path in sorted(_BASE.iterdir())]
+        if not mounts:
+            shutil.rmtree(_BASE)
+    if left:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        assert reporter is not None
+        reporter.section("left behind by this run", red=True)
+        for thing in left:
+            reporter.write_line(thing)
+
+
+def _bases(config: pytest.Config) -> list[Path]:
+    """The directories below which this run makes files and mounts. (Other mounts may be another run's.)"""
+    factory = getattr(config, "_tmp_path_factory", None)
+    given = getattr(factory, "_basetemp", None)
+    return [_BASE] if given is None else [_BASE, Path(given)]
+
+
+def _mounts_below(bases: list[Path]) -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    mountpoints = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
+    return [path for path in mountpoints if any(Path(path).is_relative_to(base) for base in bases)]
+
+
+def _left_processes() -> list[str]:
+    deadline = time.monotonic() + GONE_SECONDS_MAX
+    while (left := _our_processes()) and time.monotonic() < deadline:
+        time.sleep(GONE_POLL_SECONDS)
+    return left
+
+
+def _our_processes() -> list[str]:
+    """Children of this process, reaped or not, and those that inherited RUN_VARIABLE."""
+    marker = f"{RUN_VARIABLE}={RUN}".encode()
+    ours = []
+    for process in Path("/proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+            started_by_us = parent == str(os.getpid()) or marker in process.joinpath("environ").read_bytes()
+            command = process.joinpath("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue  # ended while we looked, or PID 1 of another's making, or guarded even from root
+        if started_by_us:
+            ours.append(f"process {process.name}: {command or '(not waited for)'}")
+    return ours
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[MotoServer]:
+    """moto, for the whole run: use a bucket of your own."""
+    with MotoServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rclone() -> Iterator[RcloneServer]:
+    """`rclone serve s3`, for the whole run: use a bucket of your own."""
+    with RcloneServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["moto", "rclone"])
+def s3_server(request: pytest.FixtureRequest) -> S3Server:
+    """Each of the two servers in turn."""
+    server: S3Server = request.getfixturevalue(request.param)
+    return server
