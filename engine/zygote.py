@@ -1,0 +1,154 @@
+"""The zygote: imports everything once, then forks engines and the broker on the supervisor's order.
+
+Started by the supervisor as `python -m engine.zygote FD`, where FD is its end of a link. Single-threaded, runs no event
+loop, keeps no state: what it forks belongs to the supervisor, which is a subreaper and so becomes its parent. Ends when
+the link is closed; what it forked goes on.
+"""
+
+import ctypes
+import gc
+import importlib
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import Final, Never
+
+import engine.broker
+import engine.run
+from engine import log
+from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, receive, send
+
+_log = logging.getLogger(__name__)
+
+_PR_SET_NAME: Final = 15
+_PR_SET_NO_NEW_PRIVS: Final = 38
+# The kernel's bound on a process name, its NUL not counted.
+_NAME_BYTES_MAX: Final = 15
+# What Python would import late, when an engine may no longer read the interpreter's files.
+_LATE_IMPORTS: Final = (
+    "encodings.idna",
+    "encodings.utf_8",
+    "encodings.latin_1",
+    "stringprep",
+    "traceback",
+    "linecache",
+)
+_EXIT_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main(link: socket.socket) -> int:
+    """Serve orders until the supervisor is gone. Returns the exit code."""
+    log.set_up("zygote")
+    for name in _LATE_IMPORTS:
+        importlib.import_module(name)
+    # The supervisor ends its processes itself, in order; a signal to the whole group must not.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _raise_file_limit()
+    gc.collect()
+    gc.freeze()  # what is here now is shared with every child: no collector pass should touch its pages
+    while True:
+        try:
+            message, fds = receive(link)
+        except LinkClosed:
+            return 0
+        _serve(link, message, fds)
+
+
+def _serve(link: socket.socket, message: Message, fds: list[int]) -> None:
+    try:
+        match message:
+            case ForkEngine():
+                _fork(link, fds, lambda: _be_engine(message, fds))
+            case ForkBroker():
+                _fork(link, fds, lambda: _be_broker(fds))
+            case _:
+                _log.warning("not an order for a zygote: %s", message.type)
+    except OSError as error:
+        send(link, ForkFailed(reason=f"cannot fork: {error.strerror}"))
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _fork(link: socket.socket, keep: list[int], body: Callable[[], int]) -> None:
+    """Fork twice, so that the child's parent is the supervisor, which reads its exit status."""
+    middle = os.fork()
+    if middle:
+        os.waitpid(middle, 0)
+        return
+    try:
+        child = os.fork()
+        if not child:
+            _run(keep, body)
+        pidfd = os.pidfd_open(child)  # its parent is alive, so the pid is surely its own
+        send(link, Forked(pid=child), (pidfd,))
+    except OSError as error:
+        send(link, ForkFailed(reason=f"cannot fork: {error.strerror}"))
+    finally:
+        os._exit(0)
+
+
+def _run(keep: list[int], body: Callable[[], int]) -> Never:
+    code = _EXIT_CRASHED
+    try:
+        _close_others(keep)
+        os.chdir("/")
+        os.umask(0o077)
+        code = body()
+    except BaseException:  # noqa: BLE001 - the last line of a process: whatever it is must be told
+        _log.exception("crashed")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _be_engine(message: ForkEngine, fds: list[int]) -> int:
+    session_fd, link_fd = fds
+    _set_process_name(f"s3:{message.spec.name}")
+    log.set_up(message.spec.name, debug=message.spec.debug)
+    drop_privileges(message.uid, message.gid)
+    return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd))
+
+
+def _be_broker(fds: list[int]) -> int:
+    _set_process_name("s3:broker")
+    log.set_up("broker")
+    return engine.broker.run_broker(socket.socket(fileno=fds[0]))
+
+
+def drop_privileges(uid: int, gid: int) -> None:
+    """Become this user for good: no groups, no capabilities, and no way to get any by exec. Raises OSError."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)  # leaving uid 0 drops all capabilities: capabilities(7)
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
+
+
+def _close_others(keep: list[int]) -> None:
+    low = 3  # stdin, stdout and stderr stay
+    for fd in sorted(keep):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _raise_file_limit() -> None:
+    # Many connections and handles: 1024, the usual soft limit, is for programs that use select().
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _set_process_name(name: str) -> None:
+    _libc.prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES_MAX], 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(socket.socket(fileno=int(sys.argv[1]))))

@@ -1,0 +1,155 @@
+"""`mountctl run` and `mountctl mount` behind their command lines: composes supervisor, control socket, signals, systemd.
+
+Called by mountctl/commands. Owns the process: its log, its signals, its exit code.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from engine.spec import MountSpec
+from mountctl.config.load import Config, SupervisorSpec, load
+from mountctl.control import server
+from mountctl.control.protocol import ReloadResult
+from mountctl.errors import MountctlError
+from mountctl.notify import Notifier, watchdog_seconds
+from mountctl.status import Status
+from mountctl.supervisor import report
+from mountctl.supervisor.mount_api import become_subreaper
+from mountctl.supervisor.runtime import RuntimeDirectory
+from mountctl.supervisor.state import MountState
+from mountctl.supervisor.supervisor import Supervisor
+
+_log = logging.getLogger(__name__)
+
+COMMAND_LINE: Final = Path("(command line)")
+
+
+class CannotMount(MountctlError):
+    """`mountctl mount` could not mount; the message says why."""
+
+    exit_code = 1
+
+
+class NeedsRoot(MountctlError):
+    """Mounting, and giving engines users of their own, takes root."""
+
+    exit_code = 1
+
+
+def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:  # noqa: ARG001 - state comes with the last good configuration
+    """The supervisor of a configuration file, in the foreground, until SIGTERM. Returns the exit code.
+
+    Raises ConfigError, NeedsRoot, RuntimeDirectoryHeld.
+    """
+    return _run(lambda: load(config), runtime_dir, must_mount=False)
+
+
+def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> int:  # noqa: ARG001
+    """A supervisor of one mount and no file. Raises CannotMount when it does not come up at the first attempt."""
+    one = Config(path=COMMAND_LINE, files=(), supervisor=SupervisorSpec(), mounts={spec.name: spec})
+    return _run(lambda: one, runtime_dir, must_mount=True)
+
+
+def _run(load_config: Callable[[], Config], runtime_dir: Path, *, must_mount: bool) -> int:
+    if os.geteuid() != 0:
+        raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
+    _set_up_log()
+    become_subreaper()
+    with RuntimeDirectory(runtime_dir) as runtime:
+        return trio.run(_Daemon(load_config, runtime, must_mount=must_mount).serve)
+
+
+class _Daemon:
+    """One run of the process. Is the `Control` of the control socket."""
+
+    def __init__(self, load_config: Callable[[], Config], runtime: RuntimeDirectory, *, must_mount: bool) -> None:
+        self._notifier = Notifier()
+        self._runtime = runtime
+        self._must_mount = must_mount
+        self._supervisor = Supervisor(load_config, changed=self._tell_status)
+
+    async def serve(self) -> int:
+        """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
+        failure: MountctlError | None = None
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._obey_signals, nursery.cancel_scope)
+            await nursery.start(self._listen)
+            if (interval := watchdog_seconds()) is not None:
+                nursery.start_soon(self._feed_watchdog, interval)
+            await nursery.start(self._supervisor.run)
+            failure = self._first_failure() if self._must_mount else None
+            if failure is None:
+                self._notifier.ready(self._summary())
+            else:
+                nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+        return 0
+
+    def status(self, names: Sequence[str]) -> Status:
+        """The control socket's `status`."""
+        return report.status(self._supervisor, names)
+
+    async def reload(self) -> ReloadResult:
+        """The control socket's and SIGHUP's reload."""
+        self._notifier.reloading()
+        try:
+            done = await self._supervisor.reload()
+        finally:
+            self._notifier.ready(self._summary())
+        return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
+
+    async def _listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        group = self._supervisor.config.supervisor.control_group
+        await server.serve(self._runtime.socket_path, self, group=group, task_status=task_status)
+
+    async def _obey_signals(
+        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                if number != signal.SIGHUP:
+                    _log.info("%s: unmounting all", signal.Signals(number).name)
+                    self._notifier.stopping("unmounting all")
+                    scope.cancel()
+                    # Stays, so that another signal does not cut the clean-up short.
+                    with trio.CancelScope(shield=True):
+                        await self._supervisor.stopped.wait()
+                    return
+                await self.reload()
+
+    async def _feed_watchdog(self, interval: float) -> None:
+        while True:
+            self._notifier.watchdog()
+            await trio.sleep(interval)
+
+    def _first_failure(self) -> CannotMount | None:
+        for mount in self._supervisor.mounts.values():
+            if mount.state not in (MountState.READY, MountState.DEGRADED):
+                return CannotMount(mount.reason or f"{mount.spec.name} is {mount.state}")
+        return None
+
+    def _summary(self) -> str:
+        states = Counter(str(mount.state) for mount in self._supervisor.mounts.values())
+        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+        trouble = [f"{m.spec.name}: {m.reason}" for m in self._supervisor.mounts.values() if m.reason]
+        errors = [f"reload refused: {error}" for error in self._supervisor.last_reload.errors]
+        return "; ".join([f"{len(self._supervisor.mounts)} mounts: {told}" if told else "no mounts", *errors, *trouble])
+
+    def _tell_status(self) -> None:
+        self._notifier.status(self._summary())
+
+
+def _set_up_log() -> None:
+    # journald stamps each line itself; systemd sets JOURNAL_STREAM when stderr is the journal.
+    time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")

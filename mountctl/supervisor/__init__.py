@@ -1,0 +1,1 @@
+"""One supervising task per mount, around sessions that outlive the engines which serve them."""

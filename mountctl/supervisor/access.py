@@ -1,0 +1,110 @@
+"""Keeps the broker running and passes what it says on to the engines: credentials, endpoints, regions.
+
+Called by supervisor.py (which runs it) and mount.py (which subscribes). Keeps each mount's latest answer, so that a new
+engine has its keys at once. Never logs a message's secrets: they are SecretStr.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from engine.link import Access, AccessFailed, ForgetAccess, LinkClosed, Message, RefreshAccess, WatchAccess
+from engine.spec import MountSpec
+from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.process import ForkedProcess
+from mountctl.supervisor.zygote import ForkError, Zygote
+
+# Orders that wait while the broker is started again; each mount has at most a few.
+_ORDERS_MAX: Final = 10_000
+_END_TIMEOUT_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+Listener = Callable[[Access | AccessFailed], None]
+
+
+class AccessHub:
+    """The broker's other end. `run` it in a task of its own."""
+
+    def __init__(self, zygote: Zygote) -> None:
+        self._zygote = zygote
+        self._watched: dict[str, tuple[MountSpec, Listener]] = {}
+        self._latest: dict[str, Access | AccessFailed] = {}
+        self._send, self._receive = trio.open_memory_channel[Message](_ORDERS_MAX)
+        self.broker_pid: int | None = None
+
+    def watch(self, spec: MountSpec, listener: Listener) -> None:
+        """Have the latest word on this mount's access now, if there is one, and each later one."""
+        self._watched[spec.name] = (spec, listener)
+        self._send.send_nowait(WatchAccess(spec=spec))
+        if (latest := self._latest.get(spec.name)) is not None:
+            listener(latest)
+
+    def forget(self, name: str) -> None:
+        """The mount is gone."""
+        del self._watched[name]
+        self._latest.pop(name, None)
+        self._send.send_nowait(ForgetAccess(name=name))
+
+    def refresh(self, name: str) -> None:
+        """S3 refused the mount's keys: have the broker fetch new ones."""
+        self._send.send_nowait(RefreshAccess(name=name))
+
+    def latest(self, name: str) -> Access | AccessFailed | None:
+        """The last word on this mount's access."""
+        return self._latest.get(name)
+
+    async def run(self) -> None:
+        """Keep a broker running until cancelled."""
+        backoff = Backoff()
+        while True:
+            try:
+                broker = await self._zygote.fork_broker()
+            except ForkError as error:
+                _log.error("cannot start the broker: %s", error)
+            else:
+                started = trio.current_time()
+                await self._talk(broker)
+                backoff.served(trio.current_time() - started)
+            await trio.sleep(backoff.next_delay())
+
+    async def _talk(self, broker: ForkedProcess) -> None:
+        self.broker_pid = broker.pid
+        try:
+            with contextlib.suppress(LinkClosed):
+                for spec, _ in self._watched.values():
+                    await broker.link.send(WatchAccess(spec=spec))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._pass_orders, broker, nursery.cancel_scope)
+                    await self._pass_answers(broker)
+                    nursery.cancel_scope.cancel()
+        finally:
+            self.broker_pid = None
+            broker.link.close()
+            end = await broker.end(_END_TIMEOUT_SECONDS)
+            broker.close()
+        _log.warning("the broker %s; starting another", end)
+
+    async def _pass_orders(self, broker: ForkedProcess, scope: trio.CancelScope) -> None:
+        try:
+            while True:
+                await broker.link.send(await self._receive.receive())
+        except LinkClosed:
+            scope.cancel()
+
+    async def _pass_answers(self, broker: ForkedProcess) -> None:
+        with contextlib.suppress(LinkClosed):
+            while True:
+                message, _ = await broker.link.receive()
+                if isinstance(message, Access | AccessFailed) and message.name in self._watched:
+                    self._note(message)
+
+    def _note(self, message: Access | AccessFailed) -> None:
+        before = self._latest.get(message.name)
+        # Keys that were had once stay good until they expire: a failed refresh does not take them away.
+        if isinstance(message, Access) or not isinstance(before, Access):
+            self._latest[message.name] = message
+        self._watched[message.name][1](message)

@@ -1,0 +1,301 @@
+"""One mount's supervising task: session, engine, state; from its start until it is unmounted.
+
+Run by supervisor.py, one `Mount.run` a mount. The session is this task's: engines come and go on it. What may happen in
+which state stands in state.py; this file applies it. Never touches the mountpoint's path while something is mounted.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from engine.link import (
+    Access,
+    AccessFailed,
+    Backend,
+    ForkEngine,
+    Heartbeat,
+    LinkClosed,
+    Message,
+    Ready,
+    RefreshAccess,
+    Stats,
+    Stop,
+    Unavailable,
+)
+from engine.spec import MountSpec
+from mountctl.supervisor import stale, tally
+from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.process import Exit, ForkedProcess
+from mountctl.supervisor.session import Session, SessionError
+from mountctl.supervisor.state import SETTLED, MountEvent, MountState, next_state
+from mountctl.supervisor.zygote import ForkError, Zygote
+
+# Credentials (IMDS, STS) and a first LIST with its retries; what takes longer is reported and tried again.
+START_TIMEOUT_SECONDS: Final = 45.0
+# What an engine may still need to answer when its mount goes: a range in flight.
+STOP_TIMEOUT_SECONDS: Final = 5.0
+# An engine that served this long did not die of its start: the next one is tried without delay.
+_SERVED_WELL_SECONDS: Final = 2.0
+# Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
+_OUTBOX_MAX: Final = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What every mount's task needs of the supervisor."""
+
+    zygote: Zygote
+    access: AccessHub
+    changed: Callable[[], None]  # called after each change of a state
+
+
+class Mount:
+    """A mount and everything `status` tells of it.
+
+    Args:
+        spec: what to mount; fixed for this object's life.
+        uid: the user and group that its engines become.
+        services: the supervisor's.
+    """
+
+    def __init__(self, spec: MountSpec, uid: int, services: Services) -> None:
+        self.spec: Final = spec
+        self.uid: Final = uid
+        self.state = MountState.STARTING
+        self.since = time.time()
+        self.reason: str | None = None
+        self.engine_pid: int | None = None
+        self.engine_started: float | None = None
+        self.takeovers = 0
+        self.last_exit: str | None = None
+        self.backend = Backend()
+        self.last_error: str | None = None
+        self._services = services
+        self._session: Session | None = None
+        self._engine: ForkedProcess | None = None
+        self._outbox: trio.MemorySendChannel[Message] | None = None
+        self._before = Stats()  # counted by engines that are gone
+        self._now = Stats()
+        self._scope = trio.CancelScope()
+        self._settled = trio.Event()
+        self._done = trio.Event()
+
+    @property
+    def stats(self) -> Stats:
+        """Counters since this mount was started, over all its engines."""
+        return tally.add(self._before, self._now)
+
+    async def run(self) -> None:
+        """Serve until `stop` (or cancellation), then unmount and leave nothing behind."""
+        self._services.access.watch(self.spec, self._pass_on)
+        try:
+            with self._scope:
+                await self._keep_serving()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._end()
+
+    @property
+    def stopping(self) -> bool:
+        """`stop` was called."""
+        return self._scope.cancel_called
+
+    async def stop(self) -> None:
+        """Unmount; returns when all is gone."""
+        self._scope.cancel()
+        await self._done.wait()
+
+    async def settled(self) -> None:
+        """Wait until the mount is neither starting nor recovering."""
+        await self._settled.wait()
+
+    async def _keep_serving(self) -> None:
+        backoff = Backoff()
+        while True:
+            started = trio.current_time()
+            event, reason = await self._attempt()
+            served = trio.current_time() - started
+            backoff.served(served)
+            self._apply(event, reason)
+            if event is MountEvent.UNMOUNTED:
+                continue
+            # The first engine after one that served well comes at once: programs are waiting.
+            delay = backoff.next_delay()
+            if event is MountEvent.ENGINE_LOST and served > _SERVED_WELL_SECONDS:
+                delay = 0.0
+            await trio.sleep(delay)
+            if event is MountEvent.FAILED:
+                self._apply(MountEvent.RETRY)
+
+    async def _attempt(self) -> tuple[MountEvent, str]:
+        """One engine, from its fork to its end. Returns what happened and why."""
+        try:
+            if self._session is None:
+                await stale.clear(self.spec.mountpoint)
+                self._session = Session(self.spec)
+            session = self._session
+            engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd)
+        except (SessionError, ForkError, OSError) as error:
+            return self._without_engine(str(error))
+        self._engine, self.engine_pid, self.engine_started = engine, engine.pid, time.time()
+        try:
+            reason = await self._serve(engine, session)
+        finally:
+            self._before, self._now = tally.without_gauges(self.stats), Stats()
+        # Cancelled in between: _end has both engine and session.
+        engine.kill()
+        self._engine_gone(await engine.end(STOP_TIMEOUT_SECONDS))
+        session.generation += 1
+        return self._without_engine(reason or f"the engine {self.last_exit}")
+
+    def _without_engine(self, reason: str) -> tuple[MountEvent, str]:
+        """No engine serves: what that means depends on whether programs have the mount."""
+        session = self._session
+        if session is not None and session.attached:
+            if session.alive():
+                return MountEvent.ENGINE_LOST, reason
+            _log.warning("%s: %s was unmounted by somebody else; mounting it again", self.spec.name, session.mountpoint)
+            session.detach()
+            self._drop_session()
+            return MountEvent.UNMOUNTED, "it was unmounted by somebody else"
+        self._drop_session()
+        return MountEvent.FAILED, reason
+
+    def _order(self, session: Session) -> ForkEngine:
+        return ForkEngine(
+            spec=self.spec,
+            uid=self.uid,
+            gid=self.uid,
+            init_request=session.init_request.hex(),
+            generation=session.generation,
+            attached=session.attached,
+            resend=session.generation > 0 and session.has_resend,
+        )
+
+    async def _serve(self, engine: ForkedProcess, session: Session) -> str | None:
+        """Talk with an engine until it is gone. Returns its own reason, if it gave one."""
+        self._outbox, letters = trio.open_memory_channel[Message](_OUTBOX_MAX)
+        if (latest := self._services.access.latest(self.spec.name)) is not None:
+            self._pass_on(latest)
+        reason: list[str] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write, engine, letters)
+            ready = trio.Event()
+            nursery.start_soon(self._expect_ready, engine, ready, reason)
+            while True:
+                try:
+                    message, _ = await engine.link.receive()
+                except LinkClosed:
+                    break
+                match message:
+                    case Ready():
+                        ready.set()
+                        try:
+                            self._ready(session)
+                        except SessionError as error:
+                            reason.append(str(error))
+                            break
+                    case Unavailable():
+                        reason.append(message.reason)
+                    case Heartbeat():
+                        self._note(message)
+                    case RefreshAccess():
+                        self._services.access.refresh(self.spec.name)
+                    case _:
+                        _log.warning("%s: unexpected message from the engine: %s", self.spec.name, message.type)
+            nursery.cancel_scope.cancel()
+        self._outbox = None
+        return reason[0] if reason else None
+
+    async def _write(self, engine: ForkedProcess, letters: trio.MemoryReceiveChannel[Message]) -> None:
+        try:
+            async for message in letters:
+                await engine.link.send(message)
+        except LinkClosed:
+            return  # the reader sees it too, and ends the conversation
+
+    async def _expect_ready(self, engine: ForkedProcess, ready: trio.Event, reason: list[str]) -> None:
+        with trio.move_on_after(START_TIMEOUT_SECONDS):
+            await ready.wait()
+            return
+        reason.append(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
+        engine.kill()
+
+    def _ready(self, session: Session) -> None:
+        if session.attached:
+            self.takeovers += 1
+        else:
+            session.attach()
+        self._apply(MountEvent.ENGINE_READY)
+        _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
+
+    def _pass_on(self, message: Access | AccessFailed) -> None:
+        if self._outbox is not None:
+            try:
+                self._outbox.send_nowait(message)
+            except trio.WouldBlock:
+                _log.warning("%s: the engine does not read its link; new credentials wait", self.spec.name)
+
+    def _note(self, heartbeat: Heartbeat) -> None:
+        self._now = heartbeat.stats
+        self.last_error = heartbeat.last_error or self.last_error
+        before, self.backend = self.backend, heartbeat.backend
+        if self.state is MountState.READY and self.backend.reachable is False:
+            self._apply(MountEvent.BACKEND_LOST, self.backend.error)
+        elif self.state is MountState.DEGRADED and self.backend.reachable:
+            self._apply(MountEvent.BACKEND_BACK)
+        elif self.state is MountState.DEGRADED and before.error != self.backend.error:
+            self.reason = self.backend.error
+
+    def _apply(self, event: MountEvent, reason: str | None = None) -> None:
+        """Go where the table says, and tell."""
+        before, self.state = self.state, next_state(self.state, event)
+        if event is not MountEvent.RETRY:  # while it is tried again, the reason for the last failure is still of use
+            level = logging.INFO if reason is None or reason == self.reason else logging.WARNING
+            _log.log(level, "%s: %s -> %s%s", self.spec.name, before, self.state, f": {reason}" if reason else "")
+            self.reason = reason
+        if self.state is not before:
+            self.since = time.time()
+        if self.state in SETTLED:
+            self._settled.set()
+        self._services.changed()
+
+    def _engine_gone(self, end: Exit) -> None:
+        assert self._engine is not None
+        self._engine.close()
+        self._engine = self._outbox = self.engine_pid = self.engine_started = None
+        self.last_exit = str(end)
+
+    def _drop_session(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    async def _end(self) -> None:
+        """Unmount first, so that nobody new comes in; then let the engine answer what it has; then let go."""
+        self._apply(MountEvent.STOP)
+        self._services.access.forget(self.spec.name)
+        try:
+            if self._session is not None and self._session.attached and self._session.detach():
+                _log.warning(
+                    "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
+                    self.spec.name,
+                    self.spec.mountpoint,
+                )
+        finally:
+            if self._engine is not None:
+                try:
+                    self._engine.link.send_nowait(Stop())
+                except LinkClosed:
+                    _log.debug("%s: the engine was gone already", self.spec.name)
+                self._engine_gone(await self._engine.end(STOP_TIMEOUT_SECONDS))
+            self._drop_session()
+            self._apply(MountEvent.DONE)
+            self._done.set()

@@ -1,0 +1,51 @@
+"""Reads /proc/self/mountinfo: what is mounted where, without touching any mount (a stat would hang with its engine)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class MountEntry:
+    """One line of mountinfo."""
+
+    mount_id: int
+    minor: int
+    mountpoint: str
+    fstype: str
+    source: str
+
+
+def parse(text: str) -> Iterator[MountEntry]:
+    """The entries of a mountinfo text, in its order: a later one at the same path lies on top."""
+    for line in text.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, more = left.split(" "), right.split(" ")
+        yield MountEntry(
+            mount_id=int(fields[0]),
+            minor=int(fields[2].partition(":")[2]),
+            mountpoint=_unescape(fields[4]),
+            fstype=more[0],
+            source=_unescape(more[1]),
+        )
+
+
+def entries() -> list[MountEntry]:
+    """What is mounted now, as this process sees it."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        return list(parse(file.read()))
+
+
+def at(path: str) -> MountEntry | None:
+    """What lies on top at exactly this path, or None."""
+    return next((entry for entry in reversed(entries()) if entry.mountpoint == path), None)
+
+
+def by_id(mount_id: int) -> MountEntry | None:
+    """The mount with this id, wherever it was moved to, or None if it is gone."""
+    return next((entry for entry in entries() if entry.mount_id == mount_id), None)
+
+
+def _unescape(field: str) -> str:
+    # The kernel writes blanks, tabs, newlines and backslashes as three octal digits.
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

@@ -1,0 +1,78 @@
+"""A process that the zygote forked for us: its pidfd, its link, its end. Called by zygote.py and mount.py."""
+
+import os
+import signal
+from dataclasses import dataclass
+
+import trio
+
+from engine.link import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended. `code` is None if it was killed, `signal` if it was not; both None if nobody can tell."""
+
+    code: int | None = None
+    signal: int | None = None
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            return f"killed by {signal.Signals(self.signal).name}"
+        return "ended" if self.code is None else f"exited with {self.code}"
+
+
+class ForkedProcess:
+    """A running child and our link to it. `close` when done, in any case.
+
+    Args:
+        pid: its process id.
+        pidfd: a file descriptor of the process; owned.
+        link: our end of its link; owned.
+    """
+
+    def __init__(self, pid: int, pidfd: int, link: Link) -> None:
+        self.pid = pid
+        self.link = link
+        self._pidfd = pidfd
+        self._exit: Exit | None = None
+
+    async def wait(self) -> Exit:
+        """How it ended, once it has."""
+        if self._exit is None:
+            await trio.lowlevel.wait_readable(self._pidfd)
+            self._exit = self._reap()
+        return self._exit
+
+    def kill(self) -> None:
+        """SIGKILL. Nothing happens if it has ended."""
+        if self._exit is None:
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    async def end(self, grace_seconds: float) -> Exit:
+        """Wait for its end; kill it when that takes longer. Not cancelled half way."""
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(grace_seconds):
+                await self.wait()
+            self.kill()
+            end = await self.wait()
+        return end  # noqa: RET504 - to a type checker the scope could have swallowed a return inside
+
+    def close(self) -> None:
+        """Close link and pidfd. A process that still runs sees its link closed."""
+        self.link.close()
+        if self._pidfd >= 0:
+            trio.lowlevel.notify_closing(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+
+    def _reap(self) -> Exit:
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        except ChildProcessError:  # not our child: adopted from a supervisor before us
+            return Exit()
+        if result is None:
+            return Exit()
+        if result.si_code == os.CLD_EXITED:
+            return Exit(code=result.si_status)
+        return Exit(signal=result.si_status)

@@ -1,0 +1,150 @@
+"""A FUSE session: the kernel's side of a mount. Belongs to the supervisor and outlives the engines that serve it.
+
+Made detached, attached to its mountpoint once an engine is ready, detached at the end. Called by mount.py. Never
+opens or stats a path inside a mount, nor holds a file descriptor on one: it would hang with the engine.
+"""
+
+import contextlib
+import logging
+import os
+import select
+from pathlib import Path
+from typing import Final
+
+from engine.spec import MountSpec
+from mountctl.supervisor import fuse_init, mount_api, mountinfo
+
+FUSE_DEVICE: Final = "/dev/fuse"
+SUBTYPE: Final = "mountctl"
+FSTYPE: Final = f"fuse.{SUBTYPE}"
+
+# The kernel queues INIT while the mount is made; a second is for a machine that is out of its mind.
+_INIT_TIMEOUT_MS: Final = 1000
+# Any request fits: the kernel refuses to read into less than its largest one (1 MiB of data and headers).
+_REQUEST_BYTES_MAX: Final = (1 << 20) + 4096
+# 128 KiB by default; 4 MiB lets the kernel keep eight 1 MiB reads in flight (95 -> 950 MiB/s with 2 ms a read).
+READ_AHEAD_KIB: Final = 4096
+
+_log = logging.getLogger(__name__)
+
+
+class SessionError(Exception):
+    """The kernel's side of a mount can't be had; the message says why and how to mend it."""
+
+
+class Session:
+    """One mounted FUSE connection. `generation` counts the engines that have served it, from 0.
+
+    Raises:
+        SessionError: /dev/fuse is missing or the kernel refuses.
+    """
+
+    def __init__(self, spec: MountSpec) -> None:
+        self.mountpoint: Final = spec.mountpoint
+        self.generation = 0
+        self.attached = False
+        self._made_directory = False
+        try:
+            self.fuse_fd = os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        except OSError as error:
+            raise SessionError(f"cannot open {FUSE_DEVICE}: {error.strerror}; is the fuse module loaded?") from error
+        self._mount_fd = -1
+        try:
+            self._mount_fd = mount_api.fuse_fsmount(
+                self.fuse_fd, spec.source, SUBTYPE, allow_other=spec.allow_other, read_only=spec.read_only
+            )
+            self.init_request: Final = self._answer_init()
+            self.minor, self.mount_id = mount_api.identity(self._mount_fd)
+        except (OSError, ValueError) as error:
+            self.close()
+            notes = " ".join(getattr(error, "__notes__", []))
+            raise SessionError(f"the kernel refused the mount: {error} {notes}".strip()) from error
+        self.has_resend: Final = fuse_init.parse(self.init_request).has_resend
+        self._set_read_ahead()
+
+    def attach(self) -> None:
+        """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError."""
+        found = mountinfo.at(self.mountpoint)
+        if found is not None and found.fstype != "autofs":
+            raise SessionError(
+                f"{found.source} ({found.fstype}) is already mounted at {self.mountpoint}: "
+                "unmount it or choose another mountpoint"
+            )
+        try:
+            self._made_directory = _make_directory(Path(self.mountpoint))
+            mount_api.attach(self._mount_fd, self.mountpoint)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise SessionError(f"{self.mountpoint} is not a directory") from error
+        except OSError as error:
+            raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
+        self.attached = True
+        # As long as we held it, the mount could be unmounted, but its connection would never end.
+        os.close(self._mount_fd)
+        self._mount_fd = -1
+
+    def alive(self) -> bool:
+        """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
+        return mountinfo.by_id(self.mount_id) is not None
+
+    def detach(self) -> bool:
+        """Take the mount away. True if files were open on it: then it went lazily, and their reads will fail."""
+        entry = mountinfo.by_id(self.mount_id) if self.attached else None
+        busy = False
+        if entry is not None:
+            top = mountinfo.at(entry.mountpoint)
+            if top is not None and top.mount_id != self.mount_id:
+                _log.warning("%s: %s was mounted over it and is left alone", entry.mountpoint, top.source)
+            else:
+                busy = _umount(entry.mountpoint)
+        self.attached = False
+        if self._made_directory:
+            with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
+                os.rmdir(self.mountpoint)
+        return busy
+
+    def close(self) -> None:
+        """Let go. If no engine holds the session either, what was still open on the mount fails with ENOTCONN."""
+        for fd in (self._mount_fd, self.fuse_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._mount_fd = self.fuse_fd = -1
+
+    def _answer_init(self) -> bytes:
+        poll = select.poll()
+        poll.register(self.fuse_fd, select.POLLIN)
+        if not poll.poll(_INIT_TIMEOUT_MS):
+            raise TimeoutError("no FUSE INIT request came")
+        request = os.read(self.fuse_fd, _REQUEST_BYTES_MAX)
+        os.write(self.fuse_fd, fuse_init.reply(fuse_init.parse(request)))
+        return request
+
+    def _set_read_ahead(self) -> None:
+        # After INIT only: its reply would cut the value back to 128. Applies to files opened from now on.
+        path = Path(f"/sys/class/bdi/0:{self.minor}/read_ahead_kb")
+        try:
+            path.write_text(str(READ_AHEAD_KIB))
+        except OSError as error:
+            _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
+
+
+def _umount(path: str) -> bool:
+    try:
+        mount_api.umount(path)
+    except OSError:
+        mount_api.umount(path, lazily=True)
+        return True
+    return False
+
+
+def _make_directory(path: Path) -> bool:
+    """Make a directory and its parents. mkdir looks at a name in its parent only: a hung mount there is no risk."""
+    try:
+        path.mkdir(mode=0o755)
+    except FileExistsError:
+        if not path.is_dir():  # nothing is mounted there, so this can't hang
+            raise
+        return False
+    except FileNotFoundError:
+        _make_directory(path.parent)
+        path.mkdir(mode=0o755)
+    return True

@@ -1,0 +1,62 @@
+"""The states of a mount and what leads from one to another: all of it, in one table.
+
+`mount.py` applies events; nothing else changes a state. The words are those of `status --json`.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class MountState(StrEnum):
+    """What a mount is, as an operator sees it."""
+
+    STARTING = "starting"  # its first engine is coming up; nothing is mounted yet
+    READY = "ready"  # mounted, served, S3 answers
+    DEGRADED = "degraded"  # mounted and served, but S3 does not answer
+    RECOVERING = "recovering"  # mounted; its engine is gone and the next one is coming up; programs wait
+    BACKOFF = "backoff"  # could not be mounted; tried again after a while
+    DRAINING = "draining"  # being unmounted
+    STOPPED = "stopped"  # unmounted
+
+
+class MountEvent(StrEnum):
+    """What can happen to a mount."""
+
+    ENGINE_READY = "engine ready"
+    FAILED = "failed"  # before it was mounted: no session, no S3, no credentials, engine died
+    RETRY = "retry"
+    ENGINE_LOST = "engine lost"  # while mounted
+    UNMOUNTED = "unmounted"  # by somebody else
+    BACKEND_LOST = "backend lost"
+    BACKEND_BACK = "backend back"
+    STOP = "stop"
+    DONE = "done"
+
+
+_S = MountState
+_E = MountEvent
+
+TRANSITIONS: Final[dict[tuple[MountState, MountEvent], MountState]] = {
+    (_S.STARTING, _E.ENGINE_READY): _S.READY,
+    (_S.STARTING, _E.FAILED): _S.BACKOFF,
+    (_S.BACKOFF, _E.RETRY): _S.STARTING,
+    (_S.READY, _E.BACKEND_LOST): _S.DEGRADED,
+    (_S.READY, _E.ENGINE_LOST): _S.RECOVERING,
+    (_S.READY, _E.UNMOUNTED): _S.STARTING,
+    (_S.DEGRADED, _E.BACKEND_BACK): _S.READY,
+    (_S.DEGRADED, _E.ENGINE_LOST): _S.RECOVERING,
+    (_S.DEGRADED, _E.UNMOUNTED): _S.STARTING,
+    (_S.RECOVERING, _E.ENGINE_READY): _S.READY,
+    (_S.RECOVERING, _E.ENGINE_LOST): _S.RECOVERING,
+    (_S.RECOVERING, _E.UNMOUNTED): _S.STARTING,
+    (_S.DRAINING, _E.DONE): _S.STOPPED,
+    **{(state, _E.STOP): _S.DRAINING for state in (_S.STARTING, _S.READY, _S.DEGRADED, _S.RECOVERING, _S.BACKOFF)},
+}
+
+# Nothing will change by waiting a moment: what `reload` and READY wait for.
+SETTLED: Final = frozenset({_S.READY, _S.DEGRADED, _S.BACKOFF, _S.STOPPED})
+
+
+def next_state(state: MountState, event: MountEvent) -> MountState:
+    """Where an event leads. Raises KeyError for one that can't happen in this state: a bug of ours."""
+    return TRANSITIONS[state, event]

@@ -1,0 +1,166 @@
+"""The supervisor: one task a mount, the broker, and reloads. Composes; decides little itself.
+
+Run by daemon.py. Started from a function that loads the configuration, so that `mountctl run` (a file) and
+`mountctl mount` (the command line) are the same from here on. Touches no mountpoint itself.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from engine.spec import MountSpec
+from mountctl.config.diff import Plan, diff
+from mountctl.config.load import Config
+from mountctl.errors import ConfigError
+from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.mount import Mount, Services
+from mountctl.supervisor.state import MountState
+from mountctl.supervisor.uids import EngineUids
+from mountctl.supervisor.zygote import Zygote
+
+# How long start-up and `reload` wait for mounts to come up before they say how far each is.
+SETTLE_SECONDS: Final = 15.0
+# A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
+_BUG_DELAY_SECONDS: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """What a reload did. `mounts` has a word or sentence for each mount it touched."""
+
+    ok: bool
+    errors: tuple[str, ...] = ()
+    mounts: dict[str, str] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+
+class Supervisor:
+    """Keeps the configured mounts mounted.
+
+    Args:
+        load: gives the configuration; raises ConfigError.
+        changed: called whenever something that `status` shows has changed.
+    """
+
+    def __init__(self, load: Callable[[], Config], changed: Callable[[], None] = lambda: None) -> None:
+        self.config = load()
+        self.generation = 1
+        self.last_reload = Reload(ok=True)
+        self.mounts: dict[str, Mount] = {}
+        self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
+        self._load = load
+        self._changed = changed
+        self._uids = EngineUids()
+        self._reloading = trio.Lock()
+        self._nursery: trio.Nursery | None = None
+        self._services: Services | None = None
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled, then unmount all. Reports started when each mount is up, or is known not to be."""
+        try:
+            await self._serve(task_status)
+        finally:
+            self.stopped.set()
+
+    async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
+        async with Zygote() as zygote, trio.open_nursery() as outer:
+            access = AccessHub(zygote)
+            outer.start_soon(access.run)
+            self._services = Services(zygote=zygote, access=access, changed=self._changed)
+            async with trio.open_nursery() as self._nursery:
+                await self._start(self.config.mounts.values())
+                task_status.started()
+                await trio.sleep_forever()
+
+    async def reload(self) -> Reload:
+        """Read the configuration again and make it so. An error in it changes nothing.
+
+        Goes on to its end even if the caller does not wait for it.
+        """
+        assert self._nursery is not None
+        done = trio.Event()
+        results: list[Reload] = []
+
+        async def reload_then_tell() -> None:
+            async with self._reloading:
+                results.append(await self._reload())
+            done.set()
+
+        self._nursery.start_soon(reload_then_tell)
+        await done.wait()
+        return results[0]
+
+    async def _reload(self) -> Reload:
+        try:
+            config = await trio.to_thread.run_sync(self._load)
+        except ConfigError as error:
+            problems = tuple(str(problem) for problem in error.problems) or (str(error),)
+            self.last_reload = Reload(ok=False, errors=problems)
+            for problem in problems:
+                _log.error("reload refused, nothing changed: %s", problem)
+        else:
+            plan = diff({name: mount.spec for name, mount in self.mounts.items()}, config.mounts)
+            await self._carry_out(plan, config)
+            self.config = config
+            self.generation += 1
+            self.last_reload = Reload(ok=True, mounts=self._results(plan))
+            _log.info("reloaded: %s", ", ".join(f"{k}: {v}" for k, v in self.last_reload.mounts.items()) or "no mounts")
+        self._changed()
+        return self.last_reload
+
+    async def _carry_out(self, plan: Plan, config: Config) -> None:
+        async with trio.open_nursery() as nursery:
+            for name in (*plan.removed, *plan.changed):
+                nursery.start_soon(self._remove, name)
+        await self._start(config.mounts[name] for name in (*plan.added, *plan.changed))
+
+    def _results(self, plan: Plan) -> dict[str, str]:
+        results = dict.fromkeys(plan.removed, "removed") | dict.fromkeys(plan.unchanged, "unchanged")
+        for names, done in ((plan.added, "added"), (plan.changed, "restarted")):
+            for name in names:
+                mount = self.mounts[name]
+                trouble = f", {mount.state}: {mount.reason}" if mount.state is not MountState.READY else ""
+                results[name] = done + trouble
+        return dict(sorted(results.items()))
+
+    async def _start(self, specs: Iterable[MountSpec]) -> None:
+        """Start mounts and wait a bounded while until it is known how each is."""
+        assert self._nursery is not None
+        started = []
+        for spec in specs:
+            mount = self._new_mount(spec)
+            started.append(mount)
+            self._nursery.start_soon(self._run_mount, mount)
+        with trio.move_on_after(SETTLE_SECONDS):
+            for mount in started:
+                await mount.settled()
+
+    def _new_mount(self, spec: MountSpec) -> Mount:
+        assert self._services is not None
+        mount = self.mounts[spec.name] = Mount(spec, self._uids.take(), self._services)
+        return mount
+
+    async def _run_mount(self, mount: Mount) -> None:
+        while True:
+            try:
+                await mount.run()
+            except Exception:
+                # One mount's trouble, even a bug of ours, is no other mount's.
+                _log.exception("%s: internal error; the mount is started again", mount.spec.name)
+            finally:
+                self._uids.give_back(mount.uid)
+            if not mount.stopping:
+                await trio.sleep(_BUG_DELAY_SECONDS)
+            if mount.stopping:
+                return
+            mount = self._new_mount(mount.spec)
+
+    async def _remove(self, name: str) -> None:
+        await self.mounts[name].stop()
+        del self.mounts[name]

@@ -1,0 +1,109 @@
+"""Our side of the zygote: starts it, has it fork engines and the broker, starts it again when it is gone.
+
+Called by supervisor.py, mount.py and access.py. One order at a time.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+from typing import Final, Self
+
+import trio
+
+from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, pair
+from mountctl.supervisor.process import ForkedProcess
+
+# A fork takes 10-30 ms, the imports before the first one a second on a busy machine; beyond this it is stuck.
+FORK_TIMEOUT_SECONDS: Final = 20.0
+_END_TIMEOUT_SECONDS: Final = 2.0
+
+_log = logging.getLogger(__name__)
+
+
+class ForkError(Exception):
+    """The zygote could not fork; the message says why."""
+
+
+class Zygote:
+    """Forks engines and the broker. Use as an async context manager: at its end the zygote process ends."""
+
+    def __init__(self) -> None:
+        self._order = trio.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Link | None = None
+
+    async def __aenter__(self) -> Self:
+        self._start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        with trio.CancelScope(shield=True):
+            await self._stop()
+
+    async def fork_engine(self, order: ForkEngine, session_fd: int) -> ForkedProcess:
+        """A new engine on this session. Raises ForkError."""
+        return await self._fork(order, (session_fd,))
+
+    async def fork_broker(self) -> ForkedProcess:
+        """A new broker. Raises ForkError."""
+        return await self._fork(ForkBroker(), ())
+
+    async def _fork(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> ForkedProcess:
+        async with self._order:
+            ours, theirs = pair()
+            try:
+                with trio.fail_after(FORK_TIMEOUT_SECONDS):
+                    pid, pidfd = await self._ask(order, (*fds, theirs.fileno()))
+            except (LinkClosed, trio.TooSlowError) as error:
+                ours.close()
+                _log.warning("the zygote is gone or stuck; starting another")
+                await self._stop()
+                self._start()
+                raise ForkError("the zygote did not answer") from error
+            except BaseException:
+                ours.close()
+                raise
+            finally:
+                theirs.close()
+            return ForkedProcess(pid, pidfd, Link(ours))
+
+    async def _ask(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> tuple[int, int]:
+        link = self._link
+        assert link is not None
+        # An order that was sent is waited for, or the next one would get its answer.
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + FORK_TIMEOUT_SECONDS):
+            await link.send(order, fds)
+            answer, handed = await link.receive()
+            match answer:
+                case Forked(pid=pid):
+                    return pid, handed[0]
+                case ForkFailed(reason=reason):
+                    raise ForkError(reason)
+                case _:
+                    raise ForkError(f"the zygote answered {answer.type}")
+        raise trio.TooSlowError
+
+    def _start(self) -> None:
+        ours, theirs = pair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                start_new_session=True,
+            )
+        self._link = Link(ours)
+
+    async def _stop(self) -> None:
+        process, link = self._process, self._link
+        assert process is not None
+        assert link is not None
+        link.close()
+        pidfd = os.pidfd_open(process.pid)
+        with trio.move_on_after(_END_TIMEOUT_SECONDS):
+            await trio.lowlevel.wait_readable(pidfd)
+        os.close(pidfd)
+        process.kill()
+        process.wait()

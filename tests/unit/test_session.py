@@ -1,0 +1,117 @@
+"""Sessions on the real kernel: made, attached, detached, with no engine anywhere near."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from engine.spec import MountSpec
+from mountctl.supervisor import mount_api, mountinfo, stale
+from mountctl.supervisor.session import FSTYPE, READ_AHEAD_KIB, Session, SessionError
+
+
+def spec(mountpoint: Path, **options: object) -> MountSpec:
+    return MountSpec.model_validate({"name": "m", "bucket": "some-bucket", "mountpoint": str(mountpoint), **options})
+
+
+@pytest.fixture
+def mountpoint(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "mnt"
+    yield path
+    while mountinfo.at(str(path)) is not None:
+        mount_api.umount(str(path), lazily=True)
+
+
+def test_session_is_attached_with_our_type_source_and_flags(mountpoint: Path) -> None:
+    session = Session(spec(mountpoint, **{"prefix": "a/", "read-only": True, "allow-other": True}))
+    session.attach()
+    line = next(x for x in Path("/proc/self/mountinfo").read_text().splitlines() if str(mountpoint) in x)
+
+    assert f"- {FSTYPE} s3://some-bucket/a/ ro," in line
+    assert "allow_other" in line
+    assert "default_permissions" in line
+    assert "ro,nosuid,nodev,noatime" in line
+    assert Path(f"/sys/class/bdi/0:{session.minor}/read_ahead_kb").read_text() == f"{READ_AHEAD_KIB}\n"
+    assert session.alive()
+    assert session.detach() is False
+    session.close()
+    assert mountinfo.at(str(mountpoint)) is None
+    assert not mountpoint.exists()  # made by us, so gone with us
+
+
+def test_attach_onto_a_file_is_refused_with_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    session = Session(spec(path))
+
+    with pytest.raises(SessionError, match="is not a directory"):
+        session.attach()
+    session.close()
+
+
+def test_attach_where_something_is_mounted_is_refused_and_names_it(mountpoint: Path) -> None:
+    mountpoint.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "some-tmpfs", mountpoint], check=True)
+    session = Session(spec(mountpoint))
+
+    with pytest.raises(SessionError, match=r"some-tmpfs \(tmpfs\) is already mounted"):
+        session.attach()
+    session.close()
+
+
+def test_unmounted_by_somebody_else_is_noticed(mountpoint: Path) -> None:
+    session = Session(spec(mountpoint))
+    session.attach()
+    mount_api.umount(str(mountpoint))
+
+    assert not session.alive()
+    session.detach()
+    session.close()
+
+
+def test_a_mount_on_top_of_ours_is_left_alone_by_detach(mountpoint: Path) -> None:
+    mountpoint.mkdir()
+    session = Session(spec(mountpoint))
+    session.attach()
+    with pytest.raises(SessionError, match="already mounted"):
+        Session(spec(mountpoint)).attach()
+    other = Session(spec(mountpoint))
+    mount_api.attach(other._mount_fd, str(mountpoint))
+
+    session.detach()
+
+    found = mountinfo.at(str(mountpoint))
+    assert found is not None
+    assert found.mount_id == other.mount_id
+    other.close()
+    session.close()
+
+
+def test_a_dead_mount_of_ours_is_cleared_and_a_served_one_is_not(mountpoint: Path) -> None:
+    dead = Session(spec(mountpoint))
+    dead.attach()
+    dead.close()  # nobody holds /dev/fuse any more: ENOTCONN
+
+    trio.run(stale.clear, str(mountpoint))
+
+    assert mountinfo.at(str(mountpoint)) is None
+    held = Session(spec(mountpoint))
+    held.attach()
+    trio.run(stale.clear, str(mountpoint))
+    assert mountinfo.at(str(mountpoint)) is not None
+    held.detach()
+    held.close()
+
+
+def test_detach_with_an_open_directory_goes_lazily_and_says_so(mountpoint: Path) -> None:
+    session = Session(spec(mountpoint))
+    session.attach()
+    fd = os.open(mountpoint, os.O_PATH)
+
+    assert session.detach() is True
+    assert mountinfo.at(str(mountpoint)) is None
+    os.close(fd)
+    session.close()
