@@ -8,7 +8,9 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
     ├── NotADirectory                ENOTDIR
     ├── IsADirectory                 EISDIR
     ├── InvalidName                  EINVAL      a name that no S3 key of ours can have
+    ├── InvalidArgument              EINVAL      flags or arguments ask for what S3 can't do
     ├── Stale                        ESTALE      the inode or the object's version is gone
+    ├── Deleted                      EIO         the object was deleted while a handle was reading it
     ├── Archived                     EACCES      the object's storage class needs a restore first
     ├── ReadOnly                     EROFS       this mount does not write
     ├── NotPermitted                 EPERM
@@ -66,10 +68,21 @@ class InvalidName(EngineError):
     level = logging.DEBUG
 
 
+class InvalidArgument(EngineError):
+    """The flags or arguments ask for what S3 can't do, such as a write that is durable when it returns (O_SYNC)."""
+
+    errno = _errno.EINVAL
+    level = logging.DEBUG
+
+
 class Stale(EngineError):
     """The inode is unknown, or the object was replaced in S3 while a handle was reading the old version."""
 
     errno = _errno.ESTALE
+
+
+class Deleted(EngineError):
+    """The object was deleted in S3 while a handle was reading it. EIO: read(2) knows no "no such file"."""
 
 
 class Archived(EngineError):

@@ -20,6 +20,7 @@ class EngineStats:
         self.inodes = 0
         self.open_files = 0
         self.open_directories = 0
+        self.hidden_names = 0
         self.arena_bytes = 0
         self.backend = Backend()
         self.last_error: str | None = None
@@ -51,5 +52,6 @@ class EngineStats:
             inodes=self.inodes,
             open_files=self.open_files,
             open_directories=self.open_directories,
+            hidden_names=self.hidden_names,
             arena_bytes=self.arena_bytes,
         )

@@ -1,0 +1,1 @@
+"""The file system's verbs in our own types; knows S3 and nothing of FUSE."""

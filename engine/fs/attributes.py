@@ -1,0 +1,64 @@
+"""What stat(2) shows of a file or directory: the rules.
+
+Used by the file system. Pure; engine/fuse turns the result into the kernel's structure.
+"""
+
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from engine.namespace.inodes import Inode
+from engine.spec import MountSpec
+
+# What st_blocks counts, in bytes, whatever the file system.
+STAT_BLOCK_BYTES: Final = 512
+
+# st_blksize, the unit that programs like to read in, in bytes: a page. The kernel reads ahead far more by itself.
+IO_BLOCK_BYTES: Final = 4096
+
+# S3 keeps whole seconds in Last-Modified; other servers put fractions into listings only. Cut off, or one file would
+# have two times.
+_NANOSECONDS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """One inode as the kernel gets it. Sizes in bytes, `time_ns` since the epoch, `valid` in seconds from now."""
+
+    number: int
+    mode: int
+    nlink: int
+    uid: int
+    gid: int
+    size: int
+    blocks: int
+    time_ns: int
+    valid: float
+
+
+class AttributeRules:
+    """A mount's modes, owner and times.
+
+    Args:
+        spec: the mount.
+        mounted: when, in seconds since the epoch: the time of all directories, for S3 has none.
+    """
+
+    def __init__(self, spec: MountSpec, mounted: float) -> None:
+        self._uid: Final = spec.uid or 0
+        self._gid: Final = spec.gid or 0
+        self._directory_mode: Final = stat.S_IFDIR | spec.dir_mode
+        self._file_mode: Final = stat.S_IFREG | spec.file_mode
+        self._mounted_ns: Final = int(mounted) * _NANOSECONDS
+
+    def of(self, inode: Inode, valid: float) -> Attributes:
+        """An inode's attributes, to be believed for `valid` seconds. An archived object has no permissions."""
+        info = inode.info
+        if info is None:
+            return Attributes(
+                inode.number, self._directory_mode, 2, self._uid, self._gid, 0, 0, self._mounted_ns, valid
+            )
+        mode = stat.S_IFREG if info.archived else self._file_mode
+        blocks = -(-info.size // STAT_BLOCK_BYTES)
+        time_ns = int(info.last_modified) * _NANOSECONDS
+        return Attributes(inode.number, mode, 1, self._uid, self._gid, info.size, blocks, time_ns, valid)

@@ -1,0 +1,54 @@
+"""Open files and directories by the number that the kernel names them with.
+
+Owned by the file system, one table for each kind. Never reads nor lists.
+"""
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from engine.errors import BadHandle, Stale
+from engine.namespace.inodes import GENERATION_SHIFT
+
+T = TypeVar("T")
+
+
+class Handles(Generic[T]):
+    """Numbers for open things.
+
+    Args:
+        generation: which engine of the session this is; no two of them give the same number.
+        gauge: told how many are open, whenever that changes.
+    """
+
+    def __init__(self, *, generation: int, gauge: Callable[[int], None]) -> None:
+        self._generation: Final = generation
+        self._next = (generation << GENERATION_SHIFT) + 1
+        self._gauge = gauge
+        self._open: dict[int, T] = {}
+
+    def add(self, thing: T) -> int:
+        """A number for something that was opened."""
+        number = self._next
+        self._next += 1
+        self._open[number] = thing
+        self._gauge(len(self._open))
+        return number
+
+    def get(self, number: int) -> T:
+        """What a number stands for. Raises Stale if another engine opened it, BadHandle if it is not open."""
+        thing = self._open.get(number)
+        if thing is not None:
+            return thing
+        if number >> GENERATION_SHIFT != self._generation:
+            raise Stale(f"handle {number} was opened by an engine before this one")
+        raise BadHandle(f"handle {number} is not open")
+
+    def find(self, number: int) -> T | None:
+        """What a number stands for, if it is open."""
+        return self._open.get(number)
+
+    def remove(self, number: int) -> T | None:
+        """The kernel is done with a number. None if it is not ours, which is no error: RELEASE may come twice."""
+        thing = self._open.pop(number, None)
+        self._gauge(len(self._open))
+        return thing

@@ -1,0 +1,256 @@
+"""The kernel's requests: from pyfuse3's types to the file system's and back, and errors to errnos.
+
+pyfuse3 calls it from the tasks of its main loop. The one place where an EngineError becomes an errno, gets its log
+line and is counted. Never decides anything about names or data. Operations that are not here are answered ENOSYS by
+the base class, as in Mountpoint: readlink, create, extended attributes, fsyncdir, access (which the kernel decides by
+the modes).
+"""
+
+import contextlib
+import errno
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, ParamSpec
+
+import pyfuse3
+
+from engine.errors import EngineError
+from engine.fs.attributes import IO_BLOCK_BYTES, Attributes
+from engine.fs.filesystem import S3Filesystem
+from engine.stats import EngineStats
+
+logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+# Errors that `status` shows as the mount's last one: what a program sees when S3 or the credentials are at fault.
+_SHOWN: Final = (errno.EIO, errno.EACCES)
+
+# S3 has no limit that df could show: half of what 64 bits of KiB hold, so that no program's sum overflows.
+_PLENTY: Final = (2**64 - 1) // 1024
+_STATFS_BLOCK_BYTES: Final = 512
+_NAME_BYTES_SHOWN: Final = 255
+
+
+class Operations(pyfuse3.Operations):
+    """All requests of one session.
+
+    Args:
+        filesystem: answers them.
+        stats: counts requests and errors.
+    """
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+
+    def __init__(self, filesystem: S3Filesystem, stats: EngineStats) -> None:
+        super().__init__()
+        self._fs = filesystem
+        self._stats = stats
+        self._told: set[str] = set()
+        self.on_init: Callable[[], None] = lambda: None
+
+    def init(self) -> None:
+        """The INIT was parsed by libfuse and is answered when this returns."""
+        self.on_init()
+
+    async def lookup(
+        self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext
+    ) -> pyfuse3.EntryAttributes:
+        """A name in a directory. That there is none is told as such where the kernel may remember it."""
+        try:
+            with self._answering("lookup", self._fs.describe_child, parent_inode, name):
+                return _entry(await self._fs.lookup(parent_inode, name))
+        except pyfuse3.FUSEError as error:
+            if error.errno != errno.ENOENT or not self._fs.lifetimes.missing:
+                raise
+        missing = pyfuse3.EntryAttributes()
+        missing.st_ino = pyfuse3.InodeT(0)
+        missing.entry_timeout = self._fs.lifetimes.missing
+        return missing
+
+    async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:
+        """The kernel dropped references. There is no answer, so nothing to fail with."""
+        self._stats.fuse_requests["forget"] += len(inode_list)
+        self._fs.forget(inode_list)
+
+    async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
+        """An inode's attributes."""
+        with self._answering("getattr", self._fs.describe, inode):
+            return _entry(await self._fs.getattr(inode))
+
+    async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
+        """Open a file. Pages of it that the kernel has stay good: a number is one version of an object."""
+        with self._answering("open", self._fs.describe, inode):
+            opened = await self._fs.open(inode, flags)
+            handle = pyfuse3.FileHandleT(opened.handle)
+            return pyfuse3.FileInfo(fh=handle, direct_io=opened.direct, keep_cache=not opened.direct)
+
+    async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> bytes:
+        """Bytes of an open file."""
+        with self._answering("read", self._fs.describe_handle, fh):
+            # pyfuse3 takes any buffer, and hands it to the kernel before the next await.
+            return await self._fs.read(fh, off, size)  # type: ignore[return-value]
+
+    async def flush(self, fh: pyfuse3.FileHandleT) -> None:
+        """A descriptor was closed; nothing is written, so nothing to do. Not ENOSYS: it would outlive this engine."""
+        self._stats.fuse_requests["flush"] += 1
+
+    async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 pyfuse3's signature
+        """Nothing is written, so all of it is in S3."""
+        self._stats.fuse_requests["fsync"] += 1
+
+    async def release(self, fh: pyfuse3.FileHandleT) -> None:
+        """An open file's last descriptor is closed."""
+        with self._answering("release", self._fs.describe_handle, fh):
+            self._fs.release(fh)
+
+    async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
+        """Open a directory."""
+        with self._answering("opendir", self._fs.describe, inode):
+            return pyfuse3.FileHandleT(self._fs.opendir(inode))
+
+    async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
+        """Entries with their attributes, until the kernel's buffer is full or a page of S3's listing ends."""
+        with self._answering("readdir", self._fs.describe_handle, fh):
+            for entry in await self._fs.readdir(fh, start_id):
+                if not pyfuse3.readdir_reply(token, entry.name, _entry(entry.attributes), entry.position):
+                    if entry.counted:
+                        self._fs.forget([(entry.attributes.number, 1)])
+                    return
+
+    async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:
+        """A directory is closed."""
+        with self._answering("releasedir", self._fs.describe_handle, fh):
+            self._fs.releasedir(fh)
+
+    async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
+        """S3's capacity: plenty."""
+        self._stats.fuse_requests["statfs"] += 1
+        data = pyfuse3.StatvfsData()
+        data.f_bsize = data.f_frsize = _STATFS_BLOCK_BYTES
+        data.f_blocks = data.f_bfree = data.f_bavail = _PLENTY
+        data.f_files = data.f_ffree = data.f_favail = _PLENTY
+        data.f_namemax = _NAME_BYTES_SHOWN
+        return data
+
+    async def setattr(
+        self,
+        inode: pyfuse3.InodeT,
+        attr: pyfuse3.EntryAttributes,
+        fields: pyfuse3.SetattrFields,
+        fh: pyfuse3.FileHandleT | None,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """EROFS."""
+        raise self._read_only("setattr", inode)
+
+    async def mknod(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        rdev: int,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """EROFS."""
+        raise self._read_only("mknod", parent_inode)
+
+    async def mkdir(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        mode: pyfuse3.ModeT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """EROFS."""
+        raise self._read_only("mkdir", parent_inode)
+
+    async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
+        """EROFS."""
+        raise self._read_only("unlink", parent_inode)
+
+    async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
+        """EROFS."""
+        raise self._read_only("rmdir", parent_inode)
+
+    async def symlink(
+        self,
+        parent_inode: pyfuse3.InodeT,
+        name: pyfuse3.FileNameT,
+        target: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """EROFS."""
+        raise self._read_only("symlink", parent_inode)
+
+    async def link(
+        self,
+        inode: pyfuse3.InodeT,
+        new_parent_inode: pyfuse3.InodeT,
+        new_name: pyfuse3.FileNameT,
+        ctx: pyfuse3.RequestContext,
+    ) -> pyfuse3.EntryAttributes:
+        """EROFS."""
+        raise self._read_only("link", new_parent_inode)
+
+    async def rename(
+        self,
+        parent_inode_old: pyfuse3.InodeT,
+        name_old: pyfuse3.FileNameT,
+        parent_inode_new: pyfuse3.InodeT,
+        name_new: pyfuse3.FileNameT,
+        flags: pyfuse3.FlagT,
+        ctx: pyfuse3.RequestContext,
+    ) -> None:
+        """EROFS."""
+        raise self._read_only("rename", parent_inode_old)
+
+    @contextlib.contextmanager
+    def _answering(self, verb: str, describe: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
+        """Count a request; turn what goes wrong in it into a FUSEError. `describe(...)` names its subject then."""
+        self._stats.fuse_requests[verb] += 1
+        try:
+            yield
+        except EngineError as error:
+            raise self._told_error(verb, error, describe(*args, **kwargs)) from error
+        except Exception as error:
+            raise self._unexpected(verb, error, describe(*args, **kwargs)) from error
+
+    def _told_error(self, verb: str, error: EngineError, subject: str) -> pyfuse3.FUSEError:
+        self._stats.fuse_error(error.errno)
+        if logger.isEnabledFor(error.level):
+            name = errno.errorcode.get(error.errno, str(error.errno))
+            logger.log(error.level, "%s of %s: %s: %s", verb, subject, name, error)
+        if error.errno in _SHOWN:
+            self._stats.last_error = f"{verb} of {subject} failed: {error}"
+        return pyfuse3.FUSEError(error.errno)
+
+    def _unexpected(self, verb: str, error: Exception, subject: str) -> pyfuse3.FUSEError:
+        self._stats.fuse_error(errno.EIO)
+        self._stats.last_error = f"{verb} of {subject} failed by an error in the engine: {error!r}"
+        kind = f"{verb} {type(error).__name__}"
+        # With its traceback once; a program that repeats the request must not fill the log.
+        logger.error("%s of %s: unexpected %r", verb, subject, error, exc_info=kind not in self._told and error)
+        self._told.add(kind)
+        return pyfuse3.FUSEError(errno.EIO)
+
+    def _read_only(self, verb: str, inode: pyfuse3.InodeT) -> pyfuse3.FUSEError:
+        self._stats.fuse_requests[verb] += 1
+        return self._told_error(verb, self._fs.read_only(verb, inode), self._fs.describe(inode))
+
+
+def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(attributes.number)
+    entry.generation = 0
+    entry.entry_timeout = entry.attr_timeout = attributes.valid
+    entry.st_mode = pyfuse3.ModeT(attributes.mode)
+    entry.st_nlink = attributes.nlink
+    entry.st_uid = attributes.uid
+    entry.st_gid = attributes.gid
+    entry.st_size = attributes.size
+    entry.st_blksize = IO_BLOCK_BYTES
+    entry.st_blocks = attributes.blocks
+    entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
+    return entry

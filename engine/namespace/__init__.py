@@ -1,0 +1,1 @@
+"""Keys and inodes: names, the inode table, lookup and listing."""

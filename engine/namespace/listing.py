@@ -1,0 +1,144 @@
+"""A directory's entries as a stream that can be read from any position it ever named.
+
+Opened by the file system at OPENDIR, one for a handle. Asks S3 page by page, as the reader comes along; never keeps
+more than two pages, however large the directory: of the others it knows how to ask for them again.
+
+A position is the number of a page and of an entry in it, so that a change to one page moves no position of another.
+The kernel goes back within its last answers (when a program's buffer was small) and to 0 (rewinddir), NFS to any.
+"""
+
+from typing import Final
+
+import trio
+
+from engine.errors import BadResponse
+from engine.namespace.hidden import HiddenNames
+from engine.namespace.merge import Entry, Merged, merge
+from engine.s3.interface import ListPage, ObjectClient, ObjectInfo
+
+# Entries of a page in a position: 12 bits, twice what S3 puts on a page and can leave pending before it. 32 bits in
+# all then hold a million pages, for programs whose off_t has no more.
+INDEX_BITS: Final = 12
+_INDEX_MASK: Final = (1 << INDEX_BITS) - 1
+
+# The kernel may come back for what did not fit a program's buffer: at most its last answer, which is of one page.
+PAGES_KEPT: Final = 2
+
+
+class Page:
+    """Entries of one page. `listed` is when S3 was asked, on trio's clock."""
+
+    __slots__ = ("entries", "last", "listed", "number")
+
+    def __init__(self, number: int, entries: list[Entry], listed: float, *, last: bool) -> None:
+        self.number = number
+        self.entries = entries
+        self.listed = listed
+        self.last = last
+
+    def position(self, index: int) -> int:
+        """The position of the entry with this index; that behind the last entry is the next page's start."""
+        if index >= len(self.entries) and not self.last:
+            return (self.number + 1) << INDEX_BITS
+        return (self.number << INDEX_BITS) + index
+
+
+class _Start:
+    """How to ask for a page (again): S3's token and what the pages before it left undecided."""
+
+    __slots__ = ("pending", "token")
+
+    def __init__(self, token: str | None, pending: tuple[ObjectInfo, ...]) -> None:
+        self.token = token
+        self.pending = pending
+
+
+class DirectoryStream:
+    """One reading of a directory.
+
+    Args:
+        client: S3.
+        prefix: the directory's, empty or with its closing slash.
+        hidden: told of keys that have no name here.
+    """
+
+    def __init__(self, client: ObjectClient, prefix: str, hidden: HiddenNames) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._hidden = hidden
+        self._lock = trio.Lock()
+        self._starts = [_Start(None, ())]
+        self._complete = False  # the last page has been seen, so no start will be added
+        self._kept: dict[int, Page] = {}
+
+    async def read(self, position: int) -> tuple[Page, int] | None:
+        """The page with the entry at a position, and its index; None behind the last entry.
+
+        Asks S3 if the page is not at hand. Raises what S3 failed with; reading the same position again tries again.
+        """
+        number, index = position >> INDEX_BITS, position & _INDEX_MASK
+        async with self._lock:
+            while True:
+                page = await self._page(number)
+                if page is None:
+                    return None
+                if index < len(page.entries):
+                    return page, index
+                if page.last:
+                    return None
+                number, index = number + 1, 0
+
+    async def rewind(self) -> None:
+        """Start over, as rewinddir does: the next read lists anew."""
+        async with self._lock:
+            self._starts = [_Start(None, ())]
+            self._complete = False
+            self._kept.clear()
+
+    @property
+    def started(self) -> bool:
+        """S3 has been asked."""
+        return bool(self._kept)
+
+    async def _page(self, number: int) -> Page | None:
+        while number >= len(self._starts):
+            if self._complete:
+                return None
+            await self._fetch(len(self._starts) - 1)
+        return self._kept.get(number) or await self._fetch(number)
+
+    async def _fetch(self, number: int) -> Page:
+        start = self._starts[number]
+        listed = trio.current_time()
+        answer = await self._client.list_objects(self._prefix, token=start.token)
+        merged = merge(self._prefix, start.pending, answer)
+        if len(merged.entries) > _INDEX_MASK:
+            raise BadResponse(f"a page of a listing has {len(merged.entries)} entries", key=self._prefix)
+        if number == len(self._starts) - 1 and not self._complete:
+            self._tell(merged)
+        self._follow(number, answer, merged)
+        page = Page(number, merged.entries, listed, last=answer.next_token is None)
+        self._keep(page)
+        return page
+
+    def _follow(self, number: int, answer: ListPage, merged: Merged) -> None:
+        """Remember how the next page is asked for, unless that is known from the first time round."""
+        if number < len(self._starts) - 1:
+            return
+        self._complete = answer.next_token is None
+        if answer.next_token is not None:
+            self._starts.append(_Start(answer.next_token, merged.pending))
+
+    def _keep(self, page: Page) -> None:
+        self._kept.pop(page.number, None)
+        self._kept[page.number] = page
+        while len(self._kept) > PAGES_KEPT:
+            del self._kept[next(iter(self._kept))]
+
+    def _tell(self, merged: Merged) -> None:
+        for key, why in merged.invalid:
+            self._hidden.invalid(self._prefix, key, why)
+        for info in merged.shadowed:
+            self._hidden.shadowed(self._prefix, info.key)
+        if merged.marker is not None and merged.marker.size:
+            self._hidden.marker(merged.marker.key, merged.marker.size)
