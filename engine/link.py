@@ -91,6 +91,9 @@ class ForkBroker(_Message):
     """Supervisor to zygote. File descriptor: the broker's end of its link."""
 
     type: Literal["fork-broker"] = "fork-broker"
+    environment: dict[str, Secret] = Field(
+        default_factory=dict, description="what no engine may see of the supervisor's environment: AWS_*"
+    )
 
 
 class Forked(_Message):

@@ -67,7 +67,7 @@ def _serve(link: socket.socket, message: Message, fds: list[int]) -> None:
             case ForkEngine():
                 _fork(link, fds, lambda: _be_engine(message, fds))
             case ForkBroker():
-                _fork(link, fds, lambda: _be_broker(fds))
+                _fork(link, fds, lambda: _be_broker(message, fds))
             case _:
                 _log.warning("not an order for a zygote: %s", message.type)
     except OSError as error:
@@ -117,9 +117,10 @@ def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd))
 
 
-def _be_broker(fds: list[int]) -> int:
+def _be_broker(message: ForkBroker, fds: list[int]) -> int:
     _set_process_name("s3:broker")
     log.set_up("broker")
+    os.environ.update({name: value.get_secret_value() for name, value in message.environment.items()})
     return engine.broker.run_broker(socket.socket(fileno=fds[0]))
 
 

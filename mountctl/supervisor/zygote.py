@@ -10,6 +10,7 @@ import sys
 from typing import Final, Self
 
 import trio
+from pydantic import SecretStr
 
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, pair
 from mountctl.supervisor.process import ForkedProcess
@@ -47,7 +48,8 @@ class Zygote:
 
     async def fork_broker(self) -> ForkedProcess:
         """A new broker. Raises ForkError."""
-        return await self._fork(ForkBroker(), ())
+        environment = {name: SecretStr(value) for name, value in os.environ.items() if _is_brokers(name)}
+        return await self._fork(ForkBroker(environment=environment), ())
 
     async def _fork(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> ForkedProcess:
         async with self._order:
@@ -93,6 +95,9 @@ class Zygote:
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
                 start_new_session=True,
+                env={
+                    name: value for name, value in os.environ.items() if not (_is_brokers(name) or _is_systemds(name))
+                },
             )
         self._link = Link(ours)
 
@@ -107,3 +112,13 @@ class Zygote:
         os.close(pidfd)
         process.kill()
         process.wait()
+
+
+def _is_brokers(name: str) -> bool:
+    """Keys and tokens of the environment are the broker's only: /proc/PID/environ of an engine shows none."""
+    return name.startswith("AWS_") and name != "AWS_CA_BUNDLE"
+
+
+def _is_systemds(name: str) -> bool:
+    """Only the supervisor talks to systemd."""
+    return name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")

@@ -1,0 +1,16 @@
+"""Fixtures of the service tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.running import Running
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    """A place for a supervisor; what it leaves is cleared after the test."""
+    it = Running(tmp_path)
+    yield it
+    it.kill()

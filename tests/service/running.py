@@ -1,0 +1,143 @@
+"""Runs `mountctl run` as an operator would, for tests: own configuration and runtime directory, a checked end."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from tests.servers import S3Server
+
+MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
+# Generous: two busy cores, and interpreters that start cold.
+WAIT_SECONDS_MAX: Final = 40.0
+POLL_SECONDS: Final = 0.02
+
+T = TypeVar("T")
+
+
+def poll_until(look: Callable[[], T], what: str) -> T:
+    """The first true thing that `look` returns; fails the test when it takes too long."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+        time.sleep(POLL_SECONDS)
+    raise AssertionError(f"waited {WAIT_SECONDS_MAX} s for {what}")
+
+
+class Running:
+    """A configuration and, while `running()`, the supervisor that serves it."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.config = work / "mountpoint-s3.toml"
+        self.log = work / "supervisor.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.environment = {
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_REGION": "us-east-1",
+            "MOUNTCTL_CONFIG": str(self.config),
+            "MOUNTCTL_RUNTIME_DIR": str(work / "run"),
+            "MOUNTCTL_STATE_DIR": str(work / "state"),
+        }
+
+    def mountpoint(self, name: str) -> Path:
+        return self.work / "mnt" / name
+
+    def configure(self, server: S3Server | str, **mounts: dict[str, Any]) -> None:
+        """Write the file: one mount each, with its options in Python's spelling; `mountpoint` has a default."""
+        endpoint = server if isinstance(server, str) else server.endpoint
+        lines = ["[defaults]", f'endpoint-url = "{endpoint}"', "force-path-style = true", ""]
+        for name, options in mounts.items():
+            lines.append(f"[mount.{name}]")
+            for key, value in ({"mountpoint": str(self.mountpoint(name))} | options).items():
+                lines.append(f"{key.replace('_', '-')} = {json.dumps(value)}")
+            lines.append("")
+        new = self.config.with_suffix(".new")
+        new.write_text("\n".join(lines))
+        new.rename(self.config)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [MOUNTCTL, "run"], env=self.environment, stderr=log, stdin=subprocess.DEVNULL
+            )
+        return self.process
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        code = self.process.wait(WAIT_SECONDS_MAX)
+        self.process = None
+        return code
+
+    @contextlib.contextmanager
+    def running(self, *states: str) -> Iterator[None]:
+        """Started, and each mount in one of `states` (default: ready); at the end stopped with exit code 0."""
+        self.start()
+        try:
+            self.wait_for_states(*(states or ("ready",)))
+            yield
+            assert self.stop() == 0, self.log_text()
+            assert self.mounted() == []
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Whatever happened: no process and no mount stays."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        for mountpoint in self.mounted():
+            subprocess.run(["umount", "--lazy", mountpoint], check=True)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [MOUNTCTL, *arguments], env=self.environment, capture_output=True, text=True, timeout=WAIT_SECONDS_MAX
+        )
+
+    def status(self, *names: str) -> dict[str, Any]:
+        """`status --json`; empty while there is no supervisor."""
+        done = self.run("status", "--json", *names)
+        result: dict[str, Any] = json.loads(done.stdout) if done.stdout else {}
+        return result
+
+    def mount(self, name: str) -> dict[str, Any]:
+        return next(mount for mount in self.status()["mounts"] if mount["name"] == name)
+
+    def wait_for(self, name: str, state: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            self.assert_alive()
+            found = [m for m in self.status().get("mounts", []) if m["name"] == name and m["state"] == state]
+            return found[0] if found else None
+
+        return poll_until(look, f"{name} to be {state}; log:\n{self.log_text()}")
+
+    def wait_for_states(self, *states: str) -> None:
+        def look() -> bool:
+            self.assert_alive()
+            mounts = self.status().get("mounts")
+            return mounts is not None and all(mount["state"] in states for mount in mounts)
+
+        poll_until(look, f"all mounts in {states}; log:\n{self.log_text()}")
+
+    def assert_alive(self) -> None:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log_text()
+
+    def log_text(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def mounted(self) -> list[str]:
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return [fields[4] for fields in map(str.split, lines) if fields[4].startswith(str(self.work))]

@@ -1,0 +1,219 @@
+"""What goes wrong around a supervisor, and what it makes of it."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.servers import MotoServer, S3Server
+from tests.service.running import Running, poll_until
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_a_killed_engine_is_replaced_on_the_same_mount(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"before and after")
+    running.configure(moto, data={"bucket": bucket}, other={"bucket": bucket})
+
+    with running.running():
+        path = running.mountpoint("data") / "x"
+        assert path.read_bytes() == b"before and after"
+        other = running.mount("other")["engine"]["pid"]
+        old = running.mount("data")["engine"]["pid"]
+        os.kill(old, signal.SIGKILL)
+        assert path.read_bytes() == b"before and after"  # waits for the new engine
+        mount = running.wait_for("data", "ready")
+
+        assert mount["engine"]["pid"] != old
+        assert mount["engine"]["takeovers"] == 1
+        assert mount["engine"]["last_exit"] == "killed by SIGKILL"
+        assert running.mounted().count(str(running.mountpoint("data"))) == 1
+        assert running.mount("other")["engine"]["pid"] == other
+
+
+def test_programs_in_flight_at_an_engine_crash_are_answered(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    names = [f"f{i}" for i in range(20)]
+    for name in names:
+        moto.put(bucket, name, name.encode() * 1000)
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        script = 'cd "$1"; for n in 1 2 3; do for f in f*; do cat "$f" >/dev/null || exit 9; done; done'
+        reader = subprocess.Popen(["bash", "-c", script, "reader", running.mountpoint("data")], stderr=subprocess.PIPE)
+        poll_until(lambda: running.mount("data")["stats"]["fuse_requests"], "the reader to begin")
+        os.kill(running.mount("data")["engine"]["pid"], signal.SIGKILL)
+        _, errors = reader.communicate(timeout=60)
+        takeovers = running.wait_for("data", "ready")["engine"]["takeovers"]
+
+    # Files that were open at the crash may fail with ESTALE until handles are journalled; nothing else may.
+    assert takeovers == 1
+    assert all(b"Stale file handle" in line for line in errors.splitlines()), errors
+
+
+def test_a_missing_bucket_is_backoff_with_a_reason_and_mounts_by_itself_once_there(
+    running: Running, moto: MotoServer
+) -> None:
+    good = moto.bucket()
+    running.configure(moto, good={"bucket": good}, late={"bucket": "late-bucket-of-trouble"})
+
+    with running.running("ready", "backoff", "starting"):
+        late = running.wait_for("late", "backoff")
+        assert "late-bucket-of-trouble" in late["reason"]
+        assert "does not exist" in late["reason"]
+        assert running.mount("good")["state"] == "ready"
+        assert running.run("status").returncode == 3
+        assert running.run("status", "late").returncode == 4
+        moto.bucket("late-bucket-of-trouble")
+        running.wait_for("late", "ready")
+        assert running.run("status").returncode == 0
+
+
+def test_wrong_keys_are_told_as_access_denied(running: Running, rclone: S3Server) -> None:
+    running.environment["AWS_ACCESS_KEY_ID"] = "wrong"
+    running.configure(rclone, data={"bucket": rclone.bucket()})
+
+    with running.running("backoff", "starting"):
+        reason = running.wait_for("data", "backoff")["reason"]
+
+    assert "access denied" in reason.lower()
+    assert "wrong" not in reason.replace("wrong keys", "")
+
+
+def test_an_endpoint_where_nobody_listens_is_told(running: Running) -> None:
+    port = free_port()
+    running.configure(f"http://127.0.0.1:{port}", data={"bucket": "some-bucket"})
+
+    with running.running("backoff", "starting"):
+        reason = running.wait_for("data", "backoff")["reason"]
+
+    assert f"127.0.0.1:{port}" in reason
+    assert "refused" in reason
+
+
+def test_no_credentials_at_all_is_told(running: Running, moto: S3Server) -> None:
+    del running.environment["AWS_ACCESS_KEY_ID"], running.environment["AWS_SECRET_ACCESS_KEY"]
+    running.configure(moto, data={"bucket": moto.bucket()}, profiled={"bucket": moto.bucket(), "profile": "nobody"})
+
+    with running.running("backoff", "starting"):
+        none = running.wait_for("data", "backoff")["reason"]
+        profiled = running.wait_for("profiled", "backoff")["reason"]
+
+    assert "credentials" in none
+    assert "no-sign-request" in none
+    assert "nobody" in profiled
+
+
+def test_a_stopped_server_is_degraded_and_ready_again_when_it_is_back(running: Running) -> None:
+    with MotoServer() as server:
+        bucket = server.bucket()
+        running.configure(server, data={"bucket": bucket})
+        with running.running():
+            pid = running.mount("data")["engine"]["pid"]
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                degraded = running.wait_for("data", "degraded")
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            assert degraded["backend"]["reachable"] is False
+            assert degraded["backend"]["error"]
+            assert running.run("status").returncode == 3
+            assert running.wait_for("data", "ready")["engine"]["pid"] == pid
+
+
+def test_sigterm_with_a_file_open_unmounts_lazily_and_says_so(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"x")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        file = (running.mountpoint("data") / "x").open("rb")
+
+    assert "unmounted lazily" in running.log_text()
+    with pytest.raises(OSError):
+        os.fstat(file.fileno())
+    file.close()
+    assert not (running.work / "run").exists()
+
+
+def test_a_second_supervisor_on_the_same_runtime_directory_is_refused(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+
+    with running.running():
+        assert running.process is not None
+        second = running.run("run")
+        assert second.returncode == 1
+        assert f"pid {running.process.pid}" in second.stderr
+        assert running.mount("data")["state"] == "ready"
+
+
+def test_broker_and_zygote_killed_are_replaced_and_mounts_do_not_care(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"still here")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        engine = running.mount("data")["engine"]["pid"]
+        supervisor = running.process
+        assert supervisor is not None
+        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
+        others = [int(pid) for pid in children if int(pid) != engine]
+        assert len(others) == 2
+        for pid in others:
+            os.kill(pid, signal.SIGKILL)
+        assert (running.mountpoint("data") / "x").read_bytes() == b"still here"
+        os.kill(engine, signal.SIGKILL)
+        assert (running.mountpoint("data") / "x").read_bytes() == b"still here"
+        assert running.wait_for("data", "ready")["engine"]["takeovers"] == 1
+
+
+def test_a_killed_supervisor_takes_its_engines_along_and_the_next_one_mounts_anew(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"again")
+    running.configure(moto, data={"bucket": bucket})
+    running.start()
+    running.wait_for("data", "ready")
+    engine = running.mount("data")["engine"]["pid"]
+    assert running.process is not None
+    running.process.kill()
+    running.process.wait()
+    poll_until(lambda: not Path(f"/proc/{engine}").exists(), "the orphaned engine to end")
+    assert running.mounted() == [str(running.mountpoint("data"))]
+
+    with running.running():
+        assert (running.mountpoint("data") / "x").read_bytes() == b"again"
+
+
+def test_unmounted_by_somebody_else_is_mounted_again(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"back")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        subprocess.run(["umount", running.mountpoint("data")], check=True)
+        poll_until(running.mounted, "it to be mounted again")
+        assert (running.mountpoint("data") / "x").read_bytes() == b"back"
+
+
+def test_something_else_mounted_there_is_left_alone_and_named(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+    running.mountpoint("data").mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "somebodys", running.mountpoint("data")], check=True)
+
+    running.start()
+    reason = running.wait_for("data", "backoff")["reason"]
+    assert running.stop() == 0
+
+    assert "somebodys (tmpfs) is already mounted" in reason
+    assert running.mounted() == [str(running.mountpoint("data"))]
