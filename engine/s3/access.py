@@ -1,0 +1,247 @@
+"""A mount's access to S3: credentials by botocore's whole chain, beside the bucket's location.
+
+Called by engine/broker.py (in threads: everything here blocks) and by an engine that runs alone. No engine under a
+supervisor reads a credential file. Nothing here logs, and no error text holds a secret.
+"""
+
+import functools
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from botocore.config import Config
+from botocore.credentials import CredentialResolver, ProcessProvider
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigParseError,
+    CredentialRetrievalError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.loaders import Loader, create_loader
+from botocore.session import Session
+from pydantic import SecretStr
+
+from engine.link import Access, Credentials
+from engine.s3.location import Location, LocationError, locate
+from engine.spec import MountSpec
+
+# STS answers in well under a second; three tries of these fit into the broker's limit for a mount.
+_STS_CONNECT_SECONDS: Final = 3
+_STS_READ_SECONDS: Final = 5
+_STS_ATTEMPTS: Final = 3
+# A helper that asks a vault over the network takes a few seconds; one that hangs must be ended to be tried again.
+PROCESS_SECONDS_MAX: Final = 25.0
+# Of what a credential_process or STS says, enough to recognise the trouble.
+_REASON_CHARACTERS_MAX: Final = 300
+
+
+_T = TypeVar("_T")
+
+
+class AccessUnavailable(Exception):
+    """No credentials, or no endpoint, for now. The text is a sentence for a person: what is wrong and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What tells a rewritten file from the one before: editors and `aws configure` replace, some write in place."""
+
+    modified_ns: int
+    size: int
+    inode: int
+
+
+Fingerprint = tuple[_Stamp | None, ...]
+
+
+class CredentialSource:
+    """The credentials of one profile, shared by all mounts that name it. Keeps nothing between two loads.
+
+    Args:
+        profile: of the AWS configuration files; None: AWS_PROFILE or `default`, and the environment's keys.
+    """
+
+    def __init__(self, profile: str | None) -> None:
+        self.profile = profile
+
+    def load(self) -> Credentials:
+        """Walk botocore's chain: environment, profile (keys, roles, processes, SSO), web identity, container, IMDS.
+
+        Reads the files and asks the servers anew each time, so the answer is never older than the call. Blocks for
+        seconds where a role or a process is asked. Raises AccessUnavailable.
+        """
+        return _guarded(self._load, self.profile)
+
+    def locate(self, spec: MountSpec) -> Location:
+        """Where the mount's bucket is, as this profile sees it. Raises AccessUnavailable."""
+        return _guarded(lambda: locate(spec, _session(self.profile)), self.profile)
+
+    def _load(self) -> Credentials:
+        session = _session(self.profile)
+        session.get_scoped_config()  # an unknown profile must not fall through to the instance's role
+        _limit_processes(session)
+        found = session.get_credentials()
+        if found is None:
+            raise AccessUnavailable(_nothing_found(self.profile))
+        keys = found.get_frozen_credentials()
+        if not keys.access_key or not keys.secret_key:
+            raise AccessUnavailable(_nothing_found(self.profile))
+        expiry = getattr(found, "_expiry_time", None)  # botocore tells it nowhere else
+        return Credentials(
+            access_key=keys.access_key,
+            secret_key=SecretStr(keys.secret_key),
+            token=SecretStr(keys.token) if keys.token else None,
+            expires=expiry.timestamp() if expiry else None,
+        )
+
+
+def resolve(spec: MountSpec) -> Access:
+    """A mount's access, asked for once. Blocks. Raises AccessUnavailable."""
+    source = source_of(spec)
+    location = source.locate(spec)
+    return access(spec, location, None if spec.no_sign_request else source.load())
+
+
+def source_of(spec: MountSpec) -> CredentialSource:
+    """The source of a mount's credentials. An anonymous mount has none, but its location is looked up by one."""
+    return CredentialSource(None if spec.no_sign_request else spec.profile)
+
+
+def access(spec: MountSpec, location: Location, credentials: Credentials | None) -> Access:
+    """The message to the mount's engine."""
+    return Access(
+        name=spec.name,
+        endpoint=location.endpoint,
+        region=location.region,
+        signing_name=location.signing_name,
+        credentials=credentials,
+    )
+
+
+def watched_files() -> tuple[Path, ...]:
+    """The files that botocore reads keys and profiles from, whether they exist or not."""
+    session = _session(None)
+    names = (session.get_config_variable("config_file"), session.get_config_variable("credentials_file"))
+    return tuple(Path(os.path.expandvars(name)).expanduser() for name in names)
+
+
+def fingerprint(paths: tuple[Path, ...]) -> Fingerprint:
+    """Differs whenever one of the files was written, replaced, made or removed. Blocks for a stat each."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None  # absent or unreadable: the next load says so, with its reason
+    return _Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def _session(profile: str | None) -> Session:
+    session = Session(profile=profile)
+    session.register_component("data_loader", _loader())
+    retries: Any = {"total_max_attempts": _STS_ATTEMPTS, "mode": "standard"}
+    session.set_default_client_config(
+        Config(connect_timeout=_STS_CONNECT_SECONDS, read_timeout=_STS_READ_SECONDS, retries=retries)
+    )
+    # The metadata service is asked once, for a second: botocore's defaults, which AWS_METADATA_SERVICE_* change.
+    return session
+
+
+@functools.cache
+def _loader() -> Loader:
+    """Service descriptions, which every session would parse again."""
+    return create_loader()
+
+
+def _limit_processes(session: Session) -> None:
+    """Put a credential_process under a time limit, which botocore does not."""
+    resolver: CredentialResolver = session.get_component("credential_provider")
+    name = ProcessProvider.METHOD
+    profile = session.profile or "default"
+    limited = ProcessProvider(profile, lambda: session.full_config, popen=_LimitedProcess)
+    resolver.insert_after(name, limited)
+    resolver.remove(name)  # the first of that name: botocore's own
+
+
+class _LimitedProcess(subprocess.Popen[bytes]):
+    """A program that is killed, with all that it started, when it has not ended in time."""
+
+    def __init__(self, args: list[str], **options: Any) -> None:
+        super().__init__(args, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+
+    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002
+        try:
+            return super().communicate(input, timeout or PROCESS_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.pid, signal.SIGKILL)
+            super().communicate()
+            raise
+
+
+def _guarded(call: Callable[[], _T], profile: str | None) -> _T:
+    try:
+        return call()
+    except AccessUnavailable:
+        raise
+    except Exception as error:  # botocore on odd input raises nearly anything, and one mount's must not end all
+        raise AccessUnavailable(_say(error, profile)) from error
+
+
+def _say(error: Exception, profile: str | None) -> str:
+    """What went wrong, for a person. Of errors that are not foreseen only the class: their text may hold anything."""
+    by = f"profile {profile!r}" if profile else "the default credentials"
+    match error:
+        case LocationError():
+            return str(error)
+        case ProfileNotFound():
+            return _unknown_profile(error)
+        case ConfigParseError():
+            return f"{error.kwargs['path']} is not a valid AWS configuration file"
+        case PartialCredentialsError():
+            return f"{by}: incomplete keys: {error.kwargs['cred_var']} is missing"
+        case subprocess.TimeoutExpired():
+            return f"{by}: credential_process did not end within {PROCESS_SECONDS_MAX:.0f} s and was killed"
+        case CredentialRetrievalError():
+            facts: dict[str, Any] = {**error.kwargs}
+            helper = facts["provider"].replace(ProcessProvider.METHOD, "credential_process")
+            return f"{by}: {helper} failed: {_short(str(facts['error_msg']))}"
+        case ClientError():
+            told = error.response.get("Error", {})
+            return f"{by}: {error.operation_name}: {told.get('Code', '')}: {_short(told.get('Message', ''))}"
+        case BotoCoreError():
+            return f"{by}: {_short(str(error))}"
+        case OSError() if error.filename:
+            return f"{by}: {error.filename}: {error.strerror}"
+        case RuntimeError():  # botocore's word for keys that had expired when they came
+            return f"{by}: {_short(str(error))}"
+        case ValueError():
+            return f"{by}: the answer of credential_process (or of the server asked) is not as AWS defines it"
+        case _:
+            return f"{by}: unexpected {type(error).__name__}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split()) or "(it says nothing)"
+    return line if len(line) <= _REASON_CHARACTERS_MAX else line[: _REASON_CHARACTERS_MAX - 3] + "..."
+
+
+def _unknown_profile(error: ProfileNotFound) -> str:
+    config, credentials = watched_files()
+    origin = " (from AWS_PROFILE)" if os.environ.get("AWS_PROFILE") == error.kwargs["profile"] else ""
+    return f"profile {error.kwargs['profile']!r}{origin} is not in {config} or {credentials}"
+
+
+def _nothing_found(profile: str | None) -> str:
+    _, credentials = watched_files()
+    where = (
+        f"profile {profile!r} has none" if profile else f"none in the environment, {credentials} or instance metadata"
+    )
+    return f"no credentials found: {where}; add some, or set no-sign-request = true for a public bucket"
