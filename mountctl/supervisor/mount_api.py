@@ -103,7 +103,7 @@ def _fsconfig(fs: int, command: int, key: str | None = None, value: str | None =
 
 
 def attach(mount_fd: int, path: str) -> None:
-    """Put a detached mount at `path`, which may be a symbolic link to a directory. Does not ask what lies beneath. Raises OSError."""
+    """Put a detached mount at `path`, or where it links to. Does not ask what lies beneath. Raises OSError."""
     _syscall(
         _NR_MOVE_MOUNT,
         "move_mount",

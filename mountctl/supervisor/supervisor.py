@@ -150,8 +150,7 @@ class Supervisor:
         while True:
             try:
                 await mount.run()
-            except Exception:
-                # One mount's trouble, even a bug of ours, is no other mount's.
+            except Exception:  # noqa: BLE001 - one mount's trouble, even a bug of ours, is no other mount's
                 _log.exception("%s: internal error; the mount is started again", mount.spec.name)
             finally:
                 self._uids.give_back(mount.uid)
