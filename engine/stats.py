@@ -2,6 +2,7 @@
 
 import errno
 from collections import Counter
+from collections.abc import Callable
 
 from engine.link import Backend, Stats
 
@@ -22,18 +23,23 @@ class EngineStats:
         self.open_directories = 0
         self.hidden_names = 0
         self.arena_bytes = 0
+        self.answers = 0  # of S3, whatever they said
         self.backend = Backend()
+        self.backend_changed: Callable[[], None] = lambda: None
         self.last_error: str | None = None
 
     def answered(self) -> None:
         """S3 gave an answer (any below 500): the backend is there."""
+        self.answers += 1
         if self.backend.reachable is not True:
             self.backend = Backend(reachable=True)
+            self.backend_changed()
 
     def unreachable(self, reason: str) -> None:
         """A request got no answer, or only 5xx, after all its retries."""
         if self.backend.reachable is not False or self.backend.error != reason:
             self.backend = Backend(reachable=False, error=reason)
+            self.backend_changed()
 
     def fuse_error(self, number: int) -> None:
         """A program was told this errno."""

@@ -154,11 +154,9 @@ class S3Filesystem:
         """
         file = self._files.get(handle)
         try:
-            data = await file.data.read(offset, size)
+            return await file.data.read(offset, size)
         except NoSuchKey as error:
             raise Deleted(f"{file.key!r} was deleted while it was being read") from error
-        self._stats.bytes_read += len(data)
-        return data
 
     def release(self, handle: int) -> None:
         """The last descriptor of an open file is closed."""

@@ -1,0 +1,140 @@
+"""`python -m engine s3://BUCKET/PREFIX DIR [--OPTION VALUE ...]`: one engine alone, in the foreground, no supervisor.
+
+For development, benches and bug reports. Options are MountSpec's, as in the configuration file. Mounts by itself,
+prints `mounted` when the first request can be made, unmounts at SIGINT or SIGTERM. An unmount from outside ends it too.
+"""
+
+import argparse
+import functools
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import pydantic
+import trio
+
+from engine import log
+from engine.assembly import serving
+from engine.fuse import session
+from engine.link import Access
+from engine.preflight import in_region, preflight
+from engine.s3.access import AccessUnavailable, resolve
+from engine.s3.client import HttpClient
+from engine.spec import MountSpec, kebab
+from engine.stats import EngineStats
+
+logger = logging.getLogger("engine")
+
+EXIT_USAGE: Final = 2
+EXIT_UNAVAILABLE: Final = 3
+
+# What the supervisor sets for its mounts too: with the kernel's default of 128 KiB, requests are small and two at a
+# time. In KiB.
+READ_AHEAD_KIB: Final = 4096
+
+# Given by the two arguments without a name.
+_POSITIONAL: Final = ("name", "bucket", "prefix", "mountpoint")
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to end. Returns the exit code: 0, 2 for a wrong command line, 3 if the mount can't be had."""
+    try:
+        spec = _spec(arguments)
+    except pydantic.ValidationError as error:
+        for problem in error.errors():
+            print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
+        return EXIT_USAGE
+    log.set_up(spec.name, debug=spec.debug)
+    try:
+        access = resolve(spec)
+    except AccessUnavailable as error:
+        logger.error("%s", error)  # noqa: TRY400 its text is the whole story
+        return EXIT_UNAVAILABLE
+    return trio.run(_run, spec, access)
+
+
+def _spec(arguments: list[str]) -> MountSpec:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Mount a bucket in the foreground.")
+    parser.add_argument("source", metavar="s3://BUCKET/PREFIX")
+    parser.add_argument("directory", metavar="DIR")
+    for name, field in MountSpec.model_fields.items():
+        if name not in _POSITIONAL:
+            how: dict[str, Any] = {"action": "store_true"} if field.annotation is bool else {"type": _value}
+            parser.add_argument("--" + kebab(name), dest=name, default=argparse.SUPPRESS, help=field.description, **how)
+    told = vars(parser.parse_args(arguments))
+    bucket, _, prefix = told.pop("source").removeprefix("s3://").partition("/")
+    directory = os.path.abspath(told.pop("directory"))
+    return MountSpec(name="engine", bucket=bucket, prefix=prefix, mountpoint=directory, **_modes(told))
+
+
+def _value(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+def _modes(told: dict[str, Any]) -> dict[str, Any]:
+    """Modes are octal text; everything else that looks like a number is one."""
+    return {name: f"{value:04d}" if name.endswith("_mode") else value for name, value in told.items()}
+
+
+async def _run(spec: MountSpec, access: Access) -> int:
+    stats = EngineStats()
+    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays, rejected=lambda: None)
+    try:
+        refusal = await preflight(client, spec, access)
+        if refusal is not None and refusal.region:
+            client.use(access := in_region(access, refusal.region))
+            refusal = await preflight(client, spec, access)
+        if refusal is not None:
+            logger.error("%s", refusal.reason)
+            return EXIT_UNAVAILABLE
+        return await _serve(spec, client, stats)
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.aclose()
+
+
+async def _serve(spec: MountSpec, client: HttpClient, stats: EngineStats) -> int:
+    async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
+        mounted = trio.Event()
+        operations.on_init = mounted.set
+        session.mount(operations, spec)
+        try:
+            nursery.start_soon(_stop_at_signals)
+            nursery.start_soon(_announce, spec, mounted)
+            await session.serve(spec.max_threads)
+        finally:
+            session.close(unmount=True)
+            nursery.cancel_scope.cancel()
+    logger.info("%s", stats.snapshot().model_dump_json())
+    return 0
+
+
+async def _stop_at_signals() -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            session.stop()
+
+
+async def _announce(spec: MountSpec, mounted: trio.Event) -> None:
+    await mounted.wait()
+    await trio.to_thread.run_sync(functools.partial(_set_read_ahead, spec.mountpoint))
+    print("mounted", flush=True)
+
+
+def _set_read_ahead(mountpoint: str) -> None:
+    """Only after INIT was answered, or the kernel sets it back: a statfs makes sure of that."""
+    os.statvfs(mountpoint)
+    device = session.mount_device(mountpoint)
+    if device is None:
+        return
+    try:
+        Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
+    except OSError as error:
+        logger.warning("read_ahead_kb stays as it is: %s", error)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

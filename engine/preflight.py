@@ -1,0 +1,92 @@
+"""Whether a mount can be had, asked before anybody sees it; and if not, why, in a sentence for a person.
+
+Called by run.py (not for a mount that programs use already) and by `python -m engine`. Never retries for long: a mount
+that can't be had must say so while somebody waits.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from engine import errors
+from engine.link import Access
+from engine.s3.interface import ObjectClient
+from engine.spec import MountSpec
+
+# As long as a person or a boot waits without wondering; S3 answers in a fraction, and a client's first retries fit in.
+PREFLIGHT_SECONDS_MAX: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a mount can't be had. `region` is where the bucket is, if S3 told that it is elsewhere."""
+
+    reason: str
+    code: str = ""
+    status: int = 0
+    region: str = ""
+
+
+async def preflight(client: ObjectClient, spec: MountSpec, access: Access) -> Refusal | None:
+    """List the mount's prefix, as everything after this needs; None if S3 allows it."""
+    try:
+        with trio.fail_after(PREFLIGHT_SECONDS_MAX):
+            await client.list_objects(spec.prefix, max_keys=1)
+    except trio.TooSlowError:
+        return Refusal(
+            f"S3 at {access.endpoint} gave no answer within {PREFLIGHT_SECONDS_MAX:.0f} s{_check_address(spec)}"
+        )
+    except errors.S3Error as error:
+        region = error.region if isinstance(error, errors.WrongRegion) else ""
+        return Refusal(explain(error, spec, access), error.code, error.status, region)
+    return None
+
+
+def in_region(access: Access, region: str) -> Access:
+    """The access to a bucket that turned out to be in another region; Amazon's host names tell the region too."""
+    endpoint = access.endpoint.replace(f".{access.region}.", f".{region}.")
+    return access.model_copy(update={"region": region, "endpoint": endpoint})
+
+
+def explain(error: errors.S3Error, spec: MountSpec, access: Access) -> str:
+    """What is wrong, where, and how to mend it."""
+    match error:
+        case errors.NoSuchBucket() | errors.NoSuchKey():
+            return f"bucket {spec.bucket!r} does not exist at {access.endpoint}"
+        case errors.AccessDenied():
+            return f"access denied to {spec.source}: {_credentials(error, access)}"
+        case errors.WrongRegion(region=""):
+            return f"bucket {spec.bucket!r} is not in {access.region}: set region to the bucket's"
+        case errors.WrongRegion(region=region):
+            return f"bucket {spec.bucket!r} is in {region}, not in {access.region}: set region = {region!r}"
+        case errors.Unreachable():
+            return f"S3 at {access.endpoint} does not answer: {error.args[0]}{_check_address(spec)}"
+        case errors.Throttled():
+            return f"S3 at {access.endpoint} asks to come later: {error.args[0]}"
+        case _:
+            return f"S3 at {access.endpoint} refuses to list {spec.source}: {error}"
+
+
+# S3's codes for keys that are wrong or old, beside AccessDenied for good keys without the permission.
+_KEY_TROUBLE: Final = {
+    "ExpiredToken": "the credentials have expired",
+    "RequestExpired": "the credentials have expired",
+    "InvalidToken": "the session token is not valid",
+    "InvalidAccessKeyId": "S3 does not know the access key",
+    "SignatureDoesNotMatch": "the secret key does not fit the access key",
+    "RequestTimeTooSkewed": "this machine's clock is wrong",
+}
+
+
+def _credentials(error: errors.S3Error, access: Access) -> str:
+    if access.credentials is None:
+        return "anonymous requests may not list it (no-sign-request is set)"
+    key = access.credentials.access_key
+    if trouble := _KEY_TROUBLE.get(error.code):
+        return f"{trouble} ({error.code}, key {key})"
+    return f"the credentials (key {key}) may not ListBucket: allow s3:ListBucket on it"
+
+
+def _check_address(spec: MountSpec) -> str:
+    return "; is endpoint-url right?" if spec.endpoint_url else "; is the network up?"

@@ -1,0 +1,206 @@
+"""One engine under a supervisor: from its order to its exit code.
+
+Called by the zygote in a freshly forked process, unprivileged already, with the session's /dev/fuse and one end of a
+link. Composes the engine from what the other floors offer; never decides what a request gets. What it tells the
+supervisor: Ready or Unavailable, then heartbeats.
+
+Nurseries by lifetime: the link and heartbeats ⊃ the session ⊃ what open files fetch.
+"""
+
+import logging
+import socket
+from typing import Final
+
+import trio
+
+from engine import link as links
+from engine import log
+from engine.assembly import serving
+from engine.fuse import session
+from engine.fuse.adopt import adopt
+from engine.health import BackendProber
+from engine.link import (
+    HEARTBEAT_SECONDS,
+    Access,
+    AccessFailed,
+    ForkEngine,
+    Heartbeat,
+    Link,
+    LinkClosed,
+    Ready,
+    RefreshAccess,
+    Stop,
+    Unavailable,
+)
+from engine.preflight import Refusal, in_region, preflight
+from engine.s3.client import HttpClient
+from engine.stats import EngineStats
+
+logger = logging.getLogger(__name__)
+
+EXIT_STOPPED: Final = 0
+EXIT_UNAVAILABLE: Final = 3
+EXIT_LINK_CLOSED: Final = 4
+
+# Keys change every hour or so; one more than is being applied never waits.
+_ACCESS_WAITING_MAX: Final = 8
+
+
+def run_engine(message: ForkEngine, session_fd: int, link: socket.socket) -> int:
+    """Serve one mount until told to stop, the mount is gone, or the supervisor is. Returns the exit code.
+
+    0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
+    """
+    log.set_up(message.spec.name, debug=message.spec.debug)
+    return trio.run(_Engine(message, session_fd, link).run)
+
+
+class _Engine:
+    """The parts of one engine, and the tasks that join them."""
+
+    def __init__(self, order: ForkEngine, session_fd: int, sock: socket.socket) -> None:
+        self._order = order
+        self._spec = order.spec
+        self._session_fd = session_fd
+        self._sock = sock
+        self._stats = EngineStats()
+        self._exit_code = EXIT_STOPPED
+        self._has_access = False
+        self._serving = False
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> int:
+        self._link = Link(self._sock)
+        accesses, self._accesses = trio.open_memory_channel[Access](_ACCESS_WAITING_MAX)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, accesses)
+                nursery.start_soon(self._beat)
+                with self._scope:
+                    await self._live()
+                nursery.cancel_scope.cancel()
+        finally:
+            self._link.close()
+        return self._exit_code
+
+    async def _live(self) -> None:
+        """From the first credentials to the end of the session."""
+        access = await self._accesses.receive()
+        self._has_access = True
+        client = HttpClient(
+            access, stats=self._stats, requester_pays=self._spec.requester_pays, rejected=self._keys_rejected
+        )
+        try:
+            refusal = None if self._order.attached else await self._try(client, access)
+            if refusal is None:
+                await self._serve(client)
+            else:
+                await self._refuse(refusal)
+        finally:
+            with trio.CancelScope(shield=True):
+                await client.aclose()
+
+    async def _try(self, client: HttpClient, access: Access) -> Refusal | None:
+        refusal = await preflight(client, self._spec, access)
+        if refusal is None or not refusal.region:
+            return refusal
+        logger.warning("%s; using that region", refusal.reason)
+        elsewhere = in_region(access, refusal.region)
+        client.use(elsewhere)
+        return await preflight(client, self._spec, elsewhere)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        self._exit_code = EXIT_UNAVAILABLE
+        logger.error("%s", refusal.reason)
+        await self._send(Unavailable(reason=refusal.reason, code=refusal.code, status=refusal.status))
+
+    async def _serve(self, client: HttpClient) -> None:
+        """Serve the session until it ends: Stop, an unmount, or the supervisor's end."""
+        adopted = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._apply_access, client)
+            nursery.start_soon(self._announce, adopted)
+            nursery.start_soon(BackendProber(client, self._stats).run)
+            async with serving(client, self._spec, self._stats, generation=self._order.generation) as operations:
+                adopt(
+                    operations,
+                    self._session_fd,
+                    bytes.fromhex(self._order.init_request),
+                    resend=self._order.resend,
+                    adopted=adopted.set,
+                )
+                self._serving = True
+                await session.serve(self._spec.max_threads)
+                session.close(unmount=False)
+            nursery.cancel_scope.cancel()
+
+    async def _announce(self, adopted: trio.Event) -> None:
+        await adopted.wait()
+        await self._send(Ready())
+
+    async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:
+        """Messages of the supervisor, until it goes."""
+        try:
+            while True:
+                message, _ = await self._link.receive()
+                match message:
+                    case Access():
+                        await accesses.send(message)
+                    case AccessFailed():
+                        await self._without_access(message)
+                    case Stop():
+                        self._end(EXIT_STOPPED)
+                    case _:
+                        logger.warning("unexpected message: %s", message.type)
+        except LinkClosed:
+            logger.warning("the supervisor is gone: stopping")
+            self._end(EXIT_LINK_CLOSED)
+
+    async def _without_access(self, message: AccessFailed) -> None:
+        logger.warning("no credentials: %s", message.reason)
+        self._stats.last_error = message.reason
+        if not self._has_access and not self._order.attached:
+            await self._refuse(Refusal(message.reason))
+            self._scope.cancel()
+
+    async def _apply_access(self, client: HttpClient) -> None:
+        async for access in self._accesses:
+            client.use(access)
+            logger.debug("new credentials")
+
+    def _end(self, code: int) -> None:
+        """Answer what has been read from the kernel, then end. Nothing has been, if the session is not ours yet."""
+        self._exit_code = code
+        if self._serving:
+            session.stop()
+        else:
+            self._scope.cancel()
+
+    async def _beat(self) -> None:
+        """Heartbeats, and one at once when the backend comes or goes."""
+        while True:
+            changed = trio.Event()
+            self._stats.backend_changed = changed.set
+            self._tell(
+                Heartbeat(stats=self._stats.snapshot(), backend=self._stats.backend, last_error=self._stats.last_error)
+            )
+            with trio.move_on_after(HEARTBEAT_SECONDS):
+                await changed.wait()
+
+    def _keys_rejected(self) -> None:
+        self._tell(RefreshAccess(name=self._spec.name))
+
+    def _tell(self, message: links.Message) -> None:
+        """Send what may be lost: a full link means a supervisor too busy for it."""
+        try:
+            if not self._link.send_nowait(message):
+                logger.debug("the supervisor is slow to read: %s left out", message.type)
+        except LinkClosed:
+            logger.debug("the supervisor is gone: %s left out", message.type)  # _listen ends the engine
+
+    async def _send(self, message: links.Message) -> None:
+        """Send what must arrive."""
+        try:
+            await self._link.send(message)
+        except LinkClosed:
+            logger.debug("the supervisor is gone: %s left out", message.type)  # _listen ends the engine
