@@ -1,7 +1,15 @@
 """The memory of an engine: equal slots in one memfd, one budget for all readers (and the writers to come).
 
+Called by engine/read (and by writers later); run.py makes one and closes it. It never knows what lies in a slot.
+
 A memfd, so that another process can map it and fill slots. Pages are taken by the first touch and given back by
 `trim`; slots are used again last in, first out, so that a small working set stays in the CPU's cache.
+
+Two ways to a slot keep the budget and still never stop a program for good:
+
+* `acquire_nowait` is for work that can be left out (reading ahead). It gets nothing while anybody waits.
+* `acquire` is for what a program waits for. It first has the reclaimers let go of slots that can be done without,
+  then waits in line. While somebody waits, `wanted` is true: owners then release what they could else have kept.
 """
 
 import collections
@@ -18,22 +26,23 @@ from engine.spec import MiB
 # The kernel asks for at most 1 MiB at a time (max_pages 256): an aligned read lies in one slot and needs no copy.
 SLOT_BYTES: Final = MiB
 
-# Linux: MADV_REMOVE punches a hole, so that a memfd's pages go back at once.
-_MADV_REMOVE: Final = 9
-
 
 class Slot:
-    """SLOT_BYTES of memory. `view` is valid from acquire to release."""
+    """SLOT_BYTES of memory. `view` is valid from acquire to release.
 
-    __slots__ = ("index", "view")
+    `resident` says that its pages may have been touched since they last went back to the system.
+    """
+
+    __slots__ = ("index", "resident", "view")
 
     def __init__(self, index: int, view: memoryview) -> None:
         self.index = index
         self.view = view
+        self.resident = True
 
 
 class Arena:
-    """A fixed number of slots. `acquire` waits when all are taken, after asking the reclaimers to let go of some.
+    """A fixed number of slots, all in one thread: no method is safe from another one.
 
     Args:
         capacity: bytes, rounded down to whole slots; at least one slot.
@@ -45,16 +54,16 @@ class Arena:
         os.ftruncate(self.fd, self.slots * SLOT_BYTES)
         self._map = mmap.mmap(self.fd, self.slots * SLOT_BYTES)
         self._whole = memoryview(self._map)
-        self._fresh = 0  # slots below were touched once
+        self._fresh = 0  # slots below were handed out at least once
         self._free: list[Slot] = []
-        self._waiting: collections.deque[trio.Event] = collections.deque()
+        self._waiting: collections.deque[trio.Event] = collections.deque()  # not empty: every slot is in use
         self._reclaimers: list[Callable[[], bool]] = []
         self._in_use = 0
         self._most_since_trim = 0
 
     @property
     def in_use(self) -> int:
-        """Slots that somebody holds."""
+        """Slots that somebody holds, or that are reserved for somebody about to run."""
         return self._in_use
 
     @property
@@ -62,13 +71,18 @@ class Arena:
         """Slots that nobody holds and nobody waits for."""
         return max(0, self.slots - self._in_use - len(self._waiting))
 
+    @property
+    def wanted(self) -> bool:
+        """Somebody waits for a slot: whoever holds one without need should release it."""
+        return bool(self._waiting)
+
     def acquire_nowait(self) -> Slot | None:
         """A slot, or None if none is free or others wait. For reading ahead, which can be left out."""
         return self._take() if self.available else None
 
     async def acquire(self) -> Slot:
         """A slot; waits for one. For what a program waits for. First come, first served."""
-        while not self.available and any([reclaim() for reclaim in self._reclaimers]):
+        while not self.available and self._reclaim():
             pass
         if self.available:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -78,7 +92,7 @@ class Arena:
         try:
             await event.wait()
         except trio.Cancelled:
-            if event.is_set():
+            if event.is_set():  # a slot was reserved for us, and we go away
                 self._in_use -= 1
                 self._hand_on()
             else:
@@ -88,7 +102,7 @@ class Arena:
         return self._take()
 
     def release(self, slot: Slot) -> None:
-        """Give a slot back. Its view must not be used afterwards."""
+        """Give a slot back. Its view must not be written afterwards, and is good until the next await only."""
         self._in_use -= 1
         self._free.append(slot)
         self._hand_on()
@@ -103,25 +117,34 @@ class Arena:
 
     def trim(self) -> None:
         """Give the pages of free slots that were not needed since the last trim back to the system."""
-        spare = len(self._free) - max(0, self._most_since_trim - self._in_use)
+        spare = len(self._free) - (self._most_since_trim - self._in_use)
         self._most_since_trim = self._in_use
         # The front of the list has lain there longest.
         for slot in self._free[: max(0, spare)]:
-            self._map.madvise(_MADV_REMOVE, slot.index * SLOT_BYTES, SLOT_BYTES)
+            if slot.resident:
+                self._map.madvise(mmap.MADV_REMOVE, slot.index * SLOT_BYTES, SLOT_BYTES)
+                slot.resident = False
 
     def close(self) -> None:
         """Give everything back. Views still held elsewhere keep the mapping until they go."""
+        for slot in self._free:
+            slot.view.release()
         self._free.clear()
-        with contextlib.suppress(BufferError):
-            self._whole.release()
+        self._whole.release()
+        with contextlib.suppress(BufferError):  # a view is still out: the mapping goes with it
             self._map.close()
         os.close(self.fd)
+
+    def _reclaim(self) -> bool:
+        return any(reclaim() for reclaim in self._reclaimers)
 
     def _take(self) -> Slot:
         self._in_use += 1
         self._most_since_trim = max(self._most_since_trim, self._in_use)
         if self._free:
-            return self._free.pop()
+            slot = self._free.pop()
+            slot.resident = True
+            return slot
         start = self._fresh * SLOT_BYTES
         self._fresh += 1
         return Slot(self._fresh - 1, self._whole[start : start + SLOT_BYTES])

@@ -1,0 +1,180 @@
+"""Reading one open file: ReadStream.read answers what the kernel asks, from blocks that are there, or waits for them.
+
+Opened by Prefetcher.open for engine/fs, one for each file handle; many tasks may read at once. Never decides what to
+fetch (window.py) and never starts a GET itself (prefetcher.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from engine.arena import SLOT_BYTES
+from engine.errors import BadHandle
+from engine.read.part import Block, Part
+from engine.read.walk import Walk
+from engine.read.window import ReadWindow
+
+if TYPE_CHECKING:
+    from engine.read.prefetcher import Prefetcher
+
+# Places of one file that are read from independently (threads with pread, columns of a table). A random read takes one
+# too, for as long as no four others came: it remembers the last few random blocks.
+WALKS_MAX: Final = 4
+
+
+class ReadStream:
+    """One version of one object, read at any offset by any number of tasks.
+
+    Args:
+        prefetcher: memory and requests.
+        key: the object's key.
+        etag: the version; bytes of another one are never answered (PreconditionFailed).
+        size: the object's size in bytes.
+    """
+
+    def __init__(self, prefetcher: Prefetcher, key: str, etag: str, size: int) -> None:
+        self.key: Final = key
+        self.etag: Final = etag
+        self.size: Final = size
+        self._prefetcher = prefetcher
+        self._walks: list[Walk] = []  # the one used last first
+        self._parts: set[Part] = set()
+        self._touched = False
+        self._closed = False
+
+    async def read(self, offset: int, size: int) -> bytes | memoryview:
+        """Exactly the bytes asked for, fewer only at the object's end, none beyond it.
+
+        A memoryview is valid until the caller's next await. No checkpoint if the bytes are there: the hot path. Raises
+        BadHandle after close (and to reads that wait meanwhile), and what the GET failed with (S3Error); the next read
+        of the same bytes tries again.
+        """
+        end = min(offset + size, self.size)
+        if self._closed:
+            raise self._bad_handle()
+        if offset >= end:
+            return b""
+        self._touched = True
+        index = offset // SLOT_BYTES
+        for walk in self._walks:
+            block = walk.blocks.get(index)
+            if block is not None and block.start <= offset and end <= block.end and end <= block.part.good:
+                self._decide(walk, offset, end, waits=False, missing=False)
+                return self._deliver(walk, block, offset, end)
+        return await self._read_slowly(offset, end)
+
+    def close(self) -> None:
+        """End all GETs, give all slots back (those still being written to when their GET has ended), idempotent."""
+        self._closed = True
+        for part in list(self._parts):
+            part.fail(self._bad_handle())
+            self._prefetcher.abandon(part)
+        for walk in self._walks:
+            self._prefetcher.drop(walk)
+        self._walks.clear()
+        self._prefetcher.forget(self)
+
+    def rest(self) -> bool:
+        """Give up what is held if nothing was read since the last call; True if nothing is held now."""
+        if not self._touched:
+            for walk in self._walks:
+                self._prefetcher.drop(walk)
+                walk.window.rest()
+        self._touched = False
+        return not self._parts and not any(walk.blocks for walk in self._walks)
+
+    def least_needed(self) -> Block | None:
+        """A block that nobody waits for, if there is one; of the walk used longest ago."""
+        for walk in reversed(self._walks):
+            block = walk.least_needed()
+            if block is not None:
+                return block
+        return None
+
+    def _bad_handle(self) -> BadHandle:
+        return BadHandle(f"{self.key}: the file is closed")
+
+    async def _read_slowly(self, offset: int, end: int) -> bytes | memoryview:
+        walk = self._walk_for(offset, end - offset)
+        block = _covering(walk, offset)
+        self._decide(walk, offset, end, waits=True, missing=block is None)
+        pieces: list[bytes] = []
+        while True:
+            piece_end = min(end, offset - offset % SLOT_BYTES + SLOT_BYTES)
+            view = await self._piece(walk, offset, piece_end)
+            if piece_end == end and not pieces:
+                return view
+            pieces.append(bytes(view))  # the next await may give the slot to somebody else
+            if piece_end == end:
+                return b"".join(pieces)
+            offset = piece_end
+
+    async def _piece(self, walk: Walk, offset: int, end: int) -> memoryview:
+        """Bytes that lie in one slot. A block that ends before `end` was begun by a random read: it is replaced."""
+        block = _covering(walk, offset)
+        if block is None or block.end < end:
+            self._prefetcher.fetch(self, walk, walk.window.demand(offset, end), demand=True)
+            block = walk.blocks[offset // SLOT_BYTES]
+        block.users += 1
+        try:
+            await block.part.reach(end)
+            if self._closed:
+                raise self._bad_handle()
+            return self._deliver(walk, block, offset, end)
+        finally:
+            block.users -= 1
+            if block.part.hungry and block.part.idle:
+                self._prefetcher.give_up(block)
+                self._prefetcher.abandon(block.part)
+            self._prefetcher.settle(block)
+
+    def _deliver(self, walk: Walk, block: Block, offset: int, end: int) -> memoryview:
+        view, passed = walk.deliver(block, offset, end)
+        if passed is not None:
+            self._prefetcher.give_up(passed)
+        self._prefetcher.stats.bytes_read += end - offset
+        return view
+
+    def _decide(self, walk: Walk, offset: int, end: int, *, waits: bool, missing: bool) -> None:
+        """Have the window decide, and do it."""
+        prefetcher = self._prefetcher
+        decision = walk.window.decide(
+            offset,
+            end,
+            waits=waits,
+            missing=missing,
+            slowdown=prefetcher.pace.slowdown,
+            room=prefetcher.room(walk),
+        )
+        if decision.demand is not None:
+            prefetcher.fetch(self, walk, decision.demand, demand=True)
+        for wanted in decision.ahead:
+            prefetcher.fetch(self, walk, wanted, demand=False)
+        if decision.drop_before:
+            for block in walk.before(decision.drop_before):
+                prefetcher.give_up(block)
+
+    def _walk_for(self, offset: int, size: int) -> Walk:
+        """The walk that a read belongs to, now the first in the list; a new one if it belongs to none."""
+        nearest: Walk | None = None
+        shortest = self.size
+        for walk in self._walks:
+            distance = walk.window.distance(offset, size)
+            if distance is not None and distance <= shortest:
+                nearest, shortest = walk, distance
+        if nearest is not None:
+            if nearest is not self._walks[0]:
+                self._walks.remove(nearest)
+                self._walks.insert(0, nearest)
+            return nearest
+        if len(self._walks) == WALKS_MAX:
+            self._prefetcher.drop(self._walks.pop())
+        window = ReadWindow(self.size, self._prefetcher.part_bytes)
+        self._walks.insert(0, Walk(self.key, self.etag, window, self._parts))
+        return self._walks[0]
+
+
+def _covering(walk: Walk, offset: int) -> Block | None:
+    """The block of a walk that has, or will have, the byte at `offset`."""
+    block = walk.blocks.get(offset // SLOT_BYTES)
+    return block if block is not None and block.start <= offset < block.end else None

@@ -1,0 +1,57 @@
+"""One walk through an object: its window (the rules) and its blocks (the bytes that are there or coming).
+
+Owned by engine/read/stream.py, filled by engine/read/prefetcher.py. Never waits and starts nothing itself.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Final
+
+from engine.read.part import Block, Part
+from engine.read.window import ReadWindow
+
+# Blocks that were read to their end and are kept for a seek backwards: one, so that a program which reads a little
+# again (a record across a boundary) costs no GET. The kernel's page cache holds what was read longer ago.
+BLOCKS_BEHIND: Final = 1
+
+
+class Walk:
+    """Blocks of one walk, by slot number of the object; a block can be found here until it is detached.
+
+    Args:
+        key: the object's key.
+        etag: its version.
+        window: the rules.
+        parts: GETs in flight of the whole stream; shared with its other walks.
+    """
+
+    __slots__ = ("_behind", "blocks", "etag", "key", "parts", "window")
+
+    def __init__(self, key: str, etag: str, window: ReadWindow, parts: set[Part]) -> None:
+        self.key: Final = key
+        self.etag: Final = etag
+        self.window: Final = window
+        self.parts: Final = parts
+        self.blocks: Final[dict[int, Block]] = {}
+        self._behind: Final[collections.deque[Block]] = collections.deque()
+
+    def deliver(self, block: Block, start: int, end: int) -> tuple[memoryview, Block | None]:
+        """The view of good bytes for a read, and a block that can go now since later ones were read to their end."""
+        view = block.view(start, end)
+        block.delivered += end - start
+        if end < block.end or block.delivered < block.end - block.start or block.detached:
+            return view, None
+        if block not in self._behind:
+            self._behind.append(block)
+        return view, self._behind.popleft() if len(self._behind) > BLOCKS_BEHIND else None
+
+    def before(self, bound: int) -> list[Block]:
+        """Blocks that end at or before an offset of the object."""
+        return [block for block in self.blocks.values() if block.end <= bound]
+
+    def least_needed(self) -> Block | None:
+        """The block that can be done without most easily: read already, else the one read last if all goes on."""
+        spare = [block for block in self.blocks.values() if block.settled and not block.users]
+        read = [block for block in self._behind if block in spare]
+        return read[0] if read else max(spare, key=lambda block: block.start, default=None)
