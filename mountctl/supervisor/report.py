@@ -1,0 +1,57 @@
+"""What `status` tells, put together from the supervisor and its mounts. Pure reading; called by daemon.py."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from mountctl import status as contract
+from mountctl.errors import UnknownMount
+from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.supervisor import Reload, Supervisor
+
+DISTRIBUTION = "mountctl-s3"
+
+
+def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
+    """The status of all mounts, or of the named ones in their order. Raises UnknownMount."""
+    unknown = [name for name in names if name not in supervisor.mounts]
+    if unknown:
+        known = ", ".join(sorted(supervisor.mounts)) or "none"
+        raise UnknownMount(f"no mount is named {', '.join(map(repr, unknown))}; there is: {known}")
+    chosen = [supervisor.mounts[name] for name in names or supervisor.mounts]
+    mounts = [_mount(mount) for mount in chosen]
+    return contract.Status(
+        schema_version=contract.SCHEMA,
+        health=contract.health((mount.state for mount in mounts), reload_ok=supervisor.last_reload.ok),
+        supervisor=contract.SupervisorStatus(
+            pid=os.getpid(),
+            version=version(DISTRIBUTION),
+            generation=supervisor.generation,
+            config=contract.ConfigStatus(path=str(supervisor.config.path), last_reload=_reload(supervisor.last_reload)),
+        ),
+        mounts=mounts,
+    )
+
+
+def _mount(mount: Mount) -> contract.MountStatus:
+    return contract.MountStatus(
+        name=mount.spec.name,
+        mountpoint=mount.spec.mountpoint,
+        source=mount.spec.source,
+        state=mount.state.value,
+        since=contract.utc(mount.since),
+        reason=mount.reason,
+        engine=contract.EngineStatus(
+            pid=mount.engine_pid,
+            started=None if mount.engine_started is None else contract.utc(mount.engine_started),
+            takeovers=mount.takeovers,
+            last_exit=mount.last_exit,
+        ),
+        backend=contract.BackendStatus(reachable=mount.backend.reachable, error=mount.backend.error),
+        stats=mount.stats.model_dump(),
+        last_error=mount.last_error,
+    )
+
+
+def _reload(reload: Reload) -> contract.LastReload:
+    return contract.LastReload(ok=reload.ok, errors=list(reload.errors), at=contract.utc(reload.at))
