@@ -3,13 +3,14 @@
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Final
 
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.supervisor import Reload, Supervisor
 
-DISTRIBUTION = "mountctl-s3"
+VERSION: Final = version("mountctl-s3")
 
 
 def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
@@ -25,7 +26,7 @@ def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
         health=contract.health((mount.state for mount in mounts), reload_ok=supervisor.last_reload.ok),
         supervisor=contract.SupervisorStatus(
             pid=os.getpid(),
-            version=version(DISTRIBUTION),
+            version=VERSION,
             generation=supervisor.generation,
             config=contract.ConfigStatus(path=str(supervisor.config.path), last_reload=_reload(supervisor.last_reload)),
         ),
