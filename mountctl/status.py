@@ -149,11 +149,9 @@ def size(number: float) -> str:
 def _headline(status: Status) -> list[str]:
     supervisor = status.supervisor
     count = len(status.mounts)
-    lines = [
-        f"{status.health}: {count} {'mount' if count == 1 else 'mounts'};"
-        f" supervisor {supervisor.pid}, version {supervisor.version}, generation {supervisor.generation}",
-        f"configuration: {_printable(supervisor.config.path)}",
-    ]
+    mounts = f"{count} mount" if count == 1 else f"{count} mounts"
+    process = f"supervisor {supervisor.pid}, version {supervisor.version}, generation {supervisor.generation}"
+    lines = [f"{status.health}: {mounts}; {process}", f"configuration: {_printable(supervisor.config.path)}"]
     reload = supervisor.config.last_reload
     if not reload.ok:
         lines.append(f"the last reload, at {reload.at:%Y-%m-%d %H:%M:%S} UTC, was refused and changed nothing:")
@@ -189,7 +187,9 @@ def _remarks(mount: MountStatus) -> list[str]:
 
 
 def _indented(text: str) -> list[str]:
-    return textwrap.wrap(_printable(text), COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT + "  ")
+    return textwrap.wrap(
+        _printable(" ".join(text.split())), COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT + "  "
+    )
 
 
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -1,0 +1,1 @@
+"""The commands, one file each. Imported by cli.py only when called."""

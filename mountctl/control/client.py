@@ -1,0 +1,96 @@
+"""The control socket's client, for the commands: blocking, standard library only, quick to import.
+
+Turns every failure to get an answer into one of mountctl/errors.py. Never starts a supervisor.
+"""
+
+import contextlib
+import http.client
+import json
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from mountctl.errors import ControlDenied, Refused, SupervisorNotRunning, SupervisorSilent, UnknownMount
+
+if TYPE_CHECKING:
+    from mountctl.control.protocol import ReloadResult
+
+SOCKET_NAME: Final = "control.sock"
+# The supervisor answers from memory; one that needs longer is stuck, and whoever watches it must be told.
+STATUS_SECONDS_MAX: Final = 10.0
+# Mounts drain and come up within a reload, each in bounded time (seconds); many may do so one behind the other.
+RELOAD_SECONDS_MAX: Final = 300.0
+
+
+class ControlClient:
+    """A supervisor, as its control socket shows it.
+
+    Args:
+        runtime_dir: where the supervisor keeps its control socket.
+    """
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self._path = runtime_dir / SOCKET_NAME
+
+    def status(self, names: Sequence[str] = ()) -> dict[str, Any]:
+        """The answer of /v1/status as it came: with keys that only a newer supervisor knows.
+
+        Raises SupervisorNotRunning, SupervisorSilent, ControlDenied, UnknownMount, Refused.
+        """
+        query = "?" + urlencode([("name", name) for name in names]) if names else ""
+        return self._ask("GET", f"/v1/status{query}", STATUS_SECONDS_MAX)
+
+    def reload(self) -> "ReloadResult":
+        """Have the configuration read again; waits until it is in force or refused. Raises as `status` does."""
+        from mountctl.control.protocol import ReloadResult
+
+        return ReloadResult.model_validate(self._ask("POST", "/v1/reload", RELOAD_SECONDS_MAX))
+
+    def _ask(self, method: str, target: str, seconds: float) -> dict[str, Any]:
+        with self._explained(seconds), contextlib.closing(_UnixConnection(self._path, seconds)) as connection:
+            # Whoever is refused may find the door closed while still asking; the answer is there all the same.
+            with contextlib.suppress(BrokenPipeError):
+                connection.request(method, target)
+            response = connection.getresponse()
+            answer: dict[str, Any] = json.loads(response.read())
+        if response.status == http.HTTPStatus.OK:
+            return answer
+        sentence = str(answer.get("error", f"the supervisor answered {response.status}"))
+        match response.status:
+            case http.HTTPStatus.FORBIDDEN:
+                raise ControlDenied(sentence)
+            case http.HTTPStatus.NOT_FOUND:
+                raise UnknownMount(sentence)
+            case _:
+                raise Refused(sentence)
+
+    @contextlib.contextmanager
+    def _explained(self, seconds: float) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
+            raise SupervisorNotRunning(
+                f"no supervisor: nothing listens on {self._path}"
+                " (start it with `mountctl run` or `systemctl start mountctl`, or give its --runtime-dir)"
+            ) from error
+        except PermissionError as error:
+            raise ControlDenied(f"you may not use {self._path}: be root, or a member of its group") from error
+        except TimeoutError as error:
+            raise SupervisorSilent(f"the supervisor at {self._path} did not answer within {seconds:.0f} s") from error
+        except (http.client.HTTPException, ValueError, OSError) as error:
+            raise SupervisorSilent(f"no valid answer from {self._path}: {error or type(error).__name__}") from error
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP to a Unix socket."""
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("localhost", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))

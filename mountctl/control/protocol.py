@@ -1,0 +1,39 @@
+"""What goes over the control socket: paths, JSON shapes, limits. Shared by server.py and client.py.
+
+    GET  /v1/status[?name=NAME]...   200 Status (mountctl/status.py), 404 no mount of that name
+    POST /v1/reload                  200 ReloadResult, also when the reload was refused: the request was understood
+
+Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
+"""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+STATUS_PATH: Final = "/v1/status"
+RELOAD_PATH: Final = "/v1/reload"
+NAME_PARAMETER: Final = "name"
+
+# Results of a reload that need nobody's attention; every other word is trouble.
+_DONE: Final = frozenset({"added", "removed", "restarted", "unchanged"})
+
+
+class ReloadResult(BaseModel):
+    """What a reload did. With errors it did nothing."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ok: bool = Field(description="the configuration was good and is in force")
+    errors: list[str] = Field(default_factory=list, description="file:line: what is wrong")
+    mounts: dict[str, str] = Field(default_factory=dict, description="for each mount what was done, in a word or more")
+
+    @property
+    def troubled(self) -> list[str]:
+        """The mounts that are not as the configuration wants them."""
+        return [name for name, result in self.mounts.items() if result not in _DONE]
+
+
+class Problem(BaseModel):
+    """The body of every answer that is not 200."""
+
+    error: str

@@ -1,0 +1,280 @@
+"""The control socket's server: who may come in, what they may ask, and how little a bad peer can do.
+
+Run by daemon.py in the supervisor's loop. Knows HTTP and who is asking; what an answer says is the `Control`'s. Never
+lets a peer (silent, slow, garbled, greedy) or an error in an answer end the supervisor.
+"""
+
+import grp
+import logging
+import os
+import pwd
+import socket
+import stat
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import parse_qs
+
+import h11
+import trio
+
+from mountctl.control.protocol import NAME_PARAMETER, RELOAD_PATH, STATUS_PATH, Problem, ReloadResult
+from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
+from mountctl.status import Status
+
+# A request is a line, a few headers and no body: a thousand mounts' names fit.
+REQUEST_BYTES_MAX: Final = 64 * 1024
+# Commands and a few monitors; each is done in milliseconds.
+CONNECTIONS_MAX: Final = 64
+# For a peer to send its request, and again to take the answer. A reload in between takes as long as it takes.
+PEER_SECONDS_MAX: Final = 30.0
+# For a peer that was turned away to take its answer; it has a slot of the kernel's, none of ours.
+_REFUSAL_SECONDS_MAX: Final = 1.0
+_RECEIVE_BYTES: Final = 16 * 1024
+_BACKLOG: Final = 64
+# struct ucred of unix(7): pid, uid, gid
+_UCRED: Final = struct.Struct("iII")
+
+_log = logging.getLogger(__name__)
+
+
+class Control(Protocol):
+    """What the supervisor offers over the socket."""
+
+    def status(self, names: Sequence[str]) -> Status:
+        """The status of all mounts, or of these. Raises UnknownMount."""
+        ...
+
+    async def reload(self) -> ReloadResult:
+        """Read the configuration again and make it so; an error in it is a result, not an exception."""
+        ...
+
+
+async def serve(
+    socket_path: Path,
+    control: Control,
+    *,
+    group: str | None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answer on the socket until cancelled; it is gone at the end. Reports started when it listens.
+
+    Args:
+        socket_path: where; a socket left over from a supervisor that was killed is replaced.
+        control: answers.
+        group: members of this Unix group may use the socket, beside root and this process's user.
+        task_status: trio's.
+
+    Raises:
+        ControlSocketUnusable: the path is too long, is not ours to write, or holds something else; no such group.
+    """
+    server = _Server(control, _group_id(group) if group is not None else None)
+    listening = _listen(socket_path, server.gid)
+    try:
+        task_status.started()
+        await trio.serve_listeners(server.greet, [trio.SocketListener(listening)])
+    finally:
+        listening.close()
+        _remove(socket_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end, by the kernel's word at connect()."""
+
+    pid: int
+    uid: int
+    gid: int
+
+
+def may_enter(peer: Peer, own_uid: int, groups: Sequence[int], gid: int | None) -> bool:
+    """Root, the supervisor's own user, and members of its control group (`gid`; None: there is no such group)."""
+    return peer.uid in (0, own_uid) or (gid is not None and gid in (peer.gid, *groups))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    allow: str = ""
+
+
+def _problem(status: int, sentence: str, *, allow: str = "") -> _Answer:
+    return _Answer(status, Problem(error=sentence).model_dump_json().encode(), allow)
+
+
+class _TooLong(Exception):
+    """The request is longer than REQUEST_BYTES_MAX."""
+
+
+class _Server:
+    def __init__(self, control: Control, gid: int | None) -> None:
+        self.gid: Final = gid
+        self._control = control
+        self._connections = 0
+        # Looking up a user may ask a directory server; a few who are not root can wait for each other.
+        self._lookups = trio.CapacityLimiter(2)
+
+    async def greet(self, stream: trio.SocketStream) -> None:
+        """One connection, from its first byte to its last."""
+        self._connections += 1
+        try:
+            async with stream:
+                if self._connections > CONNECTIONS_MAX:
+                    await _turn_away(stream, _problem(503, f"{CONNECTIONS_MAX} connections are open; try again"))
+                elif (refusal := await self._refusal(_peer(stream))) is not None:
+                    await _turn_away(stream, refusal)
+                else:
+                    await self._converse(stream)
+        except trio.BrokenResourceError:
+            _log.debug("a peer of the control socket went away")
+        except Exception:  # noqa: BLE001 - whatever one peer brings about must not end the supervisor
+            _log.exception("control socket: internal error")
+        finally:
+            self._connections -= 1
+
+    async def _refusal(self, peer: Peer) -> _Answer | None:
+        """Why this peer can't come in; None if it can. Nothing it sent has been read."""
+        groups: list[int] = []
+        if self.gid is not None and peer.uid not in (0, os.geteuid()):
+            groups = await trio.to_thread.run_sync(_groups_of, peer, abandon_on_cancel=True, limiter=self._lookups)
+        if not may_enter(peer, os.geteuid(), groups, self.gid):
+            _log.warning("control socket: refused user %d (process %d)", peer.uid, peer.pid)
+            return _problem(403, _who_may(peer.uid, self.gid))
+        return None
+
+    async def _converse(self, stream: trio.SocketStream) -> None:
+        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
+        try:
+            with trio.fail_after(PEER_SECONDS_MAX):
+                request = await _read_request(stream, connection)
+        except trio.TooSlowError:
+            answer = _problem(408, f"no whole request came within {PEER_SECONDS_MAX:.0f} s")
+        except _TooLong:
+            answer = _problem(413, f"a request has at most {REQUEST_BYTES_MAX} bytes")
+        except h11.RemoteProtocolError as error:
+            answer = _problem(error.error_status_hint, f"that is not HTTP/1.1: {error}")
+        else:
+            if request is None:
+                return
+            answer = await self._answer(request)
+        with trio.move_on_after(PEER_SECONDS_MAX):
+            await _send_answer(stream, connection, answer)
+
+    async def _answer(self, request: h11.Request) -> _Answer:
+        try:
+            return await self._route(request)
+        except UnknownMount as error:
+            return _problem(404, str(error))
+        except MountctlError as error:
+            return _problem(500, str(error))
+        except Exception:  # noqa: BLE001 - a bug in one answer is told, and ends nothing
+            _log.exception("control socket: %s failed", request.target.decode())
+            return _problem(500, "internal error; the supervisor's log has it")
+
+    async def _route(self, request: h11.Request) -> _Answer:
+        path, _, query = request.target.decode("ascii").partition("?")
+        match request.method, path:
+            case b"GET", "/v1/status":
+                names = parse_qs(query, keep_blank_values=True).get(NAME_PARAMETER, [])
+                return _Answer(200, self._control.status(names).model_dump_json().encode())
+            case b"POST", "/v1/reload":
+                return _Answer(200, (await self._control.reload()).model_dump_json().encode())
+            case b"HEAD", _:
+                return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
+            case _, "/v1/status":
+                return _problem(405, f"{STATUS_PATH} takes GET", allow="GET")
+            case _, "/v1/reload":
+                return _problem(405, f"{RELOAD_PATH} takes POST", allow="POST")
+            case _:
+                return _problem(404, f"nothing is at {path}")
+
+
+async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
+    """One whole request; None if the peer only came and went. Its body is of no use to us."""
+    request: h11.Request | None = None
+    received = 0
+    while True:
+        match event := connection.next_event():
+            case h11.Request():
+                request = event
+            case h11.EndOfMessage() | h11.PAUSED:
+                return request
+            case h11.ConnectionClosed():
+                return None
+            case h11.NEED_DATA:
+                data = await stream.receive_some(_RECEIVE_BYTES)
+                received += len(data)
+                if received > REQUEST_BYTES_MAX:
+                    raise _TooLong
+                connection.receive_data(data)
+            case h11.Data():
+                pass  # counted above
+
+
+async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, answer: _Answer) -> None:
+    headers = [
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(answer.body))),
+        ("Connection", "close"),
+        *([("Allow", answer.allow)] if answer.allow else []),
+    ]
+    head = h11.Response(status_code=answer.status, headers=headers)
+    for event in (head, h11.Data(data=answer.body), h11.EndOfMessage()):
+        await stream.send_all(connection.send(event) or b"")
+
+
+async def _turn_away(stream: trio.SocketStream, answer: _Answer) -> None:
+    """Answer before reading; then let the peer take it: closing at once could break its sending."""
+    with trio.move_on_after(_REFUSAL_SECONDS_MAX):
+        await _send_answer(stream, h11.Connection(h11.SERVER), answer)
+        await stream.send_eof()
+        while await stream.receive_some(_RECEIVE_BYTES):
+            pass
+
+
+def _peer(stream: trio.SocketStream) -> Peer:
+    raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+    return Peer(*_UCRED.unpack(raw))
+
+
+def _groups_of(peer: Peer) -> list[int]:
+    try:
+        return os.getgrouplist(pwd.getpwuid(peer.uid).pw_name, peer.gid)
+    except KeyError:
+        return []  # a user without a name is in no group
+
+
+def _who_may(uid: int, gid: int | None) -> str:
+    group = f" and members of group {gid}" if gid is not None else ""
+    return f"user {uid} may not use the control socket: only root, the supervisor's user{group} may"
+
+
+def _group_id(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError as error:
+        raise ControlSocketUnusable(f"there is no group {name!r} (control-group)") from error
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+
+
+def _listen(path: Path, gid: int | None) -> trio.socket.SocketType:
+    """A listening socket with its owner and mode set before anybody can connect."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.exists() and stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()
+        sock.bind(str(path))
+        if gid is not None:
+            os.chown(path, -1, gid)
+        path.chmod(0o600 if gid is None else 0o660)
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise ControlSocketUnusable(f"cannot listen on {path}: {error.strerror or error}") from error
+    return trio.socket.from_stdlib_socket(sock)
