@@ -4,6 +4,7 @@ Raised anywhere in the control plane, printed once: cli.py (`mountctl: SENTENCE`
 control/server.py. Never raised by an engine.
 
     MountctlError                    1
+    ├── ConfigError                  2     the configuration can't be used: every problem found
     ├── SupervisorNotRunning         1     nothing listens on the control socket
     ├── SupervisorSilent             1     it listens and does not answer, or not as agreed
     ├── ControlDenied                1     this user may not use the control socket
@@ -12,11 +13,52 @@ control/server.py. Never raised by an engine.
     └── UnknownMount                 1     no mount has this name
 """
 
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
 
 class MountctlError(Exception):
     """A command cannot go on. The text is a sentence for a person, without a full stop."""
 
     exit_code: int = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a configuration.
+
+    Args:
+        file: the file (or drop-in directory) it is in.
+        line: counted from 1; None if the file as a whole is meant.
+        column: in characters, counted from 1; None with `line`.
+        key: dotted, as TOML would have it (`mount.datasets.prefix`); empty if no key is meant.
+        reason: what is wrong and how to mend it; starts in lower case.
+    """
+
+    file: Path
+    line: int | None
+    column: int | None
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        # A file's name may hold bytes that no terminal can show, and a newline would fake a second problem.
+        name = os.fsencode(self.file).decode(errors="backslashreplace").replace("\n", "\\n")
+        place = name if self.line is None else f"{name}:{self.line}"
+        return ": ".join(part for part in (place, self.key, self.reason) if part)
+
+
+class ConfigError(MountctlError):
+    """The configuration can't be used. `problems` holds all that is wrong with it, by file and line."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems: list[Problem] = list(problems)
+        count = f"{len(self.problems)} errors" if len(self.problems) != 1 else "an error"
+        super().__init__("\n".join([f"the configuration has {count}:", *map(str, self.problems)]))
 
 
 class SupervisorNotRunning(MountctlError):
