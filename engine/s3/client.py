@@ -1,0 +1,291 @@
+"""S3 over HTTP: `interface.ObjectClient` for one bucket. The engine has one, and it alone sends requests.
+
+Signs, sends, checks answers, retries, asks for new keys when S3 refuses them, counts and logs. Rules are elsewhere
+(retry.py, documents.py); sockets too (pool.py, connection.py). Never logs a head or a secret; starts no task or thread.
+"""
+
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import trio
+
+from engine.errors import BadResponse, PreconditionFailed, S3Error, Unreachable
+from engine.link import Access
+from engine.s3 import retry
+from engine.s3.connection import Connection
+from engine.s3.documents import check_range, object_of_headers, parse_error, parse_list, quoted
+from engine.s3.http1 import Head
+from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
+from engine.s3.pool import CONNECTIONS_MAX, Pool
+from engine.s3.request import Request, Sender
+from engine.stats import EngineStats
+
+_log = logging.getLogger("engine.s3")
+_T = TypeVar("_T")
+
+USER_AGENT: Final = "mountctl-s3"
+
+# The broker asks STS or the instance's metadata, which takes a second or two; a program waits meanwhile.
+KEYS_SECONDS_MAX: Final = 10.0
+
+_RESTORE_STATUS: Final = ("x-amz-optional-object-attributes", "RestoreStatus")
+_REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
+
+_Receive = Callable[[Head, Connection], Awaitable[_T]]
+
+
+class _Current:
+    """An Access in use: how to sign for it, and its connections."""
+
+    def __init__(self, sender: Sender, pool: Pool) -> None:
+        self.sender = sender
+        self.pool = pool
+        self.worked = False  # S3 has taken these keys
+        self.replaced = trio.Event()
+
+
+class HttpClient:
+    """One bucket of S3.
+
+    Args:
+        access: endpoint, region, keys. Raises ValueError for an endpoint that is none.
+        stats: requests, retries, errors and bytes are counted here, and whether S3 answers.
+        requester_pays: accept that requests are charged to us.
+        user_agent: what S3's logs show.
+        rejected: S3 refused the keys; whoever owns the client fetches others and calls `use`. Returns at once.
+        connections_max: most connections at a time.
+        attempts_max: most attempts for a request, the first included.
+        trust: which TLS certificates to believe; None: the system's, or AWS_CA_BUNDLE's.
+        clock: seconds since the epoch, for signatures.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        stats: EngineStats,
+        requester_pays: bool = False,
+        user_agent: str = USER_AGENT,
+        rejected: Callable[[], None] | None = None,
+        connections_max: int = CONNECTIONS_MAX,
+        attempts_max: int = retry.ATTEMPTS_MAX,
+        trust: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._stats = stats
+        self._payer = (_REQUESTER_PAYS,) if requester_pays else ()
+        self._user_agent = user_agent
+        self._rejected = rejected
+        self._connections_max = connections_max
+        self._attempts_max = attempts_max
+        self._trust = trust
+        self._clock = clock
+        self._waiting_for_keys = 0
+        self._current = self._start_using(access, None)
+
+    def use(self, access: Access) -> None:
+        """From now on talk to S3 with these keys and this endpoint. Attempts on the way end as they began."""
+        old = self._current
+        self._current = self._start_using(access, old)
+        if self._current.pool is not old.pool:
+            old.pool.close()
+        old.replaced.set()
+
+    async def head_object(self, key: str) -> ObjectInfo:
+        """The object's metadata."""
+        request = Request("HeadObject", "HEAD", key, amz_headers=self._payer)
+
+        async def receive(head: Head, connection: Connection) -> ObjectInfo:
+            await connection.read()
+            return object_of_headers(key, head.headers, self._clock())
+
+        return await self._perform(lambda: request, receive)
+
+    async def list_objects(
+        self, prefix: str, *, delimiter: str = "/", token: str | None = None, max_keys: int = LIST_ENTRIES_MAX
+    ) -> ListPage:
+        """One page of the keys that start with `prefix`."""
+        asked = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": str(max_keys)}
+        if delimiter:
+            asked["delimiter"] = delimiter
+        if token is not None:
+            asked["continuation-token"] = token
+        headers = (_RESTORE_STATUS, *self._payer)
+        request = Request("ListObjectsV2", "GET", None, query=tuple(asked.items()), amz_headers=headers)
+
+        async def receive(_head: Head, connection: Connection) -> ListPage:
+            body = await connection.read()
+            self._stats.s3_bytes_received += len(body)
+            return parse_list(body, self._clock())
+
+        return await self._perform(lambda: request, receive)
+
+    async def get_object(
+        self,
+        key: str,
+        *,
+        offset: int,
+        buffers: Sequence[memoryview],
+        if_match: str,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Fill `buffers` with the object's bytes from `offset` on."""
+        total = sum(len(buffer) for buffer in buffers)
+        placed = 0
+
+        def request() -> Request:
+            headers = [("Range", f"bytes={offset + placed}-{offset + total - 1}")]
+            if if_match:
+                headers.append(("If-Match", if_match))
+            return Request("GetObject", "GET", key, amz_headers=self._payer, headers=tuple(headers))
+
+        def arrived(count: int) -> None:
+            nonlocal placed
+            placed += count
+            self._stats.s3_bytes_received += count
+            progress(placed)
+
+        async def receive(head: Head, connection: Connection) -> None:
+            _check_version(head, if_match)
+            check_range(head.status, head.headers, head.length, offset + placed, total - placed)
+            await _receive_range(head, connection, _behind(buffers, placed), arrived)
+
+        await self._perform(request, receive)
+
+    async def probe(self) -> None:
+        """Ask for the bucket; any answer below 500 will do. Raises Unreachable, Throttled or S3Error."""
+        request = Request("HeadBucket", "HEAD", None, amz_headers=self._payer)
+
+        async def receive(_head: Head, connection: Connection) -> None:
+            await connection.read()
+
+        attempts_max = min(self._attempts_max, retry.PROBE_ATTEMPTS_MAX)
+        await self._perform(lambda: request, receive, good_below=500, attempts_max=attempts_max)
+
+    async def aclose(self) -> None:
+        """Close all connections: idle ones now, those in use when their request ends."""
+        self._current.pool.close()
+        await trio.lowlevel.checkpoint()
+
+    def _start_using(self, access: Access, old: _Current | None) -> _Current:
+        sender = Sender(access, self._user_agent, self._clock)
+        if old is not None and old.sender.endpoint == sender.endpoint:
+            pool = old.pool  # other keys go over the same connections
+        else:
+            pool = Pool(sender.endpoint, connections_max=self._connections_max, trust=self._trust)
+        return _Current(sender, pool)
+
+    async def _perform(
+        self,
+        request: Callable[[], Request],
+        receive: _Receive[_T],
+        *,
+        good_below: int = 300,
+        attempts_max: int | None = None,
+    ) -> _T:
+        """Attempt until it succeeds or is not worth another attempt. `request()` says what is still to be asked for."""
+        most = self._attempts_max if attempts_max is None else attempts_max
+        failures = 0
+        renewed = False
+        while True:
+            current, asked = self._current, request()
+            try:
+                return await self._attempt(current, asked, receive, good_below)
+            except S3Error as error:
+                failure = error
+            failures += 1
+            if not renewed and retry.are_keys_refused(failure, keys_worked=current.worked):
+                again = renewed = await self._renew_keys(current)
+                pause = 0.0
+            else:
+                again = failures < most and retry.is_transient(failure)
+                pause = retry.random_delay(failures)
+            if not again:
+                raise self._failed(failure, asked, failures)
+            self._stats.s3_retries += 1
+            _log.debug("%s of %r is tried again: %s", asked.operation, asked.subject, failure)
+            await trio.sleep(pause)
+
+    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T], good_below: int) -> _T:
+        """One attempt. A kept connection that was dead already is no failure: the request goes over a new one."""
+        for fresh in (False, True):
+            async with current.pool.connection(fresh=fresh) as connection:
+                self._stats.s3_requests[request.operation] += 1
+                try:
+                    head = await connection.exchange(current.sender.head(request), request.method)
+                except Unreachable:
+                    if connection.vanished and connection.served:
+                        continue
+                    raise
+                if head.status < 500:
+                    self._stats.answered()
+                if head.status < good_below:
+                    current.worked = current.worked or head.status < 300
+                    return await receive(head, connection)
+                document = parse_error(await connection.read())
+                region = current.sender.region
+                raise retry.error_of(request.operation, request.subject, head.status, head.headers, document, region)
+        raise AssertionError("a fresh connection has served nothing before")
+
+    async def _renew_keys(self, refused: _Current) -> bool:
+        """Have others fetched, unless somebody asked already; False if none came in time."""
+        if self._current is refused:
+            if self._rejected is None or refused.sender.signer is None:
+                return False
+            if not self._waiting_for_keys:
+                self._rejected()
+            self._waiting_for_keys += 1
+            try:
+                with trio.move_on_after(KEYS_SECONDS_MAX):
+                    await refused.replaced.wait()
+            finally:
+                self._waiting_for_keys -= 1
+        return self._current is not refused
+
+    def _failed(self, error: S3Error, request: Request, failures: int) -> S3Error:
+        """Count and log a failure for good, and give it its key."""
+        error.key = error.key or request.subject
+        is_answer = error.status == 404 and request.operation == "HeadObject"  # asking whether it exists is no failure
+        if not is_answer:
+            self._stats.s3_errors[error.code or type(error).__name__] += 1
+        if isinstance(error, Unreachable) or error.status >= 500:
+            self._stats.unreachable(str(error.args[0]))
+        _log.log(error.level, "%s failed (attempts: %d): %s", request.operation, failures, error)
+        return error
+
+
+def _check_version(head: Head, if_match: str) -> None:
+    """A server that ignores If-Match must not get another version's bytes into a file."""
+    etag = quoted(head.headers.get("etag", ""))
+    if if_match and etag and etag != if_match:
+        raise PreconditionFailed("the object was replaced in S3", status=head.status)
+
+
+async def _receive_range(
+    head: Head, connection: Connection, buffers: Sequence[memoryview], arrived: Callable[[int], None]
+) -> None:
+    if head.length is not None:
+        await connection.read_into(buffers, arrived)
+        return
+    # Not S3's way, but a proxy's: without a length in front.
+    body = await connection.read()
+    if len(body) != sum(len(buffer) for buffer in buffers):
+        raise BadResponse(f"S3 sent {len(body)} bytes of a range of another length")
+    start = 0
+    for buffer in buffers:
+        buffer[:] = body[start : start + len(buffer)]
+        start += len(buffer)
+        arrived(len(buffer))
+
+
+def _behind(buffers: Sequence[memoryview], placed: int) -> list[memoryview]:
+    """What of the buffers is still to be filled."""
+    left = []
+    for buffer in buffers:
+        if placed < len(buffer):
+            left.append(buffer[placed:])
+        placed = max(0, placed - len(buffer))
+    return left

@@ -1,0 +1,204 @@
+"""One HTTP/1.1 connection to S3: a request's head out, an answer in, bodies straight into the caller's memory.
+
+Made and kept by pool.py, used by client.py, one request at a time. Each wait has a limit. Raises Unreachable when
+nothing, or nothing more, comes, BadResponse for what is not HTTP or is cut off; after either, and after being
+cancelled, the connection is not `reusable`. Never retries.
+"""
+
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import trio
+
+from engine.errors import BadResponse, Unreachable
+from engine.s3.http1 import END_OF_HEAD, HEAD_BYTES_MAX, Chunks, Head, parse_head
+from engine.s3.wire import Wire
+from engine.spec import KiB, MiB
+
+# S3 answers in 10-200 ms; a large LIST, or a store that wakes its disks up, may take seconds.
+HEAD_SECONDS_MAX: Final = 30.0
+
+# A body that has begun comes steadily. What came until then is kept, whatever its amount.
+BETWEEN_BYTES_SECONDS_MAX: Final = 20.0
+
+# What is received with a head and belongs to the body is copied once; 8 KiB cost less than another receive.
+_HEAD_RECEIVE_BYTES: Final = 8 * KiB
+_BODY_RECEIVE_BYTES: Final = 64 * KiB
+
+# 1,000 keys of 1,024 bytes, each three times as long when encoded, and 400 bytes about each: below 4 MiB.
+SMALL_BODY_BYTES_MAX: Final = 16 * MiB
+
+
+class Connection:
+    """A connection that is open. Takes ownership of the wire.
+
+    Args:
+        wire: the byte stream.
+        name: host and port, for messages.
+    """
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self._wire = wire
+        self._name = name
+        self._rest = b""  # received and not yet used: the body's beginning
+        self._head: Head | None = None
+        self._heard = False  # a byte of the present answer has come
+        self.served = 0  # answers completed
+        self.vanished = False  # it ended before the first byte of an answer: the server had closed it before
+        self.reusable = True
+        self.idle_since = 0.0
+
+    def alive(self) -> bool:
+        """Is it worth a request? Only asked between two."""
+        return self._wire.alive()
+
+    def close(self) -> None:
+        """Close it. Doing it twice does no harm."""
+        self.reusable = False
+        self._wire.close()
+
+    async def exchange(self, head: bytes, method: str) -> Head:
+        """Send a request without a body and receive the answer's head. One of the `read`s must follow."""
+        self.reusable = False
+        with trio.move_on_after(HEAD_SECONDS_MAX):
+            self._head = await self._exchange(head, method)
+            return self._head
+        raise Unreachable(f"S3 at {self._name} did not answer within {HEAD_SECONDS_MAX:.0f} seconds")
+
+    async def read(self) -> bytes:
+        """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX."""
+        head = self._answer()
+        if head.length == 0:
+            body = b""
+        elif head.length is not None:
+            if head.length > SMALL_BODY_BYTES_MAX:
+                raise BadResponse(f"S3 at {self._name} answered {head.length} bytes where a document was due")
+            memory = bytearray(head.length)
+            await self.read_into([memoryview(memory)], lambda _count: None)
+            return bytes(memory)
+        elif head.chunked:
+            body = await self._read_chunks()
+        else:
+            body = await self._read_to_end()
+        self._complete()
+        return body
+
+    async def read_into(self, buffers: Sequence[memoryview], arrived: Callable[[int], None]) -> None:
+        """Fill `buffers`, which together are as long as the body. `arrived(n)`: n more bytes are in place."""
+        head = self._answer()
+        to_come = sum(len(buffer) for buffer in buffers)
+        assert to_come == head.length
+        for buffer in buffers:
+            left = buffer
+            while left:
+                count = self._place_rest(left) if self._rest else await self._receive_body(left, to_come)
+                left = left[count:]
+                to_come -= count
+                arrived(count)
+        self._complete()
+
+    async def _exchange(self, head: bytes, method: str) -> Head:
+        try:
+            with self._failures():
+                await self._wire.send(head)
+                while (answer := parse_head(await self._receive_head(), method)).status < 200:
+                    pass  # 100 Continue and its like precede the answer
+                return answer
+        except Unreachable:
+            self.vanished = not self._heard
+            raise
+
+    def _answer(self) -> Head:
+        assert self._head is not None, "exchange comes first"
+        return self._head
+
+    def _complete(self) -> None:
+        """The answer is all here: is the connection good for another?"""
+        head = self._answer()
+        self._head = None
+        self._heard = False
+        self._wire.rest()
+        self.served += 1
+        self.reusable = head.keep_alive and not self._rest
+
+    def _place_rest(self, view: memoryview) -> int:
+        count = min(len(self._rest), len(view))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+    async def _receive_head(self) -> str:
+        received, self._rest = self._rest, b""
+        memory = bytearray(_HEAD_RECEIVE_BYTES)
+        view = memoryview(memory)
+        while (end := received.find(END_OF_HEAD)) < 0:
+            if len(received) > HEAD_BYTES_MAX:
+                raise BadResponse(f"S3 at {self._name} sent headers without an end")
+            count = await self._wire.receive_into(view, 1)
+            if not count:
+                raise Unreachable(f"S3 at {self._name} closed the connection without an answer")
+            self._heard = True
+            received += memory[:count]
+        self._rest = received[end + len(END_OF_HEAD) :]
+        return received[:end].decode("latin-1")
+
+    async def _receive_body(self, view: memoryview, to_come: int) -> int:
+        """At least one byte of the body. Many wake-ups make a body, so this stays lean."""
+        with self._failures():
+            with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
+                count = await self._wire.receive_into(view, to_come)
+            if limit.cancelled_caught:
+                # Slow is not dead: less than the low-water mark may have come.
+                count = self._wire.receive_now(view)
+                if not count:
+                    seconds = BETWEEN_BYTES_SECONDS_MAX
+                    raise Unreachable(f"S3 at {self._name} sent nothing for {seconds:.0f} seconds in mid-answer")
+            if not count:
+                raise BadResponse(f"S3 at {self._name} broke off an answer, {to_come} bytes before its end")
+        return count
+
+    async def _read_chunks(self) -> bytes:
+        chunks = Chunks()
+        memory = bytearray(_BODY_RECEIVE_BYTES)
+        received, self._rest = self._rest, b""
+        while True:
+            with self._failures():
+                chunks.feed(received)
+            if chunks.done:
+                self._rest = chunks.rest
+                return bytes(chunks.body)
+            self._check_small(len(chunks.body))
+            count = await self._receive_body(memoryview(memory), 1)
+            received = bytes(memory[:count])
+
+    async def _read_to_end(self) -> bytes:
+        """A body without length or chunks ends with the connection (HTTP/1.0)."""
+        body, self._rest = bytearray(self._rest), b""
+        memory = bytearray(_BODY_RECEIVE_BYTES)
+        with self._failures():
+            with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
+                while count := await self._wire.receive_into(memoryview(memory), 1):
+                    body += memory[:count]
+                    self._check_small(len(body))
+                    limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
+            if limit.cancelled_caught:
+                raise Unreachable(f"S3 at {self._name} left an answer without an end")
+        return bytes(body)
+
+    def _check_small(self, count: int) -> None:
+        if count > SMALL_BODY_BYTES_MAX:
+            raise BadResponse(f"S3 at {self._name} answered more than {SMALL_BODY_BYTES_MAX} bytes of a document")
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Say what went wrong in our words. (Cancellation passes.)"""
+        try:
+            yield
+        except ssl.SSLError as error:
+            raise Unreachable(f"TLS to S3 at {self._name} broke: {error.reason or error}") from error
+        except OSError as error:
+            raise Unreachable(f"S3 at {self._name} cut the connection: {error.strerror or error}") from error
+        except ValueError as error:
+            raise BadResponse(f"S3 at {self._name} does not speak HTTP: {error}") from error

@@ -1,0 +1,190 @@
+"""What S3 says in XML and in headers, as our own types: listings, error documents, an object's metadata. Pure.
+
+Used by client.py. Raises BadResponse for what does not say what it must; never guesses a size or a key.
+"""
+
+import calendar
+import datetime as dt
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_plus
+
+# expat beneath ElementTree bounds the growth of entities by itself, and S3 has none.
+from xml.etree import ElementTree as ET
+
+from engine.errors import BadResponse
+from engine.s3.interface import ListPage, ObjectInfo
+
+_MONTHS: Final = {name: number for number, name in enumerate(calendar.month_abbr) if name}
+_HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
+_RESTORED: Final = re.compile(r'^ongoing-request="false", expiry-date="([^"]+)"$')
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDocument:
+    """What an error's body says; all empty when there was none (HEAD), or it was no such document."""
+
+    code: str = ""
+    message: str = ""
+    region: str = ""
+    request_id: str = ""
+
+
+def parse_error(body: bytes) -> ErrorDocument:
+    """An error's body. One that is empty or not S3's gives an empty document: the status has to do."""
+    try:
+        root = ET.fromstring(body)  # noqa: S314
+    except ET.ParseError:
+        return ErrorDocument()
+    if _name(root) != "Error":
+        return ErrorDocument()
+    said = {_name(child): child.text or "" for child in root}
+    return ErrorDocument(
+        code=said.get("Code", ""),
+        message=said.get("Message", ""),
+        region=said.get("Region", ""),
+        request_id=said.get("RequestId", ""),
+    )
+
+
+def parse_list(body: bytes, now: float) -> ListPage:
+    """A page of ListObjectsV2. `now` decides whether a restored copy is still there.
+
+    Raises BadResponse if it is not one, or lacks what an entry must have.
+    """
+    try:
+        root = ET.fromstring(body)  # noqa: S314
+    except ET.ParseError as error:
+        raise BadResponse(f"S3's listing is not XML: {error}") from error
+    if _name(root) != "ListBucketResult":
+        raise BadResponse(f"S3 answered a listing with <{_name(root)}>")
+    facts: dict[str, str] = {}
+    contents, prefixes = [], []
+    for child in root:
+        name = _name(child)
+        if name == "Contents":
+            contents.append({_name(part): part for part in child})
+        elif name == "CommonPrefixes":
+            prefixes += [part.text or "" for part in child if _name(part) == "Prefix"]
+        else:
+            facts[name] = child.text or ""
+    token = facts.get("NextContinuationToken") or None
+    if (facts.get("IsTruncated") == "true") != (token is not None):
+        if token is None:
+            raise BadResponse("S3 says that a listing goes on, and not where")
+        token = None  # a token behind the last page leads nowhere
+    encoded = facts.get("EncodingType") == "url"
+    return ListPage(
+        objects=[_listed_object(entry, now, encoded=encoded) for entry in contents],
+        prefixes=[unquote_plus(prefix) for prefix in prefixes] if encoded else prefixes,
+        next_token=token,
+    )
+
+
+def object_of_headers(key: str, headers: Mapping[str, str], now: float) -> ObjectInfo:
+    """What HEAD says of an object. Raises BadResponse if size or time are missing or no such thing."""
+    try:
+        return ObjectInfo(
+            key=key,
+            size=_size(headers["content-length"]),
+            etag=quoted(headers.get("etag", "")),
+            last_modified=parse_http_date(headers["last-modified"]),
+            storage_class=headers.get("x-amz-storage-class") or "STANDARD",
+            restored=is_restored(headers.get("x-amz-restore", ""), now),
+        )
+    except (KeyError, ValueError) as error:
+        raise BadResponse(f"S3's metadata of an object is not usable: {error!r}", key=key) from error
+
+
+def check_range(status: int, headers: Mapping[str, str], length: int | None, offset: int, count: int) -> None:
+    """Is this the answer to a GET of `count` bytes from `offset` on? Raises BadResponse if any other bytes would come.
+
+    `length` is the body's, None if the answer does not tell.
+    """
+    if length not in (None, count):
+        raise BadResponse(f"S3 answered {length} bytes to a request of {count}", status=status)
+    told = headers.get("content-range", "")
+    if status == 206 or told:  # some servers send a range with 200: what counts is that it is the one
+        if not told.startswith(f"bytes {offset}-{offset + count - 1}/"):
+            raise BadResponse(
+                f"S3 answered {told[:80]!r} to a request of {count} bytes from {offset} on", status=status
+            )
+    elif status != 200 or offset != 0 or length is None:
+        raise BadResponse("S3 answered a whole object to a request of a range", status=status)
+
+
+def quoted(etag: str) -> str:
+    """An ETag with its quotes, which some servers leave out of listings: it must be the same text everywhere."""
+    return f'"{etag}"' if etag and not etag.endswith('"') else etag
+
+
+def is_restored(restore: str, now: float) -> bool:
+    """Does `x-amz-restore` tell of a restored copy whose expiry is still to come? A malformed one does not."""
+    found = _RESTORED.match(restore)
+    if found is None:
+        return False
+    try:
+        return parse_http_date(found.group(1)) > now
+    except ValueError:
+        return False
+
+
+@functools.lru_cache(maxsize=256)  # objects written together have the same second
+def parse_http_date(text: str) -> float:
+    """`Sun, 22 Nov 2026 21:37:12 GMT` in seconds since the epoch. Raises ValueError."""
+    found = _HTTP_DATE.match(text)
+    if found is None:
+        raise ValueError(f"not a date: {text[:40]!r}")
+    day, month, year, *time = found.groups()
+    if month not in _MONTHS:
+        raise ValueError(f"not a month: {month!r}")
+    hour, minute, second = map(int, time)
+    return float(calendar.timegm((int(year), _MONTHS[month], int(day), hour, minute, second)))
+
+
+def parse_iso_date(text: str) -> float:
+    """`2026-11-22T21:37:12.000Z` in seconds since the epoch. Raises ValueError."""
+    date = dt.datetime.fromisoformat(text)
+    return (date if date.tzinfo else date.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -> ObjectInfo:
+    try:
+        key = entry["Key"].text or ""
+        storage_class = entry.get("StorageClass")
+        etag = entry.get("ETag")
+        restore = entry.get("RestoreStatus")
+        return ObjectInfo(
+            key=unquote_plus(key) if encoded else key,
+            size=_size(entry["Size"].text or ""),
+            etag=quoted(etag.text or "") if etag is not None else "",
+            last_modified=parse_iso_date(entry["LastModified"].text or ""),
+            storage_class=(storage_class.text if storage_class is not None else None) or "STANDARD",
+            restored=restore is not None and _is_restored_listing(restore, now),
+        )
+    except (KeyError, ValueError) as error:
+        raise BadResponse(f"S3's listing has an entry that is not usable: {error!r}") from error
+
+
+def _is_restored_listing(status: ET.Element, now: float) -> bool:
+    said = {_name(part): part.text or "" for part in status}
+    if said.get("IsRestoreInProgress") != "false":
+        return False
+    try:
+        return parse_iso_date(said.get("RestoreExpiryDate", "")) > now
+    except ValueError:
+        return False
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"not a size: {text[:40]!r}")
+    return int(text)
+
+
+def _name(element: ET.Element) -> str:
+    """An element's name without its namespace, which other servers than S3 spell differently or leave out."""
+    return element.tag.rpartition("}")[2]

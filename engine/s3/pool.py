@@ -1,0 +1,160 @@
+"""Connections to one endpoint, kept open between requests: the one used last is used first, so that few stay warm.
+
+Owned by client.py, one pool for each endpoint that an Access names. Opens (name resolution, TCP, TLS) and hands out;
+never sends a request and never retries one.
+"""
+
+import random
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from engine.errors import Unreachable
+from engine.s3 import tls, wire
+from engine.s3.connection import Connection
+from engine.s3.request import Endpoint
+
+# 64 parts on the way fill 40 Gbit/s at 90 MB/s a connection; twice that leaves room for listings and small files.
+CONNECTIONS_MAX: Final = 128
+
+# TCP and TLS handshakes are 2-3 round trips: 5 s are ten times those to the other side of the world.
+CONNECT_SECONDS_MAX: Final = 5.0
+
+# S3 closes idle connections after about that long; and a NAT that forgets one does not tell.
+IDLE_SECONDS_MAX: Final = 20.0
+
+# S3's names have addresses good for 5 s, so that load spreads over its front ends.
+RESOLVED_SECONDS_MAX: Final = 5.0
+
+# A name's first addresses stand for all: each may take CONNECT_SECONDS_MAX.
+ADDRESSES_TRIED_MAX: Final = 3
+
+# The code of an Unreachable that no retry mends.
+CERTIFICATE_REFUSED: Final = "CertificateRefused"
+
+
+class Pool:
+    """The connections to one endpoint.
+
+    Args:
+        endpoint: host and port, and whether TLS is spoken.
+        connections_max: most connections at a time; who wants one more waits.
+        trust: for TLS; None: the system's, or AWS_CA_BUNDLE's.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, *, connections_max: int = CONNECTIONS_MAX, trust: ssl.SSLContext | None = None
+    ) -> None:
+        self._endpoint = endpoint
+        self._trust = trust
+        self._room = trio.Semaphore(connections_max)
+        self._idle: list[Connection] = []
+        self._addresses: list[wire.Address] = []
+        self._resolved_at = float("-inf")
+        self._closed = False
+
+    @property
+    def idle(self) -> int:
+        """Connections open and not in use."""
+        return len(self._idle)
+
+    @asynccontextmanager
+    async def connection(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
+        """A connection for one request; waits for room. `fresh`: not one that was used before.
+
+        Raises Unreachable if none can be opened. Whatever happens inside, a connection goes back only if it is
+        reusable, and is closed otherwise.
+        """
+        async with self._room:
+            connection = None if fresh else self._take()
+            if connection is None:
+                connection = await self._open()
+            try:
+                yield connection
+            finally:
+                self._put(connection)
+
+    def close(self) -> None:
+        """Close the idle connections now and those in use when they come back."""
+        self._closed = True
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
+
+    def _take(self) -> Connection | None:
+        """The idle connection used last that still lives."""
+        self._close_old()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.alive():
+                return connection
+            connection.close()
+        return None
+
+    def _put(self, connection: Connection) -> None:
+        if connection.reusable and not self._closed:
+            connection.idle_since = trio.current_time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+        self._close_old()
+
+    def _close_old(self) -> None:
+        """Those at the front have been idle for longest."""
+        oldest = trio.current_time() - IDLE_SECONDS_MAX
+        while self._idle and self._idle[0].idle_since < oldest:
+            self._idle.pop(0).close()
+
+    async def _open(self) -> Connection:
+        name = self._endpoint.name
+        try:
+            return await self._open_any()
+        except trio.TooSlowError as error:
+            raise Unreachable(f"S3 at {name} did not accept a connection within {CONNECT_SECONDS_MAX:.0f} s") from error
+        except ssl.SSLCertVerificationError as error:
+            reason = f"the certificate of S3 at {name} is not trusted: {error.verify_message}"
+            raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error
+        except ssl.SSLError as error:
+            raise Unreachable(f"TLS with S3 at {name} failed: {error.reason or error}") from error
+        except ConnectionRefusedError as error:
+            raise Unreachable(f"S3 at {name} refused the connection") from error
+        except OSError as error:
+            raise Unreachable(f"S3 at {name} cannot be reached: {error.strerror or error}") from error
+
+    async def _open_any(self) -> Connection:
+        """Try addresses, one after the other; the last one's failure counts."""
+        addresses = (await self._resolve())[:ADDRESSES_TRIED_MAX]
+        for address in addresses[:-1]:
+            try:
+                return await self._open_at(address)
+            except (OSError, trio.TooSlowError):
+                continue  # the next may do better
+        return await self._open_at(addresses[-1])
+
+    async def _open_at(self, address: wire.Address) -> Connection:
+        with trio.fail_after(CONNECT_SECONDS_MAX):
+            plain = await wire.connect(address)
+            if not self._endpoint.tls:
+                return Connection(plain, self._endpoint.name)
+            return Connection(await self._encrypt(plain), self._endpoint.name)
+
+    async def _encrypt(self, plain: wire.PlainWire) -> tls.TlsWire:
+        try:
+            self._trust = self._trust or tls.trust_of_environment()
+        except OSError as error:
+            plain.close()
+            reason = f"AWS_CA_BUNDLE can't be used: {error.strerror or error}"
+            raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error
+        return await tls.handshake(plain, self._endpoint.host, self._trust)
+
+    async def _resolve(self) -> list[wire.Address]:
+        now = trio.current_time()
+        if now - self._resolved_at > RESOLVED_SECONDS_MAX:
+            with trio.fail_after(CONNECT_SECONDS_MAX):
+                self._addresses = await wire.resolve(self._endpoint.host, self._endpoint.port)
+            self._resolved_at = now
+        random.shuffle(self._addresses)
+        return self._addresses

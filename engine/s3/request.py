@@ -1,0 +1,101 @@
+"""What is sent: an endpoint taken apart, and the bytes of a request's head. Pure; client.py sends them.
+
+A head is made anew for each attempt, because its date is signed. It holds the signature: never log one.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from engine.link import Access
+from engine.s3.sign import Signer, encode_path, encode_query
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a bucket is: `http://HOST:PORT/BUCKET`, or `https://BUCKET.HOST` with an empty path."""
+
+    host: str
+    port: int
+    tls: bool
+    authority: str  # the Host header: with the port unless it is the scheme's own
+    path: str  # "/BUCKET" or ""
+
+    @property
+    def name(self) -> str:
+        """Host and port, for messages."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def parse_endpoint(url: str) -> Endpoint:
+    """Take an Access's endpoint apart. Raises ValueError if it is not an http or https URL with a host."""
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError(f"endpoint {url!r} is not an http:// or https:// URL with a host")
+    default = _DEFAULT_PORTS[parts.scheme]
+    port = parts.port or default
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    authority = host if port == default else f"{host}:{port}"
+    return Endpoint(parts.hostname, port, parts.scheme == "https", authority, encode_path(parts.path.rstrip("/")))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, before it is signed."""
+
+    operation: str  # S3's name: GetObject, HeadObject, ...
+    method: str
+    key: str | None  # None: the bucket itself
+    query: tuple[tuple[str, str], ...] = ()
+    amz_headers: tuple[tuple[str, str], ...] = ()  # signed: `x-amz-...`
+    headers: tuple[tuple[str, str], ...] = field(default=())  # not signed: range, if-match
+
+    @property
+    def subject(self) -> str:
+        """The key or the listed prefix, for messages."""
+        return self.key if self.key is not None else dict(self.query).get("prefix", "")
+
+
+class Sender:
+    """Makes heads for one Access: its endpoint, its keys.
+
+    Args:
+        access: endpoint, region and keys; no keys: nothing is signed.
+        user_agent: what S3's logs show.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, access: Access, user_agent: str, clock: Callable[[], float] = time.time) -> None:
+        self.endpoint = parse_endpoint(access.endpoint)
+        self.region = access.region
+        self.signer = _signer(access)
+        self._clock = clock
+        self._fixed = f"Host: {self.endpoint.authority}\r\nUser-Agent: {user_agent}\r\n"
+
+    def head(self, request: Request) -> bytes:
+        """The request as it goes over the wire. Raises UnicodeEncodeError for a key that is not valid Unicode."""
+        path = self.endpoint.path
+        if request.key is not None:
+            path += "/" + encode_path(request.key)
+        path = path or "/"
+        query = encode_query(request.query) if request.query else ""
+        headers = list(request.amz_headers)
+        if self.signer is not None:
+            authority = self.endpoint.authority
+            headers = self.signer.sign(request.method, authority, path, query, headers, self._clock())
+        lines = "".join([f"{name}: {value}\r\n" for name, value in (*headers, *request.headers)])
+        target = f"{path}?{query}" if query else path
+        return f"{request.method} {target} HTTP/1.1\r\n{self._fixed}{lines}\r\n".encode()
+
+
+def _signer(access: Access) -> Signer | None:
+    keys = access.credentials
+    if keys is None:
+        return None
+    token = keys.token.get_secret_value() if keys.token is not None else None
+    return Signer(keys.access_key, keys.secret_key.get_secret_value(), token, access.region, access.signing_name)

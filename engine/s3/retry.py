@@ -1,0 +1,158 @@
+"""What to make of a failure: which error an answer is, whether to try again, and how long to wait. Pure.
+
+Applied by client.py, which does the waiting.
+"""
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+from engine.errors import (
+    AccessDenied,
+    ArchivedObject,
+    BadResponse,
+    NoSuchBucket,
+    NoSuchKey,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    S3Error,
+    Throttled,
+    Unreachable,
+    WrongRegion,
+)
+from engine.s3.documents import ErrorDocument
+from engine.s3.pool import CERTIFICATE_REFUSED
+
+# Together with the delays below: about 20 s of trouble are ridden out (45 s at most) before a program sees EIO.
+ATTEMPTS_MAX: Final = 10
+
+# A probe is there to tell soon that S3 is away, not to ride it out.
+PROBE_ATTEMPTS_MAX: Final = 2
+
+# The first retry is soon, since most failures are one front end's; the last ones leave S3 time to scale up.
+DELAY_SECONDS: Final = 0.1
+DELAY_SECONDS_MAX: Final = 20.0
+
+_TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
+_TRANSIENT_CODES: Final = frozenset(
+    {"RequestTimeout", "InternalError", "ServiceUnavailable", "SlowDown", "OperationAborted"}
+)
+_THROTTLED_CODES: Final = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+)
+
+# The keys are no longer good, whatever the request was.
+_KEYS_REFUSED: Final = frozenset({"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"})
+
+_NOT_ALLOWED: Final = _KEYS_REFUSED | {
+    "AccessDenied",
+    "SignatureDoesNotMatch",
+    "RequestTimeTooSkewed",
+    "RequestExpired",
+}
+_ELSEWHERE: Final = frozenset({"PermanentRedirect", "TemporaryRedirect", "Redirect"})
+_ELSEWHERE_STATUS: Final = frozenset({301, 302, 307, 308})
+
+_BY_CODE: Final[dict[str, type[S3Error]]] = {
+    "NoSuchKey": NoSuchKey,
+    "NoSuchBucket": NoSuchBucket,
+    "PreconditionFailed": PreconditionFailed,
+    "InvalidObjectState": ArchivedObject,
+    "InvalidRange": RangeNotSatisfiable,
+    **dict.fromkeys(_THROTTLED_CODES, Throttled),
+    **dict.fromkeys(_NOT_ALLOWED, AccessDenied),
+}
+_BY_STATUS: Final[dict[int, type[S3Error]]] = {
+    401: AccessDenied,
+    403: AccessDenied,
+    412: PreconditionFailed,
+    416: RangeNotSatisfiable,
+    429: Throttled,
+    503: Throttled,
+}
+_OF_OBJECTS: Final = frozenset({"GetObject", "HeadObject"})
+
+_SENTENCES: Final[dict[type[S3Error], str]] = {
+    NoSuchKey: "S3 has no such object",
+    NoSuchBucket: "S3 has no such bucket",
+    PreconditionFailed: "the object was replaced in S3",
+    ArchivedObject: "the object is archived and must be restored before it can be read",
+    RangeNotSatisfiable: "the object is shorter than it was",
+    Throttled: "S3 asks to slow down",
+    AccessDenied: "S3 denies access",
+}
+
+
+def error_of(
+    operation: str, subject: str, status: int, headers: Mapping[str, str], document: ErrorDocument, region: str = ""
+) -> S3Error:
+    """The error that an answer is (any answer which is not what was asked for).
+
+    Args:
+        operation: S3's name of the request.
+        subject: key or listed prefix.
+        status: the HTTP status.
+        headers: the answer's, names in lower case.
+        document: what its body said; empty for HEAD.
+        region: the one that was signed for.
+    """
+    code = document.code
+    request_id = headers.get("x-amz-request-id", "") or document.request_id
+    elsewhere = headers.get("x-amz-bucket-region", "") or document.region
+    if _is_elsewhere(status, code, elsewhere, region):
+        where = f"in region {elsewhere}" if elsewhere else "in another region"
+        sentence = f"the bucket is {where}, not in {region or 'this one'}"
+        return WrongRegion(sentence, region=elsewhere, code=code, status=status, key=subject)
+    kind = _BY_CODE.get(code) or _of_status(operation, status)
+    sentence = _SENTENCES.get(kind, f"{operation} failed in S3")
+    if code == "RequestTimeTooSkewed":
+        sentence = "S3 denies access because this machine's clock is off by more than 15 minutes: set it (NTP)"
+    elif document.message and kind in (S3Error, AccessDenied):
+        sentence = f"{sentence}: {document.message}"
+    return kind(sentence, code=code, status=status, key=subject, request_id=request_id)
+
+
+def is_transient(error: S3Error) -> bool:
+    """Is the same request worth another attempt?"""
+    if isinstance(error, Unreachable):
+        return error.code != CERTIFICATE_REFUSED
+    if isinstance(error, BadResponse | Throttled):
+        return True
+    return error.status in _TRANSIENT_STATUS or error.code in _TRANSIENT_CODES
+
+
+def are_keys_refused(error: S3Error, *, keys_worked: bool) -> bool:
+    """Would new keys help? `keys_worked`: S3 has taken these keys before, so a bad signature means that they changed.
+
+    HEAD's errors have no code; S3 answers a HEAD with 400 for expired tokens and hardly for anything else.
+    """
+    if not isinstance(error, AccessDenied):
+        return error.status == 400 and not error.code and keys_worked
+    return error.code in _KEYS_REFUSED or (error.code == "SignatureDoesNotMatch" and keys_worked)
+
+
+def delay(failures: int, draw: float) -> float:
+    """Seconds to wait after so many failures in a row (full jitter: many clients shall not come back together).
+
+    Args:
+        failures: at least 1.
+        draw: a random number in [0, 1).
+    """
+    return draw * float(min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** (failures - 1)))
+
+
+def random_delay(failures: int) -> float:
+    """`delay` with a draw of its own."""
+    return delay(failures, random.random())
+
+
+def _is_elsewhere(status: int, code: str, elsewhere: str, region: str) -> bool:
+    if status in _ELSEWHERE_STATUS or code in _ELSEWHERE:
+        return True
+    return status == 400 and elsewhere not in ("", region) and code in ("", "AuthorizationHeaderMalformed")
+
+
+def _of_status(operation: str, status: int) -> type[S3Error]:
+    if status == 404:
+        return NoSuchKey if operation in _OF_OBJECTS else NoSuchBucket
+    return _BY_STATUS.get(status, S3Error)

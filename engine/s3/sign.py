@@ -1,0 +1,96 @@
+"""Signatures for S3 (AWS Signature Version 4, in headers, for requests without a body). Pure: the time is given.
+
+Used by engine/s3/request.py for each attempt, so that a retry carries a fresh date. It is on the way of every small
+request: what stays the same for a day (the signing key) or a second (the date) is kept. It never sees a URL's
+unencoded form and never logs.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Iterable
+from typing import Final
+from urllib.parse import quote
+
+ALGORITHM: Final = "AWS4-HMAC-SHA256"
+
+# No request of a reader has a body, so one hash does for all, over TLS or not.
+EMPTY_SHA256: Final = hashlib.sha256(b"").hexdigest()
+
+
+def encode_path(path: str) -> str:
+    """A key or a path as it is sent and signed: everything encoded but unreserved characters and `/`."""
+    return quote(path, safe="/~")
+
+
+def encode_query(parameters: Iterable[tuple[str, str]]) -> str:
+    """Parameters in canonical order and encoding; the same text is sent and signed."""
+    return "&".join(sorted(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in parameters))
+
+
+class Signer:
+    """Signs with one set of keys for one region.
+
+    Args:
+        access_key: the key's id.
+        secret_key: its secret.
+        token: a session's token, or None.
+        region: the region that the endpoint expects.
+        service: the name to sign for: `s3`, or `s3-outposts`.
+    """
+
+    def __init__(self, access_key: str, secret_key: str, token: str | None, region: str, service: str = "s3") -> None:
+        self._access_key = access_key
+        self._secret = b"AWS4" + secret_key.encode()
+        self._token = token
+        self._region = region
+        self._service = service
+        self._second = -1
+        self._date = ""
+        self._day = ""
+        self._scope = ""
+        self._key = b""
+
+    def sign(
+        self, method: str, authority: str, path: str, query: str, headers: Iterable[tuple[str, str]], now: float
+    ) -> list[tuple[str, str]]:
+        """All headers that the signature needs, itself included; `host` excluded, which is sent anyway.
+
+        Args:
+            method: GET, HEAD, ...
+            authority: the Host header's value: host, and port unless it is the scheme's own.
+            path: the target's path, encoded.
+            query: the target's query as `encode_query` makes it, or empty.
+            headers: further headers to sign (lower-case names): every `x-amz-` one must be.
+            now: seconds since the epoch.
+        """
+        self._at(int(now))
+        sent = [*headers, ("x-amz-content-sha256", EMPTY_SHA256), ("x-amz-date", self._date)]
+        if self._token is not None:
+            sent.append(("x-amz-security-token", self._token))
+        signed = sorted([*sent, ("host", authority)])
+        names = ";".join([name for name, _ in signed])
+        lines = "\n".join([f"{name}:{value}" for name, value in signed])
+        canonical = f"{method}\n{path}\n{query}\n{lines}\n\n{names}\n{EMPTY_SHA256}"
+        digest = hashlib.sha256(canonical.encode()).hexdigest()
+        text = f"{ALGORITHM}\n{self._date}\n{self._scope}\n{digest}"
+        signature = hmac.digest(self._key, text.encode(), "sha256").hex()
+        value = f"{ALGORITHM} Credential={self._access_key}/{self._scope}, SignedHeaders={names}, Signature={signature}"
+        sent.append(("authorization", value))
+        return sent
+
+    def _at(self, second: int) -> None:
+        """Bring date, scope and signing key up to the second."""
+        if second == self._second:
+            return
+        self._second = second
+        self._date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        day = self._date[:8]
+        if day == self._day:
+            return
+        self._day = day
+        self._scope = f"{day}/{self._region}/{self._service}/aws4_request"
+        key = self._secret
+        for part in (day, self._region, self._service, "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        self._key = key

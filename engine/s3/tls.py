@@ -1,0 +1,133 @@
+"""TLS over a PlainWire: OpenSSL reads from memory that is filled by large receives, then decrypts into place.
+
+An SSLSocket makes two system calls for each record of 16 KiB; this makes one for 256 KiB. Used by pool.py for https
+endpoints. Trust is the system's, or the file that AWS_CA_BUNDLE names.
+"""
+
+import functools
+import os
+import ssl
+from collections.abc import Callable
+from typing import Final, cast
+
+import trio
+
+from engine.s3.wire import LOW_WATER_BYTES, PlainWire
+from engine.spec import KiB
+
+# A record holds at most 16 KiB and 0.3 KiB around it. OpenSSL may hold most of one that is not complete, so that much
+# of what is "to come" may have been received: a low-water mark that counted on it would wait for ever.
+RECORD_BYTES_MAX: Final = 20 * KiB
+
+# Filled and emptied between two awaits, so one for all connections will do.
+_RECEIVED: Final = memoryview(bytearray(LOW_WATER_BYTES))
+
+
+@functools.cache
+def trust(ca_bundle: str | None) -> ssl.SSLContext:
+    """How servers are believed: the system's authorities, or those in the file. Raises OSError if it can't be read."""
+    context = ssl.create_default_context(cafile=ca_bundle)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def trust_of_environment() -> ssl.SSLContext:
+    """`trust` as AWS_CA_BUNDLE asks."""
+    return trust(os.environ.get("AWS_CA_BUNDLE") or None)
+
+
+async def handshake(plain: PlainWire, host: str, context: ssl.SSLContext) -> "TlsWire":
+    """Make a connection a TLS one. Raises ssl.SSLError, ssl.CertificateError, OSError; closes `plain` if it fails."""
+    wire = TlsWire(plain, host, context)
+    try:
+        await wire.handshake()
+    except BaseException:
+        plain.close()
+        raise
+    return wire
+
+
+class TlsWire:
+    """A TLS stream over a plain one, which it owns."""
+
+    def __init__(self, plain: PlainWire, host: str, context: ssl.SSLContext) -> None:
+        self._plain = plain
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+
+    async def handshake(self) -> None:
+        """Agree on keys and check the certificate."""
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._flush()
+                await self._feed(1)
+            else:
+                await self._flush()
+                return
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._tls.write(data)
+        await self._flush()
+
+    async def receive_into(self, view: memoryview, to_come: int) -> int:
+        """Place at least one byte at the front of `view`; 0 at the stream's end."""
+        while True:
+            placed, ended = self._decrypt(view)
+            if placed or ended:
+                return placed
+            await self._flush()  # an answer to a key update
+            await self._feed(to_come)
+
+    def receive_now(self, view: memoryview) -> int:
+        """Place what is here already, maybe nothing, and from now on wake up for every byte."""
+        received = self._plain.receive_now(_RECEIVED)
+        self._incoming.write(_RECEIVED[:received])
+        return self._decrypt(view)[0]
+
+    def rest(self) -> None:
+        """Wake up for the first byte again."""
+        self._plain.rest()
+
+    def alive(self) -> bool:
+        """The server has not closed. Session tickets may have come unasked: they are no harm."""
+        return not self._plain.at_end() and not self._tls.pending()
+
+    def close(self) -> None:
+        """Close the socket, without a farewell: bodies have lengths, so a cut one is noticed anyway."""
+        self._plain.close()
+
+    def _decrypt(self, view: memoryview) -> tuple[int, bool]:
+        """Decrypt whole records into `view`: how many bytes, and whether the stream has ended."""
+        placed, size = 0, len(view)
+        read = cast("Callable[[int, memoryview], int]", self._tls.read)  # with a buffer it returns a count
+        try:
+            while placed < size:
+                count = read(size - placed, view[placed:])
+                if not count:
+                    return placed, True
+                placed += count
+        except ssl.SSLWantReadError:
+            return placed, False
+        except ssl.SSLEOFError:  # closed without a farewell
+            return placed, True
+        return placed, False
+
+    async def _feed(self, to_come: int) -> None:
+        """Receive once, however much is there."""
+        held = self._incoming.pending + RECORD_BYTES_MAX
+        received = await self._plain.receive_into(_RECEIVED, to_come - held)
+        if received:
+            self._incoming.write(_RECEIVED[:received])
+        else:
+            self._incoming.write_eof()
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._plain.send(self._outgoing.read())
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
