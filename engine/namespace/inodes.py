@@ -64,6 +64,7 @@ class InodeTable:
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self._by_number = {ROOT: self.root}
         self._by_location = {self.root.location: self.root}
+        stats.inodes = len(self._by_number)
 
     def __len__(self) -> int:
         return len(self._by_number)
