@@ -1,0 +1,291 @@
+"""The command line: options, and what a person sees when something fails. `main` is the program's entry point.
+
+stdout is data, stderr is talk; an error is one sentence and an exit code (0 good, 1 failed, 2 wrong usage; `status` has
+its own), never a traceback. Commands are in mountctl/commands and imported when called: `status` must be quick.
+"""
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+import engine
+from mountctl.errors import MountctlError
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+DEBUG_VARIABLE: Final = "MOUNTCTL_DEBUG"
+
+_RUNTIME_DIR: Final = Path("/run/mountctl")
+# `mount` runs beside the supervisor of the file, so each of its own mounts has a place of its own.
+_ONE_MOUNT_RUNTIME_DIR: Final = Path("/run/mountctl-mounts")
+
+# All of click's errors for wrong usage; typer brings its own copy of click or uses the package, by its version.
+_ClickError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options that every command takes, before or after its name. `given`: not only the default."""
+
+    runtime_dir: Path = _RUNTIME_DIR
+    config: Path = Path("/etc/mountpoint-s3.toml")
+    state_dir: Path = Path("/var/lib/mountctl")
+    runtime_dir_given: bool = False
+
+    def with_options(self, runtime_dir: Path | None, config: Path | None, state_dir: Path | None) -> "Settings":
+        """These settings, but for what was given."""
+        return replace(
+            self,
+            runtime_dir=runtime_dir or self.runtime_dir,
+            config=config or self.config,
+            state_dir=state_dir or self.state_dir,
+            runtime_dir_given=self.runtime_dir_given or runtime_dir is not None,
+        )
+
+    def runtime_dir_of(self, mount: str) -> Path:
+        """Where `mountctl mount` of this name lives."""
+        return self.runtime_dir if self.runtime_dir_given else _ONE_MOUNT_RUNTIME_DIR / mount
+
+
+def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
+    """The parameters for Settings. The environment counts once, in front of the command."""
+    told = {
+        "runtime_dir": ("MOUNTCTL_RUNTIME_DIR", f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
+        "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
+        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot. [default: {Settings.state_dir}]"),
+    }
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                Path | None,
+                typer.Option(
+                    f"--{name.replace('_', '-')}",
+                    envvar=variable if from_environment else None,
+                    show_default=False,
+                    help=text,
+                    metavar="PATH",
+                ),
+            ],
+        )
+        for name, (variable, text) in told.items()
+    ]
+
+
+app: Final = typer.Typer(
+    name="mountctl",
+    help="Mounts S3 buckets as one file declares them, and keeps them mounted.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _with_options(function: Callable[..., Any], options: Sequence[inspect.Parameter]) -> Callable[..., Any]:
+    """Give a function the signature that typer makes a command line of."""
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    function.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
+    function.__annotations__ = {each.name: each.annotation for each in (context, *options)}
+    return function
+
+
+def command(function: Callable[..., int], own: Sequence[inspect.Parameter] | None = None) -> Callable[..., int]:
+    """Make a command of `function(settings, ...)`, which returns the exit code. Its docstring is the help.
+
+    Args:
+        function: its name is the command's.
+        own: its options, if its own signature does not have them.
+    """
+
+    def run(context: typer.Context, **options: Any) -> None:
+        base: Settings = context.obj or Settings()
+        places = {name: options.pop(name) for name in ("runtime_dir", "config", "state_dir")}
+        raise typer.Exit(function(base.with_options(**places), **options))
+
+    if own is None:
+        own = list(inspect.signature(function).parameters.values())[1:]
+    by_keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+    run.__doc__ = function.__doc__
+    app.command(function.__name__)(_with_options(run, [*by_keyword, *_settings_options(from_environment=False)]))
+    return function
+
+
+def _start(context: typer.Context, **options: Any) -> None:
+    version = options.pop("version")
+    context.obj = Settings().with_options(**options)
+    if version:
+        sys.stdout.write(f"mountctl {engine.__version__}\n")
+        raise typer.Exit
+
+
+_VERSION_OPTION: Final = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)],
+)
+app.callback(invoke_without_command=True)(
+    _with_options(_start, [*_settings_options(from_environment=True), _VERSION_OPTION])
+)
+
+
+@command
+def run(settings: Settings) -> int:
+    """Mount all that the configuration file declares and keep it so, in the foreground."""
+    from mountctl.commands import run as body
+
+    return body.run(settings.config, settings.runtime_dir, settings.state_dir)
+
+
+@command
+def check(settings: Settings) -> int:
+    """Validate the configuration file; touch nothing. Exit code 2 if it has errors."""
+    from mountctl.commands import check as body
+
+    return body.check(settings.config)
+
+
+@command
+def status(
+    settings: Settings,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole status, as JSON.")] = False,  # noqa: FBT002
+) -> int:
+    """Show all mounts. Exit code 0: all ready, 3: degraded, 4: nothing is served, or there is no supervisor."""
+    from mountctl.commands import status as body
+
+    return body.status(settings.runtime_dir, names or [], as_json=as_json)
+
+
+@command
+def reload(
+    settings: Settings,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; that is always so.")] = False,  # noqa: FBT002
+) -> int:
+    """Have the supervisor read its file again and make it so; an error in it changes nothing."""
+    from mountctl.commands import reload as body
+
+    return body.reload(settings.runtime_dir)
+
+
+@command
+def version(settings: Settings) -> int:
+    """Print the version."""
+    sys.stdout.write(f"mountctl {engine.__version__}\n")
+    return 0
+
+
+def _add_mount(*, in_full: bool) -> None:
+    """The `mount` command. Its options come from MountSpec, which other commands need not import."""
+
+    def mount(settings: Settings, **options: Any) -> int:
+        """Mount one bucket, or a prefix of it, in the foreground, without a configuration file."""
+        from mountctl.commands import mount as body
+
+        spec = body.spec_from(**options)
+        return body.mount(spec, settings.runtime_dir_of(spec.name), settings.state_dir)
+
+    own: list[inspect.Parameter] = []
+    if in_full:
+        from mountctl.commands.mount import parameters
+
+        own = parameters()
+    command(mount, own)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit.
+
+    Args:
+        arguments: without the program's name; None: the process's.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _add_mount(in_full="mount" in given)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    code = _guarded(lambda: typer.main.get_command(app).main(given, prog_name="mountctl", standalone_mode=False))
+    sys.exit(_flushed(code))
+
+
+def _guarded(call: Callable[[], Any]) -> int:
+    """Run the command; turn whatever it raises into a sentence and an exit code."""
+    try:
+        return int(call() or 0)
+    except SystemExit as exit_:  # click's, for a broken pipe
+        return exit_.code if isinstance(exit_.code, int) else EXIT_FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        return 0  # whoever reads has read enough
+    except _ClickError as error:
+        return _say_usage(error)
+    except BaseException as error:  # noqa: BLE001 - the last line of the program: it must end with a sentence
+        return _say_failure(error)
+
+
+def _say_usage(error: Any) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        _tell(error.format_message())
+        return EXIT_USAGE
+    message = error.format_message().rstrip(".")
+    parameter = getattr(error, "param", None)
+    if isinstance(error, typer.BadParameter) and parameter is not None and error.message:
+        message = f"{parameter.opts[0]}: {error.message.rstrip('.')}"
+    where = context.command_path if context is not None else "mountctl"
+    _tell(f"mountctl: {message[:1].lower()}{message[1:]} (see `{where} --help`)")
+    return int(error.exit_code)
+
+
+def _say_failure(error: BaseException) -> int:
+    code = EXIT_FAILED
+    for each in _leaves(error):
+        if isinstance(each, KeyboardInterrupt):
+            return EXIT_INTERRUPTED
+        if isinstance(each, MountctlError):
+            _tell(f"mountctl: {each}")
+            code = each.exit_code
+        else:
+            _tell(f"mountctl: unexpected {type(each).__name__}: {each}; this is a bug ({DEBUG_VARIABLE}=1 shows where)")
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    return code
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a nursery's group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
+
+
+def _tell(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+    except OSError:
+        return  # nobody listens; the exit code says the same
+
+
+def _flushed(code: int) -> int:
+    """Write out what is left. A reader that has gone (`| head`) changes no exit code."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes again at its end, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _tell(f"mountctl: cannot write the output: {error.strerror}")
+        return EXIT_FAILED
+    return code

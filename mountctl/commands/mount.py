@@ -1,0 +1,112 @@
+"""`mountctl mount s3://BUCKET/PREFIX DIR [options]`: one mount, without a file. Called by cli.py.
+
+The options are MountSpec's fields, so that a new one is there at once, under its one name.
+"""
+
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from engine.spec import Mode, MountSpec, kebab
+from mountctl.errors import MountctlError
+
+_SCHEME: Final = "s3://"
+# Not options: the name comes from the mountpoint; these two are the arguments.
+_ARGUMENTS: Final = {"name", "bucket", "mountpoint"}
+_NAME_CHARACTERS_MAX: Final = 63
+
+
+class InvalidOptions(MountctlError):
+    """The options of `mount` do not make a mount; one line each."""
+
+    exit_code = 2
+
+
+def parameters() -> list[inspect.Parameter]:
+    """The command's arguments and options, for cli.py."""
+    source = typer.Argument(metavar="s3://BUCKET/PREFIX", help="The bucket, and the prefix, which ends in `/`.")
+    directory = typer.Argument(metavar="DIR", help="Where to mount it. A missing directory is made.")
+    fields = {name: field for name, field in MountSpec.model_fields.items() if name not in _ARGUMENTS}
+    return [
+        _parameter("source", Annotated[str, source], inspect.Parameter.empty),
+        _parameter("directory", Annotated[str, directory], inspect.Parameter.empty),
+        *[_option(name, field) for name, field in fields.items()],
+    ]
+
+
+def spec_from(source: str, directory: str, **options: Any) -> MountSpec:
+    """The mount that a command line describes. Raises InvalidOptions."""
+    given = {name: _value(name, value) for name, value in options.items() if value not in (None, False)}
+    bucket = source
+    if source.startswith(_SCHEME):
+        if "prefix" in given:
+            raise InvalidOptions(f"--prefix: not together with an {_SCHEME} URL, which has the prefix in it")
+        bucket, _, given["prefix"] = source.removeprefix(_SCHEME).partition("/")
+    mountpoint = os.path.abspath(directory)
+    try:
+        return MountSpec(name=name_of(mountpoint), bucket=bucket, mountpoint=mountpoint, **given)
+    except ValidationError as error:
+        raise InvalidOptions(_reasons(error, source)) from error
+
+
+def mount(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> int:
+    """Mount and serve until SIGTERM or SIGINT. Returns the exit code; raises MountctlError when it can't."""
+    from mountctl import daemon
+
+    return daemon.run_one(spec, runtime_dir, state_dir)
+
+
+def name_of(mountpoint: str) -> str:
+    """A mount's name made of its mountpoint: /mnt/my data is mnt-my_data."""
+    plain = re.sub(r"[^0-9a-zA-Z\-._]", "_", mountpoint.strip("/").replace("/", "-"))
+    return plain[-_NAME_CHARACTERS_MAX:].lstrip("-._") or "mount"
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    flag = f"--{kebab(name)}"
+    if field.annotation is bool:
+        return _parameter(name, Annotated[bool, typer.Option(flag, help=field.description)], default=False)
+    shown = f"0{field.default:o}" if _is_mode(field) else field.default
+    help_ = f"{field.description} [default: {shown}]" if shown not in (None, "") else field.description
+    kind = "TEXT" if not _takes_number(field) else "NUMBER" if not _is_mode(field) else "OCTAL"
+    return _parameter(
+        name, Annotated[str | None, typer.Option(flag, help=help_, metavar=kind, show_default=False)], None
+    )
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _is_mode(field: FieldInfo) -> bool:
+    return any(each in Mode.__metadata__ for each in field.metadata)
+
+
+def _takes_number(field: FieldInfo) -> bool:
+    return "int" in str(field.annotation)
+
+
+def _value(name: str, value: Any) -> Any:
+    """A number where the option takes one. A mode stays text: its digits are octal."""
+    field = MountSpec.model_fields[name]
+    if isinstance(value, str) and _takes_number(field) and not _is_mode(field) and re.match(r"^-?[0-9]+$", value):
+        return int(value)
+    return value
+
+
+def _reasons(error: ValidationError, source: str) -> str:
+    """One line for each mistake, each with the option it is about (the first line's `mountctl: ` is cli.py's)."""
+    lines = []
+    for each in error.errors():
+        field = str(each["loc"][0]) if each["loc"] else ""
+        reason = each["msg"].removeprefix("Value error, ")
+        from_source = field == "bucket" or (field == "prefix" and source.startswith(_SCHEME))
+        about = source if from_source else "DIR" if field == "mountpoint" else f"--{field}" if field else ""
+        lines.append(f"{about}: {reason}" if about else reason)
+    return "\nmountctl: ".join(dict.fromkeys(lines))

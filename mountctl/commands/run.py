@@ -1,0 +1,10 @@
+"""`mountctl run`: the supervisor, in the foreground. Called by cli.py."""
+
+from pathlib import Path
+
+from mountctl import daemon
+
+
+def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:
+    """Serve until SIGTERM or SIGINT. Returns the exit code; raises MountctlError when it can't start."""
+    return daemon.run(config, runtime_dir, state_dir)
