@@ -111,7 +111,7 @@ class _Engine:
 
     async def _refuse(self, refusal: Refusal) -> None:
         self._exit_code = EXIT_UNAVAILABLE
-        logger.error("%s", refusal.reason)
+        logger.debug("%s", refusal.reason)  # the supervisor tells it, and knows whether it is news
         await self._send(Unavailable(reason=refusal.reason, code=refusal.code, status=refusal.status))
 
     async def _serve(self, client: HttpClient) -> None:

@@ -39,6 +39,8 @@ from mountctl.supervisor.zygote import ForkError, Zygote
 START_TIMEOUT_SECONDS: Final = 45.0
 # What an engine may still need to answer when its mount goes: a range in flight.
 STOP_TIMEOUT_SECONDS: Final = 5.0
+# An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
+EXIT_TIMEOUT_SECONDS: Final = 1.0
 # An engine that served this long did not die of its start: the next one is tried without delay.
 _SERVED_WELL_SECONDS: Final = 2.0
 # Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
@@ -150,8 +152,8 @@ class Mount:
         finally:
             self._before, self._now = tally.without_gauges(self.stats), Stats()
         # Cancelled in between: _end has both engine and session.
-        engine.kill()
-        self._engine_gone(await engine.end(STOP_TIMEOUT_SECONDS))
+        engine.link.close()  # if it is still there, it ends by this
+        self._engine_gone(await engine.end(EXIT_TIMEOUT_SECONDS))
         session.generation += 1
         return self._without_engine(reason or f"the engine {self.last_exit}")
 
@@ -258,7 +260,9 @@ class Mount:
         """Go where the table says, and tell."""
         before, self.state = self.state, next_state(self.state, event)
         if event is not MountEvent.RETRY:  # while it is tried again, the reason for the last failure is still of use
-            level = logging.INFO if reason is None or reason == self.reason else logging.WARNING
+            # A retry that fails as before is not news.
+            repeated = logging.DEBUG if self.state is MountState.BACKOFF else logging.INFO
+            level = logging.INFO if reason is None else repeated if reason == self.reason else logging.WARNING
             _log.log(level, "%s: %s -> %s%s", self.spec.name, before, self.state, f": {reason}" if reason else "")
             self.reason = reason
         if self.state is not before:
