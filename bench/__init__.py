@@ -1,0 +1,1 @@
+"""Benches: speed beside the peers, in one run on one machine. Ratios count, not absolutes."""
