@@ -7,7 +7,7 @@ import inspect
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 from pydantic import ValidationError
@@ -74,10 +74,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         return _parameter(name, Annotated[bool, typer.Option(flag, help=field.description)], default=False)
     shown = f"0{field.default:o}" if _is_mode(field) else field.default
     help_ = f"{field.description} [default: {shown}]" if shown not in (None, "") else field.description
-    kind = "TEXT" if not _takes_number(field) else "NUMBER" if not _is_mode(field) else "OCTAL"
-    return _parameter(
-        name, Annotated[str | None, typer.Option(flag, help=help_, metavar=kind, show_default=False)], None
-    )
+    kind = "OCTAL" if _is_mode(field) else "NUMBER" if field.annotation is int else "TEXT"
+    option = typer.Option(flag, help=help_, metavar=kind, show_default=False)
+    return _parameter(name, Annotated[str | None, option], None)
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -85,11 +84,11 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _is_mode(field: FieldInfo) -> bool:
-    return any(each in Mode.__metadata__ for each in field.metadata)
+    return any(each in get_args(Mode) for each in field.metadata)
 
 
 def _takes_number(field: FieldInfo) -> bool:
-    return "int" in str(field.annotation)
+    return field.annotation is int or int in get_args(field.annotation)
 
 
 def _value(name: str, value: Any) -> Any:
@@ -104,7 +103,7 @@ def _reasons(error: ValidationError, source: str) -> str:
     """One line for each mistake, each with the option it is about (the first line's `mountctl: ` is cli.py's)."""
     lines = []
     for each in error.errors():
-        field = str(each["loc"][0]) if each["loc"] else ""
+        field = kebab(str(each["loc"][0])) if each["loc"] else ""
         reason = each["msg"].removeprefix("Value error, ")
         from_source = field == "bucket" or (field == "prefix" and source.startswith(_SCHEME))
         about = source if from_source else "DIR" if field == "mountpoint" else f"--{field}" if field else ""
