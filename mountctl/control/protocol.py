@@ -33,7 +33,7 @@ class ReloadResult(BaseModel):
         return [name for name, result in self.mounts.items() if result not in _DONE]
 
 
-class Problem(BaseModel):
+class ErrorBody(BaseModel):
     """The body of every answer that is not 200."""
 
     error: str

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs
 import h11
 import trio
 
-from mountctl.control.protocol import NAME_PARAMETER, RELOAD_PATH, STATUS_PATH, Problem, ReloadResult
+from mountctl.control.protocol import NAME_PARAMETER, RELOAD_PATH, STATUS_PATH, ErrorBody, ReloadResult
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
 from mountctl.status import Status
 
@@ -102,7 +102,7 @@ class _Answer:
 
 
 def _problem(status: int, sentence: str, *, allow: str = "") -> _Answer:
-    return _Answer(status, Problem(error=sentence).model_dump_json().encode(), allow)
+    return _Answer(status, ErrorBody(error=sentence).model_dump_json().encode(), allow)
 
 
 class _TooLong(Exception):
