@@ -20,9 +20,10 @@ from engine import log
 from engine.assembly import serving
 from engine.fuse import session
 from engine.link import Access
-from engine.preflight import in_region, preflight
+from engine.preflight import Unmountable, preflight
 from engine.s3.access import AccessUnavailable, resolve
 from engine.s3.client import HttpClient
+from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec, kebab
 from engine.stats import EngineStats
 
@@ -81,22 +82,20 @@ def _modes(told: dict[str, Any]) -> dict[str, Any]:
 
 async def _run(spec: MountSpec, access: Access) -> int:
     stats = EngineStats()
-    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays, rejected=lambda: None)
     try:
-        refusal = await preflight(client, spec, access)
-        if refusal is not None and refusal.region:
-            client.use(access := in_region(access, refusal.region))
-            refusal = await preflight(client, spec, access)
-        if refusal is not None:
-            logger.error("%s", refusal.reason)
-            return EXIT_UNAVAILABLE
+        access = await preflight(spec, access, stats)
+    except Unmountable as refusal:
+        logger.error("%s", refusal)  # noqa: TRY400 its text is the whole story
+        return EXIT_UNAVAILABLE
+    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays)
+    try:
         return await _serve(spec, client, stats)
     finally:
         with trio.CancelScope(shield=True):
             await client.aclose()
 
 
-async def _serve(spec: MountSpec, client: HttpClient, stats: EngineStats) -> int:
+async def _serve(spec: MountSpec, client: ObjectClient, stats: EngineStats) -> int:
     async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
         mounted = trio.Event()
         operations.on_init = mounted.set

@@ -4,43 +4,80 @@ Called by run.py (not for a mount that programs use already) and by `python -m e
 that can't be had must say so while somebody waits.
 """
 
-from dataclasses import dataclass
+import logging
 from typing import Final
 
 import trio
 
 from engine import errors
 from engine.link import Access
+from engine.s3.client import HttpClient
 from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec
+from engine.stats import EngineStats
 
-# As long as a person or a boot waits without wondering; S3 answers in a fraction, and a client's first retries fit in.
+logger = logging.getLogger(__name__)
+
+# As long as a person or a boot waits without wondering; S3 answers in a fraction of it.
 PREFLIGHT_SECONDS_MAX: Final = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a mount can't be had. `region` is where the bucket is, if S3 told that it is elsewhere."""
-
-    reason: str
-    code: str = ""
-    status: int = 0
-    region: str = ""
+# One stray failure must not refuse a mount; the delays between four attempts are half a second in all.
+PREFLIGHT_ATTEMPTS_MAX: Final = 4
 
 
-async def preflight(client: ObjectClient, spec: MountSpec, access: Access) -> Refusal | None:
-    """List the mount's prefix, as everything after this needs; None if S3 allows it."""
+class Unmountable(Exception):
+    """A mount can't be had. The text is a sentence for a person: what is wrong, where, how to mend it.
+
+    Args:
+        reason: the sentence.
+        code: S3's error code, empty if none came.
+        status: the HTTP status, 0 if no answer came.
+        region: where the bucket is, if S3 told that it is elsewhere.
+    """
+
+    def __init__(self, reason: str, code: str = "", status: int = 0, region: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.status = status
+        self.region = region
+
+
+async def preflight(spec: MountSpec, access: Access, stats: EngineStats) -> Access:
+    """Ask S3 whether the mount can be had, by a client of its own that gives up soon.
+
+    Returns the access to use: in the region that S3 named, if it named another. Raises Unmountable.
+    """
+    try:
+        await _ask(spec, access, stats)
+    except Unmountable as refusal:
+        if not refusal.region:
+            raise
+        logger.warning("%s; going on in that region", refusal)
+        access = in_region(access, refusal.region)
+        await _ask(spec, access, stats)
+    return access
+
+
+async def _ask(spec: MountSpec, access: Access, stats: EngineStats) -> None:
+    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays, attempts_max=PREFLIGHT_ATTEMPTS_MAX)
+    try:
+        await check(client, spec, access)
+    finally:
+        with trio.CancelScope(shield=True):
+            await client.aclose()
+
+
+async def check(client: ObjectClient, spec: MountSpec, access: Access) -> None:
+    """List the mount's prefix, as everything after this needs. Raises Unmountable."""
     try:
         with trio.fail_after(PREFLIGHT_SECONDS_MAX):
             await client.list_objects(spec.prefix, max_keys=1)
-    except trio.TooSlowError:
-        return Refusal(
-            f"S3 at {access.endpoint} gave no answer within {PREFLIGHT_SECONDS_MAX:.0f} s{_check_address(spec)}"
-        )
+    except trio.TooSlowError as error:
+        silence = f"gave no answer within {PREFLIGHT_SECONDS_MAX:.0f} s"
+        raise Unmountable(f"S3 at {access.endpoint} {silence}{_check_address(spec)}") from error
     except errors.S3Error as error:
         region = error.region if isinstance(error, errors.WrongRegion) else ""
-        return Refusal(explain(error, spec, access), error.code, error.status, region)
-    return None
+        raise Unmountable(explain(error, spec, access), error.code, error.status, region) from error
 
 
 def in_region(access: Access, region: str) -> Access:
@@ -61,9 +98,9 @@ def explain(error: errors.S3Error, spec: MountSpec, access: Access) -> str:
         case errors.WrongRegion(region=region):
             return f"bucket {spec.bucket!r} is in {region}, not in {access.region}: set region = {region!r}"
         case errors.Unreachable():
-            return f"S3 at {access.endpoint} does not answer: {error.args[0]}{_check_address(spec)}"
+            return f"cannot reach {spec.source}: {error.args[0]}{_check_address(spec)}"
         case errors.Throttled():
-            return f"S3 at {access.endpoint} asks to come later: {error.args[0]}"
+            return f"cannot list {spec.source}: S3 at {access.endpoint} is too busy: {error.args[0]}"
         case _:
             return f"S3 at {access.endpoint} refuses to list {spec.source}: {error}"
 

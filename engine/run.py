@@ -32,7 +32,7 @@ from engine.link import (
     Stop,
     Unavailable,
 )
-from engine.preflight import Refusal, in_region, preflight
+from engine.preflight import Unmountable, in_region, preflight
 from engine.s3.client import HttpClient
 from engine.stats import EngineStats
 
@@ -66,6 +66,7 @@ class _Engine:
         self._stats = EngineStats()
         self._exit_code = EXIT_STOPPED
         self._has_access = False
+        self._region = ""  # where preflight found the bucket; what the broker sends does not know it
         self._serving = False
         self._scope = trio.CancelScope()
 
@@ -87,32 +88,26 @@ class _Engine:
         """From the first credentials to the end of the session."""
         access = await self._accesses.receive()
         self._has_access = True
+        if not self._order.attached:
+            try:
+                access = await preflight(self._spec, access, self._stats)
+            except Unmountable as refusal:
+                await self._refuse(refusal)
+                return
+            self._region = access.region
         client = HttpClient(
             access, stats=self._stats, requester_pays=self._spec.requester_pays, rejected=self._keys_rejected
         )
         try:
-            refusal = None if self._order.attached else await self._try(client, access)
-            if refusal is None:
-                await self._serve(client)
-            else:
-                await self._refuse(refusal)
+            await self._serve(client)
         finally:
             with trio.CancelScope(shield=True):
                 await client.aclose()
 
-    async def _try(self, client: HttpClient, access: Access) -> Refusal | None:
-        refusal = await preflight(client, self._spec, access)
-        if refusal is None or not refusal.region:
-            return refusal
-        logger.warning("%s; using that region", refusal.reason)
-        elsewhere = in_region(access, refusal.region)
-        client.use(elsewhere)
-        return await preflight(client, self._spec, elsewhere)
-
-    async def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, refusal: Unmountable) -> None:
         self._exit_code = EXIT_UNAVAILABLE
-        logger.debug("%s", refusal.reason)  # the supervisor tells it, and knows whether it is news
-        await self._send(Unavailable(reason=refusal.reason, code=refusal.code, status=refusal.status))
+        logger.error("%s", refusal)
+        await self._send(Unavailable(reason=str(refusal), code=refusal.code, status=refusal.status))
 
     async def _serve(self, client: HttpClient) -> None:
         """Serve the session until it ends: Stop, an unmount, or the supervisor's end."""
@@ -160,12 +155,12 @@ class _Engine:
         logger.warning("no credentials: %s", message.reason)
         self._stats.last_error = message.reason
         if not self._has_access and not self._order.attached:
-            await self._refuse(Refusal(message.reason))
+            await self._refuse(Unmountable(message.reason))
             self._scope.cancel()
 
     async def _apply_access(self, client: HttpClient) -> None:
         async for access in self._accesses:
-            client.use(access)
+            client.use(in_region(access, self._region) if self._region else access)
             logger.debug("new credentials")
 
     def _end(self, code: int) -> None:
