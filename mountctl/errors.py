@@ -45,7 +45,8 @@ class Problem:
 
     def __str__(self) -> str:
         # A file's name may hold bytes that no terminal can show, and a newline would fake a second problem.
-        name = os.fsencode(self.file).decode(errors="backslashreplace").replace("\n", "\\n")
+        name = os.fsencode(self.file).decode(errors="backslashreplace")
+        name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
         place = name if self.line is None else f"{name}:{self.line}"
         return ": ".join(part for part in (place, self.key, self.reason) if part)
 

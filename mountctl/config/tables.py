@@ -1,0 +1,134 @@
+"""Documents to tables: which tables and keys may be there, and what drop-ins make of them together.
+
+Called by config/load.py between reading and validating. Pure. Looks at keys only; what a value must be is the business
+of config/values.py. Every file is judged by itself, so that an override can't hide an unknown key.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from engine.spec import MountSpec
+from mountctl.config.findings import Findings
+from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
+from mountctl.config.read import Document
+from mountctl.config.words import did_you_mean, dotted, fields, found
+
+SUPERVISOR: Final = "supervisor"
+DEFAULTS: Final = "defaults"
+MOUNT: Final = "mount"
+
+_TABLES: Final = (SUPERVISOR, DEFAULTS, MOUNT)
+_SUPERVISOR_KEYS: Final = tuple(fields(SupervisorSpec))
+_MOUNT_KEYS: Final = tuple(key for key in fields(MountSpec) if key != "name")
+_DEFAULT_KEYS: Final = tuple(key for key in _MOUNT_KEYS if key != "mountpoint")
+_NAME_IS_THE_TABLES: Final = {"name": "a mount's name is that of its table, [mount.NAME]: remove it"}
+_ONE_MOUNTS_ONLY: Final = {
+    "name": "not a default: a mount's name is that of its table, [mount.NAME]",
+    "mountpoint": "not a default: every mount has its own, in its [mount.NAME] table",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value and the file that it comes from: the last one that has the key."""
+
+    value: Any
+    document: Document
+
+
+Table = dict[str, Setting]
+
+
+@dataclass(frozen=True)
+class MountTable:
+    """A mount's table; `document` is the first file that has it."""
+
+    document: Document
+    settings: Table = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All files together, before anything is known about values."""
+
+    supervisor: Table = field(default_factory=dict)
+    defaults: Table = field(default_factory=dict)
+    mounts: dict[str, MountTable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Allowed:
+    """The keys of a table: those that may be there, and those that have a sentence of their own."""
+
+    keys: tuple[str, ...]
+    refused: Mapping[str, str]
+
+
+_ALLOWED: Final = {
+    SUPERVISOR: _Allowed(_SUPERVISOR_KEYS, UNSUPPORTED_SUPERVISOR_OPTIONS),
+    DEFAULTS: _Allowed(_DEFAULT_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY),
+    MOUNT: _Allowed(_MOUNT_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _NAME_IS_THE_TABLES),
+}
+
+
+def merge(documents: Iterable[Document], findings: Findings) -> Tables:
+    """Put the files together, table by table; later keys win. What is not a table or a key of ours is a finding."""
+    tables = Tables()
+    for document in documents:
+        for name, value in document.tables.items():
+            if name not in _TABLES:
+                findings.at_key(document, [name], _unknown_table(name, value))
+            elif not isinstance(value, dict):
+                findings.at_key(document, [name], f"must be a table, not {found(value)}: write {_header(name)}")
+            elif name == MOUNT:
+                _merge_mounts(document, value, tables.mounts, findings)
+            else:
+                into = tables.supervisor if name == SUPERVISOR else tables.defaults
+                into.update(_known(document, (name,), value, findings))
+    return tables
+
+
+def _merge_mounts(
+    document: Document, tables: Mapping[str, Any], mounts: dict[str, MountTable], findings: Findings
+) -> None:
+    for name, value in tables.items():
+        if not isinstance(value, dict):
+            hint = "options go below [mount.NAME]" if name in _MOUNT_KEYS else "write [mount.NAME]"
+            findings.at_key(document, (MOUNT, name), f"must be a table, not {found(value)}: {hint}")
+            continue
+        known = list(_known(document, (MOUNT, name), value, findings))
+        if value and not known and all(isinstance(inner, dict) for inner in value.values()):
+            continue  # half a name with a dot, and told as that: it is not a mount that lacks everything
+        mount = mounts.setdefault(name, MountTable(document))
+        mount.settings.update(known)
+
+
+def _known(
+    document: Document, path: tuple[str, ...], table: Mapping[str, Any], findings: Findings
+) -> Iterator[tuple[str, Setting]]:
+    """The keys of a table that we know, each as a setting; the others are findings."""
+    allowed = _ALLOWED[path[0]]
+    for key, value in table.items():
+        if path[0] == MOUNT and isinstance(value, dict):
+            whole = dotted((MOUNT, f"{path[1]}.{key}"))
+            findings.at_key(document, (*path, key), f"unknown table: a mount's name with a dot needs quotes: [{whole}]")
+        elif key in allowed.keys:
+            yield key, Setting(value, document)
+        else:
+            sentence = allowed.refused.get(key, f"unknown key{did_you_mean(key, allowed.keys)}")
+            findings.at_key(document, (*path, key), sentence)
+
+
+def _unknown_table(name: str, value: object) -> str:
+    if name in (*_MOUNT_KEYS, *UNSUPPORTED_MOUNT_OPTIONS) and not isinstance(value, dict):
+        return "no table is open here: put it below [mount.NAME] or [defaults]"
+    guess = did_you_mean(name, _TABLES)
+    if guess:
+        return f"unknown table: did you mean {_header(guess.removeprefix(': did you mean ').removesuffix('?'))}?"
+    known = ", ".join(_header(table) for table in _TABLES)
+    return f"unknown {'table' if isinstance(value, dict) else 'key'}: a configuration has the tables {known}"
+
+
+def _header(table: str) -> str:
+    return "[mount.NAME]" if table == MOUNT else f"[{table}]"

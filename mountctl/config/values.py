@@ -1,0 +1,147 @@
+"""Tables to what they mean: every value validated, every mount put together, and mounts compared with each other.
+
+Called by config/load.py. Pure: never looks at the file system, at the host or at S3.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from engine.spec import MountSpec
+from mountctl.config.findings import Findings
+from mountctl.config.model import SupervisorSpec
+from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, MountTable, Table, Tables
+from mountctl.config.words import dotted, fields, reason
+
+# Stand in for what a mount must have, so that the rest of a table can be judged without it.
+_STAND_INS: Final = {"name": "name", "bucket": "bucket", "mountpoint": "/mountpoint"}
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """A key that is wrong (or missing); an empty key if several don't go together."""
+
+    key: str
+    reason: str
+    missing: bool = False
+
+
+def supervisor(table: Table, findings: Findings) -> SupervisorSpec:
+    """The `[supervisor]` table. The defaults where it has findings."""
+    spec, faults = _judge(SupervisorSpec, _plain(table))
+    for fault in faults:
+        findings.at_key(table[fault.key].document, (SUPERVISOR, fault.key), fault.reason)
+    return spec or SupervisorSpec()
+
+
+def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, MountSpec]:
+    """All mounts. Those with findings are left out.
+
+    Args:
+        tables: all files together.
+        findings: gets what is wrong.
+        complete: whether all files could be read; if not, a missing key may be in one of the others.
+    """
+    _, faults = _judge(MountSpec, _STAND_INS | _plain(tables.defaults))
+    for fault in faults:
+        key = fault.key or _named_first(fault.reason, tables.defaults)
+        findings.at_key(tables.defaults[key].document, (DEFAULTS, key), fault.reason)
+    told = {fault.reason for fault in faults if not fault.key}
+    wrong = {fault.key for fault in faults}
+    inherited = {key: setting for key, setting in tables.defaults.items() if key not in wrong}
+
+    specs = {}
+    for name, table in tables.mounts.items():
+        spec, mount_faults = _judge(MountSpec, {"name": name} | _plain(inherited | table.settings))
+        if spec is not None:
+            specs[name] = spec
+        for fault in mount_faults:
+            # A default that is wrong was told where it stands, once.
+            if (fault.missing and (fault.key in wrong or not complete)) or fault.reason in told:
+                continue
+            _tell(name, table, fault, findings)
+    _compare(tables.mounts, findings)
+    return specs
+
+
+def _tell(name: str, table: MountTable, fault: _Fault, findings: Findings) -> None:
+    key = fault.key or _named_first(fault.reason, table.settings)
+    path = (MOUNT, name) if key in ("", "name") else (MOUNT, name, key)
+    document = table.settings[key].document if key in table.settings else table.document
+    findings.at_key(document, path, fault.reason)
+
+
+def _judge(model: type[_Model], values: Mapping[str, Any]) -> tuple[_Model | None, list[_Fault]]:
+    """A model of values, or everything that is wrong with them."""
+    try:
+        return model.model_validate(values), []
+    except ValidationError as error:
+        faults = _faults(model, error)
+    bad = {fault.key for fault in faults}
+    if "" not in bad:
+        # Rules for several keys ran only if each key is right by itself: ask again about those that are.
+        right = {key: value for key, value in values.items() if key not in bad}
+        try:
+            model.model_validate((_STAND_INS if model is MountSpec else {}) | right)
+        except ValidationError as error:
+            faults += _faults(model, error)
+    return None, faults
+
+
+def _faults(model: type[BaseModel], error: ValidationError) -> list[_Fault]:
+    """Each key's first error: the others of a union say the same in other words."""
+    known = fields(model)
+    faults: dict[str, _Fault] = {}
+    for detail in error.errors(include_url=False):
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        told = reason(detail, key, known[key]) if key else str(detail["ctx"]["error"])
+        faults.setdefault(key, _Fault(key, told, missing=detail["type"] == "missing"))
+    return list(faults.values())
+
+
+def _named_first(sentence: str, table: Mapping[str, object]) -> str:
+    """The key of a table that a sentence about several names first; empty if it names none."""
+    return next((word for word in re.findall(r"[a-z]+(?:-[a-z]+)*", sentence) if word in table), "")
+
+
+def _compare(tables: Mapping[str, MountTable], findings: Findings) -> None:
+    """No two mounts at one place, and none below another: the lower would vanish with, or behind, the upper."""
+    places = {name: place for name, table in tables.items() if (place := _place(table)) is not None}
+    first: dict[PurePosixPath, str] = {}
+    for name, place in places.items():
+        if place in first:
+            _tell_clash(name, f"the mountpoint of {_mount(first[place])} as well: each needs its own", tables, findings)
+        else:
+            first[place] = name
+    for name, place in places.items():
+        if (above := next((first[parent] for parent in place.parents if parent in first), None)) is not None:
+            sentence = f"inside the mountpoint of {_mount(above)} ({places[above]}): mounts can't be nested"
+            _tell_clash(name, sentence, tables, findings)
+
+
+def _tell_clash(name: str, sentence: str, tables: Mapping[str, MountTable], findings: Findings) -> None:
+    findings.at_key(tables[name].settings["mountpoint"].document, (MOUNT, name, "mountpoint"), sentence)
+
+
+def _place(table: MountTable) -> PurePosixPath | None:
+    """Where a mount is, in its normal form; None if that is wrong already."""
+    setting = table.settings.get("mountpoint")
+    if setting is None:
+        return None
+    spec, _ = _judge(MountSpec, _STAND_INS | {"mountpoint": setting.value})
+    return PurePosixPath(spec.mountpoint) if spec else None
+
+
+def _mount(name: str) -> str:
+    return dotted((MOUNT, name))
+
+
+def _plain(table: Table) -> dict[str, Any]:
+    return {key: setting.value for key, setting in table.items()}
