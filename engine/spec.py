@@ -13,6 +13,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 KiB: Final = 1024
 MiB: Final = 1024 * KiB
 
+# Linux: PATH_MAX with its closing NUL, and NAME_MAX. mount(2) refuses what is longer.
+PATH_BYTES_MAX: Final = 4095
+PATH_COMPONENT_BYTES_MAX: Final = 255
+
 # Mountpoint's bound: 100 years in seconds.
 TTL_MAX_SECONDS: Final = 3_153_600_000
 
@@ -49,7 +53,11 @@ def _mountpoint(value: str) -> str:
         raise ValueError("mountpoint must be an absolute path")
     if "\0" in value:
         raise ValueError("mountpoint must not contain a NUL")
+    if len(value.encode()) > PATH_BYTES_MAX:
+        raise ValueError(f"mountpoint must not be longer than {PATH_BYTES_MAX} bytes")
     path = PurePosixPath(value)
+    if any(len(part.encode()) > PATH_COMPONENT_BYTES_MAX for part in path.parts):
+        raise ValueError(f"mountpoint must not have a name of more than {PATH_COMPONENT_BYTES_MAX} bytes in it")
     if ".." in path.parts:
         raise ValueError("mountpoint must not contain '..'")
     if len(path.parts) == 1:
