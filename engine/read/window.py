@@ -32,8 +32,9 @@ in flight only make each of them slower, so the window stays small there, and sh
 known; against 20 ms and 90 MB/s a connection they do not, so it grows. The walk's fair share of memory (`room`)
 bounds the width at any time.
 
-*How large a GET?* A PARTS_AHEAD-th of the width, rounded down to a power of two of slots: many small GETs soon after
-the start, fewer and larger ones when the window is wide; never more than the mount's read-part-size.
+*How large a GET?* A PARTS_CALM-th of the width while that is small, later a PARTS_AHEAD-th, rounded down to a power of
+two of slots: small GETs soon after the start, larger and more of them when the window is wide; never more than the
+mount's read-part-size.
 """
 
 from dataclasses import dataclass
@@ -52,15 +53,22 @@ NEAR_READS: Final = 8
 # The first window: one GET beyond the read, since two reads in a row may still be chance.
 START_BYTES: Final = MiB
 
-# Wide enough for a server without delay. Measured there: 1 MiB x 4 gave 1,500 MB/s, 4 MiB x 3 gave 1,390.
-CALM_BYTES: Final = 4 * MiB
+# Wide enough for a server without delay. Measured there beside each other, through the kernel, on two cores that had
+# other work too: 1 MiB x 4 gave 545 MB/s at 1.01 CPU s/GB, 2 MiB x 4 664 at 0.82, 4 MiB x 3 565 at 0.87, 8 MiB x 3 550
+# at 0.77; peaks of memory were the same up to 4 MiB x 3.
+CALM_BYTES: Final = 8 * MiB
 
 # What one engine can use: 1 GB/s, its most through one kernel session, times the 100 ms that a GET of 8 MiB takes on a
 # connection of 90 MB/s.
 WIDTH_BYTES_MAX: Final = 96 * MiB
 
-# GETs that fill a window. Measured with 20 ms and 90 MB/s a connection: 4 MiB x 12 gave 910 MB/s.
+# GETs that fill a wide window: a connection brings only so much, so many are needed. Measured with 20 ms and 90 MB/s a
+# connection: 4 MiB x 12 gave 910 MB/s, 8 MiB x 12 1,000.
 PARTS_AHEAD: Final = 12
+
+# GETs that fill a window which is not wide yet, of up to PART_CALM_BYTES each: a GET costs 200 us of CPU and money.
+PARTS_CALM: Final = 4
+PART_CALM_BYTES: Final = 2 * MiB
 
 # Times the shortest duration of a GET: below the first the window may grow, above the second it shrinks. The gap
 # between them holds a window still that has found its width (one doubling at most doubles the slowdown).
@@ -196,7 +204,8 @@ class ReadWindow:
         return tuple(ranges)
 
     def _part_bytes(self, width: int) -> int:
-        slots = max(1, width // PARTS_AHEAD // SLOT_BYTES)
+        part = max(width // PARTS_AHEAD, min(width // PARTS_CALM, PART_CALM_BYTES))
+        slots = max(1, part // SLOT_BYTES)
         return min(SLOT_BYTES << (slots.bit_length() - 1), self._part_max)
 
     def _sweep(self) -> int:
