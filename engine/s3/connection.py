@@ -88,27 +88,36 @@ class Connection:
     async def read_into(self, buffers: Sequence[memoryview], arrived: Callable[[int], None]) -> None:
         """Fill `buffers`, which together are as long as the body. `arrived(n)`: n more bytes are in place."""
         head = self._answer()
-        to_come = sum(len(buffer) for buffer in buffers)
-        assert to_come == head.length
-        for buffer in buffers:
-            left = buffer
-            while left:
-                count = self._place_rest(left) if self._rest else await self._receive_body(left, to_come)
-                left = left[count:]
-                to_come -= count
-                arrived(count)
+        body = _Body(buffers, arrived)
+        assert body.to_come == head.length
+        taken = min(len(self._rest), body.to_come)
+        body.take(self._rest[:taken])
+        self._rest = self._rest[taken:]
+        with self._failures():
+            while body.to_come:
+                with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
+                    await self._fill(body, limit)
+                # Slow is not dead: less than the low-water mark may have come.
+                if limit.cancelled_caught and not body.placed(self._wire.receive_now(body.view)):
+                    raise self._stalled()
         self._complete()
 
     async def _exchange(self, head: bytes, method: str) -> Head:
         try:
             with self._failures():
                 await self._wire.send(head)
-                while (answer := parse_head(await self._receive_head(), method)).status < 200:
+                while (answer := self._parse(await self._receive_head(), method)).status < 200:
                     pass  # 100 Continue and its like precede the answer
                 return answer
         except Unreachable:
             self.vanished = not self._heard
             raise
+
+    def _parse(self, text: str, method: str) -> Head:
+        try:
+            return parse_head(text, method)
+        except ValueError as error:
+            raise BadResponse(f"S3 at {self._name} does not speak HTTP: {error}") from error
 
     def _answer(self) -> Head:
         assert self._head is not None, "exchange comes first"
@@ -123,11 +132,12 @@ class Connection:
         self.served += 1
         self.reusable = head.keep_alive and not self._rest
 
-    def _place_rest(self, view: memoryview) -> int:
-        count = min(len(self._rest), len(view))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+    async def _fill(self, body: "_Body", limit: trio.CancelScope) -> None:
+        """Receive until the body is complete; each receive moves the limit. All of an engine's bytes come this way."""
+        while body.to_come:
+            if not body.placed(await self._wire.receive_into(body.view, body.to_come)):
+                raise BadResponse(f"S3 at {self._name} broke off an answer, {body.to_come} bytes before its end")
+            limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
 
     async def _receive_head(self) -> str:
         received, self._rest = self._rest, b""
@@ -144,48 +154,40 @@ class Connection:
         self._rest = received[end + len(END_OF_HEAD) :]
         return received[:end].decode("latin-1")
 
-    async def _receive_body(self, view: memoryview, to_come: int) -> int:
-        """At least one byte of the body. Many wake-ups make a body, so this stays lean."""
-        with self._failures():
-            with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
-                count = await self._wire.receive_into(view, to_come)
-            if limit.cancelled_caught:
-                # Slow is not dead: less than the low-water mark may have come.
-                count = self._wire.receive_now(view)
-                if not count:
-                    seconds = BETWEEN_BYTES_SECONDS_MAX
-                    raise Unreachable(f"S3 at {self._name} sent nothing for {seconds:.0f} seconds in mid-answer")
-            if not count:
-                raise BadResponse(f"S3 at {self._name} broke off an answer, {to_come} bytes before its end")
-        return count
-
     async def _read_chunks(self) -> bytes:
         chunks = Chunks()
-        memory = bytearray(_BODY_RECEIVE_BYTES)
-        received, self._rest = self._rest, b""
-        while True:
-            with self._failures():
-                chunks.feed(received)
-            if chunks.done:
-                self._rest = chunks.rest
-                return bytes(chunks.body)
+        while not chunks.done:
             self._check_small(len(chunks.body))
-            count = await self._receive_body(memoryview(memory), 1)
-            received = bytes(memory[:count])
+            received = await self._receive_piece()
+            if not received:
+                raise BadResponse(f"S3 at {self._name} broke off an answer in chunks")
+            try:
+                chunks.feed(received)
+            except ValueError as error:
+                raise BadResponse(f"S3 at {self._name} does not speak HTTP: {error}") from error
+        self._rest = chunks.rest
+        return bytes(chunks.body)
 
     async def _read_to_end(self) -> bytes:
         """A body without length or chunks ends with the connection (HTTP/1.0)."""
-        body, self._rest = bytearray(self._rest), b""
-        memory = bytearray(_BODY_RECEIVE_BYTES)
-        with self._failures():
-            with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
-                while count := await self._wire.receive_into(memoryview(memory), 1):
-                    body += memory[:count]
-                    self._check_small(len(body))
-                    limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
-            if limit.cancelled_caught:
-                raise Unreachable(f"S3 at {self._name} left an answer without an end")
+        body = bytearray()
+        while received := await self._receive_piece():
+            body += received
+            self._check_small(len(body))
         return bytes(body)
+
+    async def _receive_piece(self) -> bytes:
+        """What comes next of a body whose length is not known; empty at the connection's end."""
+        received, self._rest = self._rest, b""
+        if received:
+            return received
+        memory = bytearray(_BODY_RECEIVE_BYTES)
+        with self._failures(), trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX):
+            return bytes(memory[: await self._wire.receive_into(memoryview(memory), 1)])
+        raise self._stalled()
+
+    def _stalled(self) -> Unreachable:
+        return Unreachable(f"S3 at {self._name} sent nothing for {BETWEEN_BYTES_SECONDS_MAX:.0f} seconds in mid-answer")
 
     def _check_small(self, count: int) -> None:
         if count > SMALL_BODY_BYTES_MAX:
@@ -200,5 +202,32 @@ class Connection:
             raise Unreachable(f"TLS to S3 at {self._name} broke: {error.reason or error}") from error
         except OSError as error:
             raise Unreachable(f"S3 at {self._name} cut the connection: {error.strerror or error}") from error
-        except ValueError as error:
-            raise BadResponse(f"S3 at {self._name} does not speak HTTP: {error}") from error
+
+
+class _Body:
+    """Where a body of known length goes, and how far it has come."""
+
+    def __init__(self, buffers: Sequence[memoryview], arrived: Callable[[int], None]) -> None:
+        self.to_come = sum(len(buffer) for buffer in buffers)
+        self._behind = [buffer for buffer in reversed(buffers) if buffer]
+        self.view = self._behind.pop() if self._behind else memoryview(b"")  # what of the present one is still empty
+        self._arrived = arrived
+
+    def placed(self, count: int) -> bool:
+        """`count` bytes more are at the front of `view`; False if that is none."""
+        if not count:
+            return False
+        self.to_come -= count
+        self.view = self.view[count:]
+        while not self.view and self._behind:
+            self.view = self._behind.pop()
+        self._arrived(count)
+        return True
+
+    def take(self, data: bytes) -> None:
+        """Place what was received together with the head."""
+        while data:
+            count = min(len(data), len(self.view))
+            self.view[:count] = data[:count]
+            data = data[count:]
+            self.placed(count)
