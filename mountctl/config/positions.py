@@ -19,6 +19,8 @@ _Open = tuple[Node, Path]
 
 _LANGUAGE: Final = Language(tree_sitter_toml.language())
 _KEYS: Final = frozenset({"bare_key", "quoted_key", "dotted_key"})
+# What keys can be in. Everything else (strings with a million escapes, comments) is passed by.
+_CONTAINERS: Final = frozenset({"pair", "table", "table_array_element", "inline_table", "array", "ERROR"})
 _HEADERS: Final = frozenset({"table", "table_array_element"})
 
 
@@ -59,8 +61,12 @@ class Positions:
             base, parts = self._header(node, parts)
         elif node.type == "pair":
             base, parts = self._pair(base, parts)
-        for index, part in enumerate(parts):
-            yield part, (*base, index) if node.type == "array" else base
+        is_array = node.type == "array"
+        index = -1
+        for part in parts:
+            index += part.type != "comment"
+            if part.type in _CONTAINERS:
+                yield part, (*base, index) if is_array else base
 
     def _header(self, node: Node, parts: list[Node]) -> tuple[Path, list[Node]]:
         base = self._resolved(_names(parts))
@@ -105,6 +111,8 @@ def _names(parts: Sequence[Node]) -> list[str]:
 
 def _key(node: Node) -> list[str]:
     """The parts of a key as TOML understands them, with quotes and escapes undone."""
+    if node.type == "bare_key":
+        return [(node.text or b"").decode()]
     try:
         table = tomli.loads((node.text or b"").decode() + "=0")
     except (ValueError, RecursionError):  # half a key in a file that is not TOML: it has no name
