@@ -75,8 +75,11 @@ class ReadStream:
         self._prefetcher.forget(self)
 
     def rest(self) -> bool:
-        """Give up what is held if nothing was read since the last call; True if nothing is held now."""
-        if not self._touched:
+        """Give up what is held if nothing was read since the last call; True if nothing is held now.
+
+        A read that still waits is no rest: behind a slow link it may wait for long.
+        """
+        if not self._touched and all(part.idle for part in self._parts):
             for walk in self._walks:
                 self._prefetcher.drop(walk)
                 walk.window.rest()
@@ -101,6 +104,9 @@ class ReadStream:
         pieces: list[bytes] = []
         while True:
             piece_end = min(end, offset - offset % SLOT_BYTES + SLOT_BYTES)
+            if walk not in self._walks:  # dropped while the piece before was awaited: its blocks would be nobody's
+                walk = self._walk_for(offset, end - offset)
+                self._decide(walk, offset, end, waits=True, missing=_covering(walk, offset) is None)
             view = await self._piece(walk, offset, piece_end)
             if piece_end == end and not pieces:
                 return view

@@ -21,9 +21,14 @@ ETAG = '"1"'
 CHUNK_BYTES = 256 * KiB
 
 
-def body(size: int, seed: int = 0) -> bytes:
-    """Bytes in which no two places look alike."""
-    return random.Random(seed).randbytes(size)
+# What objects repeat after: no multiple of a slot, so that bytes from a wrong place are wrong bytes.
+PERIOD_BYTES = 7 * MiB + 13
+
+
+def body(size: int) -> bytes:
+    """Bytes in which no two places less than 7 MiB apart look alike."""
+    period = random.Random(size).randbytes(min(size, PERIOD_BYTES))
+    return (period * (size // PERIOD_BYTES + 1))[:size]
 
 
 @dataclass
