@@ -129,12 +129,13 @@ def render(status: Status, now: datetime) -> str:
 
 def duration(seconds: float) -> str:
     """How long, in at most two units: 45s, 12m, 3h05m, 12d04h."""
+    seconds = max(0.0, seconds)  # clocks are set back now and then
     minutes, hours, days = int(seconds // 60), int(seconds // 3600), int(seconds // 86400)
     if days:
         return f"{days}d{hours % 24:02}h"
     if hours:
         return f"{hours}h{minutes % 60:02}m"
-    return f"{minutes}m" if minutes else f"{max(0, int(seconds))}s"
+    return f"{minutes}m" if minutes else f"{int(seconds)}s"
 
 
 def size(number: float) -> str:

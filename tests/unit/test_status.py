@@ -1,0 +1,162 @@
+"""mountctl/status.py: health, the JSON contract, the table."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from engine.link import Stats
+from mountctl.status import (
+    COLUMNS,
+    ConfigStatus,
+    EngineStatus,
+    Health,
+    LastReload,
+    MountStatus,
+    State,
+    Status,
+    SupervisorStatus,
+    duration,
+    health,
+    render,
+    size,
+    utc,
+)
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+
+def mount(name: str = "data", **options: Any) -> MountStatus:
+    told: dict[str, Any] = {
+        "name": name,
+        "mountpoint": f"/mnt/{name}",
+        "source": f"s3://bucket/{name}/",
+        "state": "ready",
+        "since": NOW - timedelta(minutes=5),
+    }
+    return MountStatus(**(told | options))
+
+
+def status(*mounts: MountStatus, errors: list[str] | None = None, now: Health = "ready") -> Status:
+    reload = LastReload(ok=not errors, errors=errors or [], at=NOW)
+    config = ConfigStatus(path="/etc/mountpoint-s3.toml", last_reload=reload)
+    supervisor = SupervisorStatus(pid=12, version="1.2.3", generation=4, config=config)
+    return Status(schema_version=1, health=now, supervisor=supervisor, mounts=list(mounts))
+
+
+@pytest.mark.parametrize(
+    ("states", "reload_ok", "expected"),
+    [
+        ([], True, "ready"),
+        ([], False, "degraded"),
+        (["ready", "ready"], True, "ready"),
+        (["ready", "ready"], False, "degraded"),
+        (["ready", "backoff"], True, "degraded"),
+        (["ready", "held"], True, "degraded"),
+        (["degraded"], True, "degraded"),
+        (["recovering", "failed"], True, "degraded"),
+        (["draining"], True, "degraded"),
+        (["backoff", "failed", "starting", "held", "stopped"], True, "failed"),
+        (["backoff"], False, "failed"),
+    ],
+)
+def test_health_is_the_worst_that_can_be_said(states: list[State], reload_ok: bool, expected: Health) -> None:
+    assert health(states, reload_ok=reload_ok) == expected
+
+
+def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
+    told = json.loads(status(mount(stats=Stats(bytes_read=7).model_dump())).model_dump_json())
+
+    assert set(told) == {"schema", "health", "supervisor", "mounts"}
+    assert told["schema"] == 1
+    assert set(told["supervisor"]) == {"pid", "version", "generation", "config"}
+    assert told["supervisor"]["config"]["last_reload"] == {"ok": True, "errors": [], "at": "2026-11-22T12:00:00Z"}
+    [one] = told["mounts"]
+    assert set(one) == {
+        *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error")
+    }
+    assert one["since"] == "2026-11-22T11:55:00Z"
+    assert one["engine"] == {"pid": None, "started": None, "takeovers": 0, "last_exit": None}
+    assert one["backend"] == {"reachable": None, "error": None}
+    assert one["stats"]["bytes_read"] == 7
+
+
+def test_a_status_survives_the_wire() -> None:
+    original = status(mount(reason="why", engine=EngineStatus(pid=3, started=NOW)))
+
+    assert Status.model_validate_json(original.model_dump_json()) == original
+
+
+def test_keys_of_a_newer_supervisor_do_no_harm() -> None:
+    told = json.loads(status(mount()).model_dump_json())
+    told["mounts"][0]["invented_later"] = told["invented_later"] = 1
+
+    assert Status.model_validate(told).mounts[0].name == "data"
+
+
+def test_times_are_utc_to_the_millisecond() -> None:
+    assert utc(1_700_000_000.123456).isoformat() == "2023-11-14T22:13:20.123000+00:00"
+
+
+def test_the_table_shows_a_line_a_mount_and_reasons_beneath() -> None:
+    shown = render(
+        status(
+            mount(engine=EngineStatus(pid=77), stats={"bytes_read": 3 * 1024**3}),
+            mount("b", state="backoff", reason="bucket 'b' does not exist", last_error="EIO: x"),
+            now="degraded",
+        ),
+        NOW,
+    )
+
+    assert shown.splitlines() == [
+        "degraded: 2 mounts; supervisor 12, version 1.2.3, generation 4",
+        "configuration: /etc/mountpoint-s3.toml",
+        "",
+        "NAME  STATE    SOURCE             MOUNTPOINT  SINCE  ENGINE  READ",
+        "data  ready    s3://bucket/data/  /mnt/data   5m     77      3.0 GiB",
+        "b     backoff  s3://bucket/b/     /mnt/b      5m     -       0 B",
+        "    bucket 'b' does not exist",
+        "    last error: EIO: x",
+    ]
+
+
+def test_a_refused_reload_is_told_with_its_errors() -> None:
+    shown = render(status(errors=["/etc/x.toml:3: mount.a.prefix: must end in '/'"], now="degraded"), NOW)
+
+    assert "the last reload, at 2026-11-22 12:00:00 UTC, was refused and changed nothing:" in shown
+    assert "    /etc/x.toml:3: mount.a.prefix: must end in '/'" in shown
+
+
+def test_nothing_is_wider_than_the_table_however_long_names_paths_and_reasons_are() -> None:
+    long = mount(
+        "n" * 63, mountpoint="/mnt/" + "d/" * 100 + "end", source="s3://" + "x" * 255 + "/end/", reason="why " * 90
+    )
+    shown = render(status(long, mount(), errors=["e" * 300]), NOW)
+
+    assert max(map(len, shown.splitlines())) <= COLUMNS
+    assert "d/end" in shown
+    assert "x/end/" in shown
+
+
+def test_a_reason_cannot_steer_the_terminal() -> None:
+    shown = render(status(mount(mountpoint="/mnt/\x1b[2J", reason="a\x1b]0;x\x07\nb")), NOW)
+
+    assert not [character for character in shown if not character.isprintable() and character != "\n"]
+    assert "    a?]0;x? b" in shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-1, "0s"), (45.9, "45s"), (60, "1m"), (3599, "59m"), (3900, "1h05m"), (86400, "1d00h"), (1e6, "11d13h")],
+)
+def test_durations_have_at_most_two_units(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1024**2 - 1, "1.0 MiB"), (2 * 1024**5, "2.0 PiB")],
+)
+def test_sizes_are_in_binary_units(number: float, shown: str) -> None:
+    assert size(number) == shown
