@@ -1,0 +1,385 @@
+"""The control socket: who may come in, what is answered, and how little a bad peer can do."""
+
+import functools
+import grp
+import json
+import os
+import socket
+import stat
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from mountctl.control import server
+from mountctl.control.client import ControlClient
+from mountctl.control.protocol import ReloadResult
+from mountctl.control.server import Peer, may_enter
+from mountctl.errors import (
+    ControlDenied,
+    ControlSocketUnusable,
+    MountctlError,
+    Refused,
+    SupervisorNotRunning,
+    SupervisorSilent,
+    UnknownMount,
+)
+from mountctl.status import ConfigStatus, LastReload, MountStatus, Status, SupervisorStatus
+
+NOBODY = 65534
+
+
+class Supervisor:
+    """A `Control` with two mounts. `reload` waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.reloads = 0
+        self.reload_may_end = trio.Event()
+        self.reload_may_end.set()
+        self.error: Exception | None = None
+
+    def status(self, names: Sequence[str]) -> Status:
+        if self.error is not None:
+            raise self.error
+        now = datetime.now(UTC)
+        for name in names:
+            if name not in ("one", "zwei ü"):
+                raise UnknownMount(f"no mount is named {name!r}; there is: one, zwei ü")
+        mounts = [
+            MountStatus(name=name, mountpoint=f"/mnt/{name}", source="s3://b/", state="ready", since=now)
+            for name in names or ("one", "zwei ü")
+        ]
+        config = ConfigStatus(path="/etc/x.toml", last_reload=LastReload(ok=True, at=now))
+        supervisor = SupervisorStatus(pid=os.getpid(), version="1", generation=1, config=config)
+        return Status(schema_version=1, health="ready", supervisor=supervisor, mounts=mounts)
+
+    async def reload(self) -> ReloadResult:
+        self.reloads += 1
+        await self.reload_may_end.wait()
+        return ReloadResult(ok=True, mounts={"one": "unchanged", "two": "added, backoff: no such bucket"})
+
+
+Body = Callable[[Path, Supervisor], Awaitable[None]]
+
+
+def serving(tmp_path: Path, body: Body, *, group: str | None = None, clock: Any = None) -> Path:
+    """Run `body(runtime_dir, supervisor)` while the server serves; returns the socket's path."""
+    path = tmp_path / "control.sock"
+
+    async def main() -> None:
+        supervisor = Supervisor()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(functools.partial(server.serve, path, supervisor, group=group))
+            await body(tmp_path, supervisor)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
+    return path
+
+
+async def exchange(runtime_dir: Path, sent: bytes) -> bytes:
+    """Send these bytes; returns all that comes back."""
+    stream = await trio.open_unix_socket(runtime_dir / "control.sock")
+    async with stream:
+        await stream.send_all(sent)
+        received = b""
+        while data := await stream.receive_some():
+            received += data
+        return received
+
+
+def error_of(answer: bytes) -> str:
+    return str(json.loads(answer.partition(b"\r\n\r\n")[2])["error"])
+
+
+def as_nobody(runtime_dir: Path, action: Callable[[ControlClient], object]) -> str:
+    """Do this in a child without privileges, which starts in the runtime directory; returns what it raised."""
+    runtime_dir.chmod(0o755)
+    reader, writer = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork beside threads: the child only asks and exits
+        child = os.fork()
+    if not child:
+        told = "(nothing)"
+        try:
+            os.chdir(runtime_dir)
+            os.setgroups([])
+            os.setresgid(NOBODY, NOBODY, NOBODY)
+            os.setresuid(NOBODY, NOBODY, NOBODY)
+            action(ControlClient(Path()))
+        except BaseException as error:
+            told = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writer, told.encode())
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader) as pipe:
+        told = pipe.read()
+    os.waitpid(child, 0)
+    return told
+
+
+def test_a_client_gets_the_status_of_all_or_of_some_mounts(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        client = ControlClient(runtime_dir)
+        everything = await trio.to_thread.run_sync(client.status)
+        some = await trio.to_thread.run_sync(client.status, ["zwei ü"])
+        assert (everything["schema"], everything["health"]) == (1, "ready")
+        assert [mount["name"] for mount in everything["mounts"]] == ["one", "zwei ü"]
+        assert [mount["name"] for mount in some["mounts"]] == ["zwei ü"]
+
+    serving(tmp_path, body)
+
+
+def test_an_unknown_name_is_answered_with_those_there_are(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        with pytest.raises(UnknownMount, match="'three'; there is: one"):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).status, ["three"])
+        assert (await exchange(runtime_dir, b"GET /v1/status?name=three HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(
+            b"HTTP/1.1 404 "
+        )
+
+    serving(tmp_path, body)
+
+
+def test_a_reload_answers_when_it_is_done_and_status_answers_meanwhile(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        client = ControlClient(runtime_dir)
+        supervisor.reload_may_end = trio.Event()
+        results: list[ReloadResult] = []
+
+        async def reload() -> None:
+            results.append(await trio.to_thread.run_sync(client.reload))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reload)
+            while not supervisor.reloads:
+                await trio.lowlevel.checkpoint()
+            assert (await trio.to_thread.run_sync(client.status))["health"] == "ready"
+            assert not results
+            supervisor.reload_may_end.set()
+        assert results[0].ok
+        assert results[0].troubled == ["two"]
+
+    serving(tmp_path, body)
+
+
+def test_the_socket_is_roots_alone_without_a_group_and_gone_at_the_end(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        found = (runtime_dir / "control.sock").stat()
+        assert stat.S_IMODE(found.st_mode) == 0o600
+
+    assert not serving(tmp_path, body).exists()
+
+
+def test_the_socket_belongs_to_the_control_group(tmp_path: Path) -> None:
+    group = grp.getgrgid(NOBODY).gr_name
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        found = (runtime_dir / "control.sock").stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o660, os.geteuid(), NOBODY)
+
+    serving(tmp_path, body, group=group)
+
+
+def test_a_foreign_user_is_refused_and_told_who_may(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        (runtime_dir / "control.sock").chmod(0o666)
+        told = await trio.to_thread.run_sync(as_nobody, runtime_dir, ControlClient.reload)
+        assert told.startswith(f"{ControlDenied.__name__}: user {NOBODY} may not use the control socket: only root")
+        assert supervisor.reloads == 0
+
+    serving(tmp_path, body)
+
+
+def test_a_member_of_the_control_group_comes_in(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        told = await trio.to_thread.run_sync(as_nobody, runtime_dir, ControlClient.reload)
+        assert told == "(nothing)"
+        assert supervisor.reloads == 1
+
+    serving(tmp_path, body, group=grp.getgrgid(NOBODY).gr_name)
+
+
+def test_a_user_who_cannot_even_connect_is_told_so_by_the_client(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        told = await trio.to_thread.run_sync(as_nobody, runtime_dir, ControlClient.status)
+        assert told.startswith(f"{ControlDenied.__name__}: you may not use control.sock")
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.parametrize(
+    ("peer", "groups", "gid", "expected"),
+    [
+        (Peer(1, 0, 0), [], None, True),
+        (Peer(1, 7, 7), [], None, True),
+        (Peer(1, 8, 8), [], None, False),
+        (Peer(1, 8, 8), [20, 30], 30, True),
+        (Peer(1, 8, 30), [], 30, True),
+        (Peer(1, 8, 0), [0], None, False),
+    ],
+)
+def test_root_the_own_user_and_members_may_enter(
+    peer: Peer, groups: list[int], gid: int | None, expected: bool
+) -> None:
+    assert may_enter(peer, 7, groups, gid) is expected
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"\x00\xff\x13garbage\r\n\r\n", 400),
+        (b"GET /v1/status HTTP/1.1\r\n\r\n", 400),  # no Host
+        (b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"DELETE /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"CONNECT x HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n" + b"x" * 70_000, 413),
+        (b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 70_000, 413),
+    ],
+)
+def test_what_is_no_request_is_answered_as_such_and_the_next_is_served(
+    tmp_path: Path, sent: bytes, status: int
+) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        answer = await exchange(runtime_dir, sent)
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+        assert error_of(answer)
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+        assert supervisor.reloads == 0
+
+    serving(tmp_path, body)
+
+
+def test_a_head_request_is_answered_without_a_body(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        answer = await exchange(runtime_dir, b"HEAD /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        assert answer.endswith(b"\r\n\r\n")
+
+    serving(tmp_path, body)
+
+
+def test_a_silent_peer_is_told_after_the_limit_and_others_are_served_meanwhile(tmp_path: Path) -> None:
+    clock = trio.testing.MockClock()
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        async with await trio.open_unix_socket(runtime_dir / "control.sock") as silent:
+            await trio.testing.wait_all_tasks_blocked()
+            answer = await exchange(runtime_dir, b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            clock.jump(server.PEER_SECONDS_MAX)
+            assert (await silent.receive_some()).startswith(b"HTTP/1.1 408 ")
+
+    serving(tmp_path, body, clock=clock)
+
+
+def test_a_peer_that_never_reads_its_answer_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = trio.testing.MockClock()
+    big = ReloadResult(ok=True, mounts={"x" * 5_000_000: "added"})
+
+    async def answer_at_length(supervisor: Supervisor) -> ReloadResult:
+        return big
+
+    monkeypatch.setattr(Supervisor, "reload", answer_at_length)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        async with await trio.open_unix_socket(runtime_dir / "control.sock") as deaf:
+            await deaf.send_all(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+            await trio.testing.wait_all_tasks_blocked()
+            clock.jump(server.PEER_SECONDS_MAX)
+            await trio.testing.wait_all_tasks_blocked()
+            received = 0
+            while data := await deaf.receive_some(1 << 20):
+                received += len(data)
+            assert 0 < received < 5_000_000
+
+    serving(tmp_path, body, clock=clock)
+
+
+def test_a_peer_that_leaves_in_the_middle_harms_nobody(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.reload_may_end = trio.Event()
+        for sent in (b"", b"GET /v1", b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n"):
+            stream = await trio.open_unix_socket(runtime_dir / "control.sock")
+            await stream.send_all(sent)
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.aclose()
+        supervisor.reload_may_end.set()
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+
+    serving(tmp_path, body)
+
+
+def test_one_connection_too_many_is_told_and_those_before_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        first = await trio.open_unix_socket(runtime_dir / "control.sock")
+        second = await trio.open_unix_socket(runtime_dir / "control.sock")
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Refused, match="2 connections are open"):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
+        await second.send_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await second.receive_some()).startswith(b"HTTP/1.1 200 ")
+        await first.aclose()
+        await second.aclose()
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.parametrize(("error", "told"), [(MountctlError("not now"), "not now"), (KeyError("x"), "internal error")])
+def test_an_error_in_an_answer_is_told_and_ends_nothing(tmp_path: Path, error: Exception, told: str) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.error = error
+        with pytest.raises(Refused, match=told):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
+        supervisor.error = None
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+
+    serving(tmp_path, body)
+
+
+def test_a_socket_left_by_a_killed_supervisor_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(tmp_path / "control.sock"))
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+
+    serving(tmp_path, body)
+
+
+@pytest.mark.parametrize("group", [None, "no-such-group-here"])
+def test_a_place_or_group_that_cannot_be_is_told(tmp_path: Path, group: str | None) -> None:
+    runtime_dir = tmp_path if group else tmp_path / ("long" * 40)
+    runtime_dir.mkdir(exist_ok=True)
+
+    async def main() -> None:
+        await server.serve(runtime_dir / "control.sock", Supervisor(), group=group)
+
+    with pytest.raises(ControlSocketUnusable, match=group or "cannot listen on"):
+        trio.run(main)
+
+
+def test_without_a_supervisor_the_client_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(SupervisorNotRunning, match=rf"{tmp_path}/control.sock.*mountctl run"):
+        ControlClient(tmp_path).status()
+
+
+def test_a_supervisor_that_does_not_answer_is_told_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mountctl.control.client.STATUS_SECONDS_MAX", 0.05)
+    with socket.socket(socket.AF_UNIX) as stuck:
+        stuck.bind(str(tmp_path / "control.sock"))
+        stuck.listen()
+        with pytest.raises(SupervisorSilent, match="did not answer within"):
+            ControlClient(tmp_path).status()
