@@ -1,0 +1,371 @@
+"""The client against servers that misbehave: what it rides out, what it reports, and what it leaves behind.
+
+The server runs in the same loop, and trio's clock jumps when nothing is left to do: no test waits for a timeout.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from engine.errors import (
+    AccessDenied,
+    BadResponse,
+    NoSuchKey,
+    PreconditionFailed,
+    S3Error,
+    Throttled,
+    Unreachable,
+    WrongRegion,
+)
+from engine.link import Access
+from engine.s3.client import HttpClient
+from engine.s3.retry import ATTEMPTS_MAX
+from engine.stats import EngineStats
+from tests.faults import Answer, ScriptedServer, error, ranged
+
+DATA = os.urandom(600_000)
+HEAD = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
+EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+
+# Loopback delivers at once, so a loop that is idle for this long has nothing more to come.
+IDLE_SECONDS = 0.02
+
+
+def talk(
+    script: list[Answer],
+    question: Callable[[HttpClient], Awaitable[Any]],
+    stats: EngineStats | None = None,
+    **options: Any,
+) -> ScriptedServer:
+    """Ask a server that follows the script; returns it, with what it saw."""
+    server = ScriptedServer(script)
+
+    async def main() -> None:
+        async with server.running():
+            client = HttpClient(server.access(), stats=stats or EngineStats(), **options)
+            await question(client)
+            await client.aclose()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
+    return server
+
+
+async def read(client: HttpClient, offset: int, count: int, seen: list[int] | None = None) -> bytes:
+    memory = bytearray(count)
+    half = count // 2
+    views = [memoryview(memory)[:half], memoryview(memory)[half:]]
+    progress = (seen if seen is not None else []).append
+    await client.get_object("k", offset=offset, buffers=views, if_match='"e"', progress=progress)
+    return bytes(memory)
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_requests_one_after_the_other_share_a_connection() -> None:
+    async def thrice(client: HttpClient) -> None:
+        for _ in range(3):
+            assert (await client.head_object("k")).size == 5
+        assert (await client.list_objects("")).objects == []
+
+    server = talk([HEAD, HEAD, HEAD, Answer(body=EMPTY_LIST)], thrice)
+    assert [seen.connection for seen in server.seen] == [0, 0, 0, 0]
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_replaced_without_a_failure() -> None:
+    stats = EngineStats()
+    closing = Answer(HEAD.status, HEAD.headers, close=True)
+
+    async def twice(client: HttpClient) -> None:
+        await client.head_object("k")
+        await trio.testing.wait_all_tasks_blocked(IDLE_SECONDS)
+        await client.head_object("k")
+
+    server = talk([closing, HEAD], twice, stats)
+    assert [seen.connection for seen in server.seen] == [0, 1]
+    assert (stats.s3_retries, stats.s3_requests["HeadObject"]) == (0, 2)
+
+
+def test_a_connection_closed_just_as_the_request_is_sent_is_replaced_without_a_failure() -> None:
+    stats = EngineStats()
+
+    async def twice(client: HttpClient) -> None:
+        await client.head_object("k")
+        await client.head_object("k")
+
+    server = talk([HEAD, Answer(raw=b""), HEAD], twice, stats, attempts_max=1)
+    assert [seen.connection for seen in server.seen] == [0, 0, 1]
+    assert stats.s3_retries == 0
+
+
+def test_a_fresh_connection_that_is_closed_without_an_answer_is_a_failure() -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(Unreachable, match="closed the connection"):
+            await client.head_object("k")
+
+    talk([Answer(raw=b"")], once, attempts_max=1)
+
+
+def test_a_storm_of_503_is_ridden_out() -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        assert await read(client, 0, 1000) == DATA[:1000]
+
+    script = [error(503, "SlowDown")] * (ATTEMPTS_MAX - 1)
+    server = talk([*script, ranged(DATA, 0, 1000)], once, stats)
+    assert len(server.seen) == ATTEMPTS_MAX
+    assert stats.s3_retries == ATTEMPTS_MAX - 1
+    assert stats.s3_errors == {}
+    assert stats.backend.reachable
+
+
+def test_503_without_end_is_throttled_and_s3_counts_as_away() -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(Throttled) as caught:
+            await client.list_objects("a/")
+        assert (caught.value.code, caught.value.status, caught.value.key) == ("SlowDown", 503, "a/")
+        assert caught.value.request_id == "REQ1"
+
+    server = talk([error(503, "SlowDown")], once, stats)
+    assert len(server.seen) == ATTEMPTS_MAX
+    assert stats.s3_errors == {"SlowDown": 1}
+    assert stats.backend.reachable is False
+
+
+@pytest.mark.parametrize("spoiled", [{"cut": 250_000}, {"cut": 250_000, "reset": True}, {"cut": 0}])
+def test_a_body_that_breaks_off_is_resumed_where_it_stopped_with_the_same_version(spoiled: dict[str, Any]) -> None:
+    stats = EngineStats()
+    progress: list[int] = []
+    resumed_at = []
+
+    async def once(client: HttpClient) -> None:
+        assert await read(client, 100, 500_000, progress) == DATA[100:500_100]
+
+    server = ScriptedServer([ranged(DATA, 100, 500_000, **spoiled)])
+
+    async def main() -> None:
+        async with server.running():
+            client = HttpClient(server.access(), stats=stats)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(once, client)
+                while not stats.s3_retries:
+                    await trio.testing.wait_all_tasks_blocked()
+                resumed_at.append(progress[-1] if progress else 0)
+                server.script.append(ranged(DATA, 100 + resumed_at[0], 500_000 - resumed_at[0]))
+            await client.aclose()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
+    assert progress == sorted(progress)
+    assert progress[-1] == 500_000
+    first, second = server.seen
+    assert first.headers["range"] == "bytes=100-500099"
+    assert second.headers["range"] == f"bytes={100 + resumed_at[0]}-500099"
+    assert first.headers["if-match"] == second.headers["if-match"] == '"e"'
+    assert stats.s3_bytes_received == 500_000
+
+
+def test_another_version_behind_a_break_is_not_mixed_in() -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(PreconditionFailed):
+            await read(client, 0, 1000)
+
+    talk([ranged(DATA, 0, 1000, cut=0), ranged(DATA, 0, 1000, etag='"other"')], once)
+
+
+@pytest.mark.parametrize(
+    "answer", [ranged(DATA, 1, 1000), ranged(DATA, 0, 999), Answer(200, body=DATA), ranged(DATA, 0, 1001)]
+)
+def test_another_range_than_asked_for_is_a_bad_response_after_retries(answer: Answer) -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(BadResponse):
+            await read(client, 0, 1000)
+
+    assert len(talk([answer], once, attempts_max=3).seen) == 3
+
+
+def test_a_whole_object_is_right_if_it_was_all_that_was_asked_for() -> None:
+    async def once(client: HttpClient) -> None:
+        assert await read(client, 0, len(DATA)) == DATA
+
+    talk([Answer(200, {"ETag": '"e"'}, DATA)], once)
+
+
+def test_a_server_that_never_answers_is_unreachable_in_bounded_time() -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        started = trio.current_time()
+        with pytest.raises(Unreachable, match="did not answer"):
+            await client.head_object("k")
+        assert trio.current_time() - started < 70
+
+    talk([Answer(never=True)], once, stats, attempts_max=2)
+    assert stats.backend.reachable is False
+    assert "did not answer" in (stats.backend.error or "")
+
+
+def test_a_body_that_stalls_is_resumed_over_another_connection() -> None:
+    async def once(client: HttpClient) -> None:
+        assert await read(client, 0, 1000) == DATA[:1000]
+
+    stalled = ranged(DATA, 0, 1000, cut=400, body_pause=10_000.0)
+    server = talk([stalled, ranged(DATA, 400, 600)], once)
+    assert [seen.headers["range"] for seen in server.seen] == ["bytes=0-999", "bytes=400-999"]
+    assert [seen.connection for seen in server.seen] == [0, 1]
+
+
+def test_a_slow_body_is_no_stalled_one_even_below_the_low_water_mark() -> None:
+    async def once(client: HttpClient) -> None:
+        assert await read(client, 0, 500_000) == DATA[:500_000]
+
+    server = talk([ranged(DATA, 0, 500_000, cut=100_000, body_pause=15.0)], once, attempts_max=1)
+    assert len(server.seen) == 1
+
+
+def test_a_refused_connection_says_where_and_what() -> None:
+    stats = EngineStats()
+
+    async def main() -> None:
+        with trio.socket.socket() as sock:
+            await sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        access = Access(name="m", endpoint=f"http://127.0.0.1:{port}/b", region="us-east-1")
+        client = HttpClient(access, stats=stats, attempts_max=2)
+        with pytest.raises(Unreachable):
+            await client.probe()
+        assert stats.backend.error == f"S3 at 127.0.0.1:{port} refused the connection"
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
+    assert stats.s3_requests == {}
+    assert stats.s3_errors == {"Unreachable": 1}
+
+
+def test_what_is_not_http_is_a_bad_response() -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(BadResponse, match="does not speak HTTP"):
+            await client.head_object("k")
+
+    talk([Answer(raw=b"SSH-2.0-OpenSSH_9.2\r\n\r\n")], once, attempts_max=1)
+
+
+SIZE, TAIL = b"%d" % len(EMPTY_LIST), EMPTY_LIST[16:]
+TWO_CHUNKS = b"10;x=y\r\n" + EMPTY_LIST[:16] + b"\r\n%x\r\n" % len(TAIL) + TAIL + b"\r\n0\r\nx: y\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(headers={"Transfer-Encoding": "chunked"}, body=TWO_CHUNKS),
+        Answer(headers={"Transfer-Encoding": "chunked"}, body=TWO_CHUNKS, cut=1, body_pause=0.001),
+        Answer(raw=b"HTTP/1.0 200 OK\r\n\r\n" + EMPTY_LIST),
+        Answer(
+            raw=b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: " + SIZE + b"\r\n\r\n" + EMPTY_LIST
+        ),
+    ],
+)
+def test_a_listing_may_come_in_chunks_without_a_length_or_behind_a_continue(answer: Answer) -> None:
+    async def once(client: HttpClient) -> None:
+        assert (await client.list_objects("")).next_token is None
+
+    talk([answer], once, attempts_max=1)
+
+
+def test_a_listing_in_chunks_keeps_the_connection() -> None:
+    body = b"%x\r\n" % len(EMPTY_LIST) + EMPTY_LIST + b"\r\n0\r\n\r\n"
+
+    async def twice(client: HttpClient) -> None:
+        await client.list_objects("")
+        await client.list_objects("")
+
+    server = talk([Answer(headers={"Transfer-Encoding": "chunked"}, body=body)], twice)
+    assert server.connections == 1
+
+
+def test_an_error_keeps_the_connection_and_is_not_retried() -> None:
+    async def twice(client: HttpClient) -> None:
+        for _ in range(2):
+            with pytest.raises(NoSuchKey):
+                await read(client, 0, 10)
+
+    server = talk([error(404, "NoSuchKey")], twice)
+    assert (len(server.seen), server.connections) == (2, 1)
+
+
+def test_a_bucket_in_another_region_is_told_at_once() -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(WrongRegion) as caught:
+            await client.list_objects("")
+        assert caught.value.region == "eu-west-1"
+
+    assert len(talk([error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-1")], once).seen) == 1
+
+
+def test_no_more_connections_than_allowed_are_open_at_a_time() -> None:
+    async def many(client: HttpClient) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(6):
+                nursery.start_soon(client.head_object, "k")
+
+    server = talk([HEAD], many, connections_max=2)
+    assert (len(server.seen), server.connections) == (6, 2)
+
+
+def test_probe_takes_any_answer_below_500() -> None:
+    async def once(client: HttpClient) -> None:
+        for _ in range(3):
+            await client.probe()
+        with pytest.raises(S3Error):
+            await client.probe()
+
+    talk([error(403, "AccessDenied"), error(404, "NoSuchBucket"), Answer(200), error(500, "InternalError")], once)
+
+
+def test_requests_ask_for_restores_and_say_who_pays() -> None:
+    async def both(client: HttpClient) -> None:
+        await client.list_objects("p/")
+        await client.head_object("k")
+
+    server = talk([Answer(body=EMPTY_LIST), HEAD], both, requester_pays=True, user_agent="tester/1")
+    listing, head = server.seen
+    assert listing.headers["x-amz-optional-object-attributes"] == "RestoreStatus"
+    assert listing.headers["x-amz-request-payer"] == head.headers["x-amz-request-payer"] == "requester"
+    assert head.headers["user-agent"] == "tester/1"
+    assert "list-type=2" in listing.target
+    assert "x-amz-request-payer" in listing.headers["authorization"]
+
+
+@pytest.mark.parametrize("answer", [Answer(never=True), ranged(DATA, 0, 500_000, cut=300_000, body_pause=10_000.0)])
+def test_cancelling_at_any_point_leaves_no_descriptor_and_no_used_connection(answer: Answer) -> None:
+    before = descriptors()
+
+    async def cancelled(client: HttpClient) -> None:
+        with trio.move_on_after(1) as scope:
+            await read(client, 0, 500_000)
+        assert scope.cancelled_caught
+        assert (await client.head_object("k")).size == 5
+
+    server = talk([answer, HEAD], cancelled)
+    assert [seen.connection for seen in server.seen] == [0, 1]
+    assert descriptors() == before
+
+
+def test_failures_are_logged_with_their_facts_and_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(AccessDenied):
+            await read(client, 0, 10)
+
+    with caplog.at_level("DEBUG"):
+        talk([error(500, "InternalError"), error(403, "AccessDenied")], once)
+    (final,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    for fact in ("GetObject", "code=AccessDenied", "status=403", "key=k", "request_id=REQ1"):
+        assert fact in final
+    assert not any(secret in caplog.text for secret in ("SK", "Signature", "AWS4"))
