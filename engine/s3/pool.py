@@ -113,7 +113,7 @@ class Pool:
         try:
             return await self._open_any()
         except trio.TooSlowError as error:
-            raise Unreachable(f"S3 at {name} did not accept a connection within {CONNECT_SECONDS_MAX:.0f} s") from error
+            raise Unreachable(f"S3 at {name} gave no connection within {CONNECT_SECONDS_MAX:.0f} s") from error
         except ssl.SSLCertVerificationError as error:
             reason = f"the certificate of S3 at {name} is not trusted: {error.verify_message}"
             raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error

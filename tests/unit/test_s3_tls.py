@@ -1,0 +1,177 @@
+"""TLS: bytes come through whole, certificates are checked, and no read waits for what has come already."""
+
+import datetime as dt
+import os
+import ssl
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from engine.errors import Unreachable
+from engine.link import Access
+from engine.s3 import tls
+from engine.s3.client import HttpClient
+from engine.stats import EngineStats
+from tests.faults import Answer, ScriptedServer, ranged
+
+DATA = os.urandom(3_000_000)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate for `localhost` that signs itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(secret + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def server_side(certificate: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = context.maximum_version = version
+    context.load_cert_chain(certificate)
+    return context
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_ranges_come_through_whole_over_one_connection(certificate: Path, version: ssl.TLSVersion) -> None:
+    sizes = [1, 16_383, 16_385, 262_144, 300_001, 1_048_576, 2_999_999]
+    server = ScriptedServer([ranged(DATA, 1, size) for size in sizes])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate, version), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)))
+            for size in sizes:
+                memory = bytearray(size)
+                with trio.fail_after(30):
+                    await client.get_object(
+                        "k", offset=1, buffers=[memoryview(memory)], if_match='"e"', progress=lambda _count: None
+                    )
+                assert memory == DATA[1 : 1 + size]
+            await client.aclose()
+
+    trio.run(main)
+    assert server.connections == 1
+
+
+def test_a_body_that_breaks_off_is_resumed(certificate: Path) -> None:
+    server = ScriptedServer([ranged(DATA, 0, 500_000, cut=0), ranged(DATA, 0, 500_000)])
+    stats = EngineStats()
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate), host="localhost"):
+            client = HttpClient(server.access(), stats=stats, trust=tls.trust(str(certificate)))
+            memory = bytearray(500_000)
+            await client.get_object(
+                "k", offset=0, buffers=[memoryview(memory)], if_match='"e"', progress=lambda _count: None
+            )
+            assert memory == DATA[:500_000]
+            await client.aclose()
+
+    trio.run(main)
+    assert stats.s3_retries == 1
+
+
+def refused(server: ScriptedServer, certificate: Path, trust: ssl.SSLContext | None, host: str) -> Unreachable:
+    async def main() -> Unreachable:
+        async with server.running(tls=server_side(certificate), host=host):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=trust)
+            with pytest.raises(Unreachable) as caught:
+                await client.head_object("k")
+            await client.aclose()
+            return caught.value
+
+    return trio.run(main)
+
+
+def test_an_unknown_authority_is_refused_without_a_retry(certificate: Path) -> None:
+    server = ScriptedServer([Answer()])
+    failure = refused(server, certificate, tls.trust(None), "localhost")
+    assert "not trusted" in str(failure)
+    assert server.seen == []
+    assert server.connections == 1
+
+
+def test_a_certificate_for_another_name_is_refused(certificate: Path) -> None:
+    failure = refused(ScriptedServer([Answer()]), certificate, tls.trust(str(certificate)), "127.0.0.1")
+    assert "not trusted" in str(failure)
+
+
+def test_aws_ca_bundle_says_which_authorities_are_trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    head = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
+    server = ScriptedServer([head])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats())
+            assert (await client.head_object("k")).size == 5
+            await client.aclose()
+
+    trio.run(main)
+
+
+def test_an_aws_ca_bundle_that_is_not_there_is_named(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/ca.pem")
+    failure = refused(ScriptedServer([Answer()]), certificate, None, "localhost")
+    assert "AWS_CA_BUNDLE" in str(failure)
+
+
+def test_a_plain_server_behind_an_https_endpoint_is_told_as_a_tls_failure() -> None:
+    async def plain(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await stream.receive_some()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, plain, 0, host="127.0.0.1"))
+            port = listeners[0].socket.getsockname()[1]
+            access = Access(name="m", endpoint=f"https://127.0.0.1:{port}/b", region="us-east-1")
+            client = HttpClient(access, stats=EngineStats(), attempts_max=1)
+            with pytest.raises(Unreachable, match="TLS with S3"):
+                await client.head_object("k")
+            await client.aclose()
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+def test_a_server_that_never_shakes_hands_is_given_up() -> None:
+    async def silent(stream: trio.SocketStream) -> None:
+        await trio.sleep_forever()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            listeners = await nursery.start(partial(trio.serve_tcp, silent, 0, host="127.0.0.1"))
+            port = listeners[0].socket.getsockname()[1]
+            access = Access(name="m", endpoint=f"https://127.0.0.1:{port}/b", region="us-east-1")
+            client = HttpClient(access, stats=EngineStats(), attempts_max=1)
+            with pytest.raises(Unreachable, match="gave no connection"):
+                await client.head_object("k")
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
