@@ -4,7 +4,9 @@ stdout is data, stderr is talk; an error is one sentence and an exit code (0 goo
 its own), never a traceback. Commands are in mountctl/commands and imported when called: `status` must be quick.
 """
 
+import contextlib
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -213,22 +215,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _add_mount(in_full="mount" in given)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    code = _guarded(lambda: typer.main.get_command(app).main(given, prog_name="mountctl", standalone_mode=False))
-    sys.exit(_flushed(code))
+    # No command prints much, and none while it runs: so a reader that has gone, or a full disk, is met in one place.
+    data = io.StringIO()
+    with contextlib.redirect_stdout(data):
+        code = _guarded(lambda: typer.main.get_command(app).main(given, prog_name="mountctl", standalone_mode=False))
+    sys.exit(_written(data.getvalue(), code))
 
 
 def _guarded(call: Callable[[], Any]) -> int:
     """Run the command; turn whatever it raises into a sentence and an exit code."""
     try:
         return int(call() or 0)
-    except SystemExit as exit_:  # click's, for a broken pipe
-        return exit_.code if isinstance(exit_.code, int) else EXIT_FAILED
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        return 0  # whoever reads has read enough
     except _ClickError as error:
         return _say_usage(error)
     except BaseException as error:  # noqa: BLE001 - the last line of the program: it must end with a sentence
@@ -272,20 +271,26 @@ def _leaves(error: BaseException) -> list[BaseException]:
 
 
 def _tell(text: str) -> None:
+    if sys.stderr is None:
+        return
     try:
-        sys.stderr.write(f"{text}\n")
+        sys.stderr.write(f"{text}\n")  # escapes what its encoding lacks, as Python's stderr always does
     except OSError:
         return  # nobody listens; the exit code says the same
 
 
-def _flushed(code: int) -> int:
-    """Write out what is left. A reader that has gone (`| head`) changes no exit code."""
+def _written(data: str, code: int) -> int:
+    """Write what the command printed. A reader that has gone (`| head`) changes no exit code."""
+    if not data or sys.stdout is None:  # None: it was closed before we began
+        return code
     try:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        sys.stdout.write(data)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes again at its end, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except OSError as error:
-        _tell(f"mountctl: cannot write the output: {error.strerror}")
-        return EXIT_FAILED
+        if not isinstance(error, BrokenPipeError):
+            _tell(f"mountctl: cannot write the output: {error.strerror}")
+            return EXIT_FAILED
     return code

@@ -1,0 +1,67 @@
+"""A control socket with a supervisor behind it that only pretends, for tests of the socket and of the commands."""
+
+import functools
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from mountctl.control import server
+from mountctl.control.protocol import ReloadResult
+from mountctl.errors import UnknownMount
+from mountctl.status import ConfigStatus, LastReload, MountStatus, State, Status, SupervisorStatus, health
+
+
+class Supervisor:
+    """A `Control` with two mounts. `reload` waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.reloads = 0
+        self.reload_may_end = trio.Event()
+        self.reload_may_end.set()
+        self.error: Exception | None = None
+        self.state: State = "ready"
+        self.result = ReloadResult(ok=True, mounts={"one": "unchanged", "two": "added, backoff: no such bucket"})
+
+    def status(self, names: Sequence[str]) -> Status:
+        if self.error is not None:
+            raise self.error
+        now = datetime.now(UTC)
+        for name in names:
+            if name not in ("one", "zwei ü"):
+                raise UnknownMount(f"no mount is named {name!r}; there is: one, zwei ü")
+        mounts = [
+            MountStatus(name=name, mountpoint=f"/mnt/{name}", source="s3://b/", state=self.state, since=now)
+            for name in names or ("one", "zwei ü")
+        ]
+        config = ConfigStatus(path="/etc/x.toml", last_reload=LastReload(ok=True, at=now))
+        supervisor = SupervisorStatus(pid=os.getpid(), version="1", generation=1, config=config)
+        return Status(
+            schema_version=1, health=health(mount.state for mount in mounts), supervisor=supervisor, mounts=mounts
+        )
+
+    async def reload(self) -> ReloadResult:
+        self.reloads += 1
+        await self.reload_may_end.wait()
+        return self.result
+
+
+Body = Callable[[Path, Supervisor], Awaitable[None]]
+
+
+def serving(tmp_path: Path, body: Body, *, group: str | None = None, clock: Any = None) -> Path:
+    """Run `body(runtime_dir, supervisor)` while the server serves; returns the socket's path."""
+    path = tmp_path / "control.sock"
+
+    async def main() -> None:
+        supervisor = Supervisor()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(functools.partial(server.serve, path, supervisor, group=group))
+            await body(tmp_path, supervisor)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=clock)
+    return path

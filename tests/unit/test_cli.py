@@ -1,0 +1,255 @@
+"""The command line as a program: exit codes, one sentence for what fails, never a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+import engine
+from mountctl.commands.mount import InvalidOptions, name_of, spec_from
+from mountctl.control.protocol import ReloadResult
+from tests.unit.controlled import Supervisor, serving
+
+MOUNTCTL = Path(sys.executable).parent / "mountctl"
+COMMANDS = ("run", "check", "status", "reload", "mount", "version")
+# What a busy machine may need; a test that passes never waits for it.
+SECONDS_MAX = 60.0
+
+Done = subprocess.CompletedProcess[str]
+
+
+def program(command: Sequence[str | Path], **environment: str) -> Done:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=SECONDS_MAX, env={**os.environ, **environment}, cwd="/"
+    )
+
+
+def mountctl(*arguments: str | Path, **environment: str) -> Done:
+    return program([MOUNTCTL, *arguments], **environment)
+
+
+def with_status(body: str, *arguments: str, **environment: str) -> Done:
+    """`mountctl status` whose body is this Python instead."""
+    script = f"import sys, trio\nfrom mountctl import cli\nfrom mountctl.commands import status\n{body}\ncli.main()"
+    return program([sys.executable, "-c", script, "status", *arguments], **environment)
+
+
+def assert_one_sentence(done: Done, *, exit_code: int, about: str) -> None:
+    assert done.returncode == exit_code, done
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith("mountctl: ")
+    assert about in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_the_places_of_its_files(command: str) -> None:
+    done = mountctl(command, "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"Usage: mountctl {command} ")
+    for option in ("--runtime-dir", "--config", "--state-dir"):
+        assert option in done.stdout
+
+
+def test_help_lists_all_commands() -> None:
+    listed = [line.split()[0] for line in mountctl("--help").stdout.partition("Commands:\n")[2].splitlines()]
+
+    assert set(listed) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["--version"]])
+def test_the_version_is_told(arguments: list[str]) -> None:
+    assert mountctl(*arguments).stdout == f"mountctl {engine.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (["frobnicate"], "no such command 'frobnicate'"),
+        (["status", "--jsno"], "--jsno"),
+        (["--runtime-dir"], "--runtime-dir"),
+        (["mount", "s3://bucket/"], "missing argument 'DIR'"),
+        (["mount", "s3://bucket/pre/", "/mnt/x", "--prefix", "y/"], "--prefix: not together with an s3:// URL"),
+        (["mount", "bucket", "/mnt/x", "--prefix", "y"], "--prefix: prefix must end in '/'"),
+        (["mount", "bucket", "/mnt/x", "--part-size", "1"], "--part-size"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_2(arguments: list[str], about: str) -> None:
+    assert_one_sentence(mountctl(*arguments), exit_code=2, about=about)
+
+
+def test_every_wrong_option_of_mount_is_told_at_once() -> None:
+    done = mountctl("mount", "b!", "/", "--uid", "0", "--dir-mode", "999", "--endpoint-url", "ftp://x")
+
+    assert done.returncode == 2
+    abouts = [line.split(": ")[1] for line in done.stderr.splitlines()]
+    assert sorted(abouts) == ["--dir-mode", "--endpoint-url", "--uid", "DIR", "b!"]
+
+
+def test_without_a_supervisor_status_is_4_and_reload_is_1(tmp_path: Path) -> None:
+    about = f"nothing listens on {tmp_path}/control.sock"
+
+    assert_one_sentence(mountctl("status", "--runtime-dir", tmp_path), exit_code=4, about=about)
+    assert_one_sentence(mountctl("status", "--json", "--runtime-dir", tmp_path), exit_code=4, about=about)
+    assert_one_sentence(mountctl("reload", "--wait", "--runtime-dir", tmp_path), exit_code=1, about=about)
+
+
+def test_an_option_after_the_command_wins_over_one_before_and_that_over_the_environment() -> None:
+    for arguments, place in (
+        (["status"], "/from-env/"),
+        (["--runtime-dir", "/before", "status"], "/before/"),
+        (["--runtime-dir", "/before", "status", "--runtime-dir", "/after"], "/after/"),
+    ):
+        assert place in mountctl(*arguments, MOUNTCTL_RUNTIME_DIR="/from-env").stderr
+
+
+def test_status_shows_a_table_or_json_and_its_exit_code_is_the_health(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        ask = partial(mountctl, "--runtime-dir", runtime_dir, "status")
+        table = await trio.to_thread.run_sync(ask)
+        assert (table.returncode, table.stderr) == (0, "")
+        assert table.stdout.startswith("ready: 2 mounts;")
+        supervisor.state = "degraded"
+        as_json = await trio.to_thread.run_sync(ask, "--json", "one")
+        assert as_json.returncode == 3
+        told = json.loads(as_json.stdout)
+        assert [mount["name"] for mount in told["mounts"]] == ["one"]
+        supervisor.state = "backoff"
+        assert (await trio.to_thread.run_sync(ask)).returncode == 4
+        unknown = await trio.to_thread.run_sync(ask, "three")
+        assert_one_sentence(unknown, exit_code=4, about="no mount is named 'three'; there is: one")
+
+    serving(tmp_path, body)
+
+
+def test_status_in_a_terminal_without_unicode_does_not_fail(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        ask = partial(mountctl, "--runtime-dir", runtime_dir, "status", PYTHONIOENCODING="ascii")
+        done = await trio.to_thread.run_sync(ask)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "zwei \\xfc" in done.stdout
+
+    serving(tmp_path, body)
+
+
+def test_reload_tells_each_mount_and_is_1_when_it_was_refused_or_one_did_not_come_up(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        ask = partial(mountctl, "reload", "--runtime-dir", runtime_dir)
+        troubled = await trio.to_thread.run_sync(ask)
+        assert troubled.returncode == 1
+        assert troubled.stdout == "one: unchanged\ntwo: added, backoff: no such bucket\n"
+        supervisor.result = ReloadResult(ok=False, errors=["x.toml:3: mount.a: no bucket"])
+        about = "reload refused, nothing changed: x.toml:3: mount.a: no bucket"
+        assert_one_sentence(await trio.to_thread.run_sync(ask), exit_code=1, about=about)
+        supervisor.result = ReloadResult(ok=True, mounts={"one": "unchanged", "two": "restarted"})
+        assert (await trio.to_thread.run_sync(ask)).returncode == 0
+
+    serving(tmp_path, body)
+
+
+def test_status_imports_nothing_of_the_data_plane_and_no_event_loop(tmp_path: Path) -> None:
+    seen = "import atexit\natexit.register(lambda: print(*sys.modules))"
+    body = f"for name in list(sys.modules):\n    if name.startswith('trio'): del sys.modules[name]\n{seen}"
+    imported = with_status(body, "--runtime-dir", str(tmp_path)).stdout.split()
+
+    assert "mountctl.control.client" in imported
+    for heavy in ("trio", "pyfuse3", "boto3", "botocore", "h11", "engine.spec", "engine.link", "mountctl.daemon"):
+        assert heavy not in imported
+
+
+def test_an_unexpected_error_is_one_sentence_and_a_traceback_only_on_demand() -> None:
+    body = "def broken(*a, **k): raise ZeroDivisionError('no')\nstatus.status = broken"
+
+    assert_one_sentence(with_status(body), exit_code=1, about="unexpected ZeroDivisionError: no; this is a bug")
+    assert "Traceback" in with_status(body, MOUNTCTL_DEBUG="1").stderr
+
+
+def test_errors_in_a_nursery_are_told_by_their_own_words() -> None:
+    body = (
+        "from mountctl.errors import ControlSocketUnusable\n"
+        "def broken(*a, **k): raise ExceptionGroup('n', [ExceptionGroup('n', [ControlSocketUnusable('no place')])])\n"
+        "status.status = broken"
+    )
+
+    assert_one_sentence(with_status(body), exit_code=1, about="mountctl: no place")
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "BaseExceptionGroup('n', [KeyboardInterrupt()])"])
+def test_an_interrupt_is_130_and_silent(error: str) -> None:
+    done = with_status(f"def broken(*a, **k): raise {error}\nstatus.status = broken")
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_a_reader_that_has_gone_changes_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        done = subprocess.run([MOUNTCTL, "--help"], stdout=gone, stderr=subprocess.PIPE, timeout=SECONDS_MAX)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_closed_outputs_are_no_trouble() -> None:
+    for redirection, code in ((">&-", 0), ("2>&- >&- --oops", 2)):
+        done = program(["sh", "-c", f'"$0" version {redirection}', MOUNTCTL])
+
+        assert (done.returncode, done.stderr) == (code, "")
+
+
+def test_output_that_cannot_be_written_is_told() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([MOUNTCTL, "version"], stdout=full, stderr=subprocess.PIPE, timeout=SECONDS_MAX)
+
+    assert done.returncode == 1
+    assert done.stderr == b"mountctl: cannot write the output: No space left on device\n"
+
+
+def test_the_command_line_of_mount_is_the_same_mount_as_the_file_says() -> None:
+    spec = spec_from(
+        "s3://my-bucket/train/2026/",
+        "/mnt/data/",
+        read_only=True,
+        endpoint_url="http://127.0.0.1:9000",
+        uid="1000",
+        dir_mode="750",
+        metadata_ttl="60",
+        region=None,
+        debug=False,
+    )
+
+    assert (spec.name, spec.bucket, spec.prefix, spec.mountpoint) == (
+        "mnt-data",
+        "my-bucket",
+        "train/2026/",
+        "/mnt/data",
+    )
+    assert (spec.read_only, spec.endpoint_url, spec.uid) == (True, "http://127.0.0.1:9000", 1000)
+    assert (spec.dir_mode, spec.metadata_ttl, spec.debug) == (0o750, 60, False)
+
+
+def test_a_bucket_needs_no_scheme_and_takes_a_prefix() -> None:
+    spec = spec_from("my-bucket", "relative", prefix="a/", metadata_ttl="indefinite")
+
+    assert (spec.source, spec.metadata_ttl) == ("s3://my-bucket/a/", "indefinite")
+    assert spec.mountpoint == str(Path.cwd() / "relative")
+
+
+def test_a_number_that_is_none_is_told() -> None:
+    with pytest.raises(InvalidOptions, match=r"--uid: .*integer"):
+        spec_from("my-bucket", "/mnt/x", uid="many")
+
+
+@pytest.mark.parametrize(
+    ("mountpoint", "name"),
+    [("/mnt/data", "mnt-data"), ("/mnt/my data", "mnt-my_data"), ("/ü", "mount"), ("/" + "a" * 300, "a" * 63)],
+)
+def test_a_mount_without_a_name_is_called_by_its_mountpoint(mountpoint: str, name: str) -> None:
+    assert name_of(mountpoint) == name
