@@ -89,13 +89,14 @@ async def _run(spec: MountSpec, access: Access) -> int:
         return EXIT_UNAVAILABLE
     client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays)
     try:
-        return await _serve(spec, client, stats)
+        return await serve(spec, client, stats)
     finally:
         with trio.CancelScope(shield=True):
             await client.aclose()
 
 
-async def _serve(spec: MountSpec, client: ObjectClient, stats: EngineStats) -> int:
+async def serve(spec: MountSpec, client: ObjectClient, stats: EngineStats) -> int:
+    """Mount, serve until unmounted or SIGINT or SIGTERM, tell the counters in the log. Returns the exit code."""
     async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
         mounted = trio.Event()
         operations.on_init = mounted.set

@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 # moved by this many.
 _DOTS: Final = 2
 
-# Seconds that a page of a listing may wait until a program reads its entries, for them to count as fresh: what a
-# directory may be out of date with `metadata-ttl = minimal`. A slow reader's next stat asks S3.
+# Seconds that a page of a listing may wait until a program reads its entries, for them to count as fresh then: what a
+# directory may be out of date with `metadata-ttl = minimal`. Else their lifetime began when S3 answered, and with the
+# shortest lifetimes a slow reader's next stat asks S3.
 LISTED_SECONDS_MAX: Final = 1.0
 
 
@@ -237,13 +238,15 @@ class S3Filesystem:
 
     def _entries(self, inode: Inode, page: Page, index: int) -> Iterator[Listed]:
         now = trio.current_time()
-        fresh = now - page.listed <= LISTED_SECONDS_MAX
+        age = now - page.listed
+        if age <= LISTED_SECONDS_MAX:
+            age = 0.0
         prefix = inode.prefix
         for entry in page.entries[index:]:
-            lifetime = self.lifetimes.of(directory=entry.info is None) if fresh else 0.0
-            child = self._table.link(prefix + entry.name, entry.info, now + lifetime)
+            valid = max(0.0, self.lifetimes.of(directory=entry.info is None) - age)
+            child = self._table.link(prefix + entry.name, entry.info, now + valid)
             index += 1
-            attributes = self._rules.of(child, lifetime)
+            attributes = self._rules.of(child, valid)
             yield Listed(entry.name.encode(), attributes, page.position(index) + _DOTS, counted=True)
 
     def _files_open(self, count: int) -> None:

@@ -26,7 +26,7 @@ PAGES_KEPT: Final = 2
 
 
 class Page:
-    """Entries of one page. `listed` is when S3 was asked, on trio's clock."""
+    """Entries of one page. `listed` is when S3 answered, on trio's clock."""
 
     __slots__ = ("entries", "last", "listed", "number")
 
@@ -109,8 +109,8 @@ class DirectoryStream:
 
     async def _fetch(self, number: int) -> Page:
         start = self._starts[number]
-        listed = trio.current_time()
         answer = await self._client.list_objects(self._prefix, token=start.token)
+        listed = trio.current_time()
         merged = merge(self._prefix, start.pending, answer)
         if len(merged.entries) > _INDEX_MASK:
             raise BadResponse(f"a page of a listing has {len(merged.entries)} entries", key=self._prefix)

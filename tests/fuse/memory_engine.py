@@ -1,0 +1,24 @@
+"""`python -m tests.fuse.memory_engine COUNT DIR`: an engine that serves a bucket in its own memory. Mounted starts it."""
+
+import sys
+
+import trio
+
+from engine import log
+from engine.__main__ import serve
+from engine.s3.memory import MemoryClient
+from engine.spec import MountSpec
+from engine.stats import EngineStats
+
+
+def main(count: int, directory: str) -> int:
+    stats = EngineStats()
+    client = MemoryClient(stats)
+    for number in range(count):
+        client.put(f"many/{number:05}", b"x")
+    log.set_up("memory")
+    return trio.run(serve, MountSpec(name="memory", bucket="memory", mountpoint=directory), client, stats)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
