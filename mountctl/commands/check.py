@@ -19,7 +19,11 @@ def check(config: Path) -> int:
         for problem in error.problems:
             typer.echo(str(problem))
         return error.exit_code
-    mounts = "1 mount" if len(loaded.mounts) == 1 else f"{len(loaded.mounts)} mounts"
-    drop_ins = f" (and {len(loaded.files) - 1} of its drop-ins)" if len(loaded.files) > 1 else ""
-    typer.echo(f"{config}{drop_ins}: {mounts}, no errors")
+    drop_ins = len(loaded.files) - 1
+    also = f" with {_count(drop_ins, 'drop-in')}" if drop_ins else ""
+    typer.echo(f"{config}{also}: {_count(len(loaded.mounts), 'mount')}, no errors")
     return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

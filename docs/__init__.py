@@ -1,0 +1,1 @@
+"""The documents, and the generator of those that are made from code."""

@@ -1,0 +1,164 @@
+"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors.
+
+Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
+page is not what the code says. Never edits a page written by hand.
+"""
+
+import errno
+import inspect
+import logging
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from engine.errors import EngineError
+from engine.spec import TTL_MAX_SECONDS, MountSpec
+from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
+from mountctl.config.read import DROP_INS_MAX, FILE_BYTES_MAX
+from mountctl.config.words import fields, limits, wanted
+
+REFERENCE: Final = Path(__file__).parent / "reference"
+
+# Rules of validators, which have no form that a program could read.
+RULES: Final = {
+    "bucket": "3 to 255 letters, digits, `.`, `-` and `_`",
+    "mountpoint": "absolute, without `..`, at most 4095 bytes; not another mount's, nor inside it",
+    "prefix": "ends in `/`, does not start with it",
+    "endpoint-url": "no path, no user",
+    "metadata-ttl": f"0 to {TTL_MAX_SECONDS} seconds",
+    "dir-mode": "at most 0777",
+    "file-mode": "at most 0777",
+    "region": "not empty",
+    "profile": "not empty",
+    "control-group": "not empty",
+}
+
+_GENERATED: Final = "<!-- Made by `python -m docs.generate` from the code: change it there. -->"
+
+_INTRODUCTION: Final = f"""\
+# Configuration
+
+{_GENERATED}
+
+One TOML file, `/etc/mountpoint-s3.toml` unless `--config` or `MOUNTCTL_CONFIG` names another. Examples:
+[config/examples](../../config/examples). `mountctl check` tells every error in it as `FILE:LINE: KEY: REASON`, and
+touches nothing.
+
+* `[mount.NAME]` is a mount. Its name is the table's; one with a dot is quoted: `[mount."a.b"]`. A name has 1 to 63
+  letters, digits, `.`, `-` and `_`, and starts with a letter or digit.
+* `[defaults]` gives any option but `mountpoint` to all mounts; a mount's own key wins.
+* `[supervisor]` is about the supervisor itself.
+
+**Drop-ins.** `FILE.d/*.toml` beside the file (its name without `.toml`: `/etc/mountpoint-s3.d/*.toml`) are merged into it
+in the order of their names, key by key in each table; the later key wins. Hidden files are passed by. A file has at most
+{FILE_BYTES_MAX // 1024} KiB, a directory at most {DROP_INS_MAX} drop-ins.
+
+A file without mounts is right: a supervisor that waits for its first one.
+"""
+
+_ERRORS_INTRODUCTION: Final = f"""\
+# Errors of an engine
+
+{_GENERATED}
+
+What programs see (errno) when something fails in a mount, and at which level the engine logs it. An indented error is a
+kind of the one above it.
+
+| error | errno | level | meaning |
+|---|---|---|---|"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the pages, or with `--check` compare them. Returns the exit code: 1 if one is stale, 2 for bad usage."""
+    if arguments not in ([], ["--check"]):
+        sys.stderr.write("usage: python -m docs.generate [--check]\n")
+        return 2
+    pages = {REFERENCE / "configuration.md": configuration(), REFERENCE / "errors.md": errors()}
+    if arguments:
+        return check(pages)
+    REFERENCE.mkdir(exist_ok=True)
+    for path, text in pages.items():
+        path.write_text(text)
+    return 0
+
+
+def check(pages: dict[Path, str]) -> int:
+    """Name every page that is not what it should be, on stderr. Returns the exit code."""
+    stale = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
+    for path in stale:
+        sys.stderr.write(f"{path}: stale, run `python -m docs.generate`\n")
+    return 1 if stale else 0
+
+
+def configuration() -> str:
+    """The page about the configuration file."""
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## `[mount.NAME]` and `[defaults]`\n",
+            *_table(MountSpec, leave_out={"name"}),
+            "\n## `[supervisor]`\n",
+            *_table(SupervisorSpec),
+            "\n## Options of Mountpoint that are refused\n",
+            "They are refused by name, so that none is missed in silence.\n",
+            *_refused(),
+            "",
+        ]
+    )
+
+
+def errors() -> str:
+    """The page about the engine's errors."""
+    return "\n".join([_ERRORS_INTRODUCTION, *_error_rows(EngineError, 0), ""])
+
+
+def _table(model: type[BaseModel], *, leave_out: Collection[str] = ()) -> Iterator[str]:
+    yield "| key | value | default | limits | meaning |"
+    yield "|---|---|---|---|---|"
+    for key, field in fields(model).items():
+        if key not in leave_out:
+            yield f"| `{key}` | {wanted(field)} | {_default(field)} | {_limits(key, field)} | {field.description} |"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "must be given"
+    value = field.default
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if "octal" in wanted(field):
+        return f'`"{value:04o}"`'
+    return f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _limits(key: str, field: FieldInfo) -> str:
+    if between := limits(field):
+        return f"{between[0]} to {between[1]}"
+    return RULES.get(key, "")
+
+
+def _refused() -> Iterator[str]:
+    yield "| key | why |"
+    yield "|---|---|"
+    for key, why in sorted(UNSUPPORTED_MOUNT_OPTIONS.items()):
+        yield f"| `{key}` | {why.removesuffix(': remove it')} |"
+    for key, why in sorted(UNSUPPORTED_SUPERVISOR_OPTIONS.items()):
+        yield f"| `{key}` in `[supervisor]` | {why.removesuffix(': remove it')} |"
+
+
+def _error_rows(error: type[EngineError], depth: int) -> Iterator[str]:
+    meaning = " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
+    level = logging.getLevelName(error.level).lower()
+    yield f"| {'&emsp;' * depth}`{error.__name__}` | {errno.errorcode[error.errno]} | {level} | {meaning} |"
+    for kind in (kind for kind in error.__subclasses__() if kind.__module__ == EngineError.__module__):
+        yield from _error_rows(kind, depth + 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

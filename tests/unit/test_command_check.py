@@ -1,0 +1,57 @@
+"""`mountctl check`: what it prints and how it ends."""
+
+from pathlib import Path
+
+import pytest
+
+from mountctl.commands.check import check
+from mountctl.errors import ConfigError, Problem
+
+MOUNT = '[mount.a]\nbucket = "bbb"\nmountpoint = "/mnt/a"\n'
+
+
+@pytest.mark.parametrize(("mounts", "told"), [("", "0 mounts"), (MOUNT, "1 mount")])
+def test_a_good_file_is_told_with_its_number_of_mounts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], mounts: str, told: str
+) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(mounts)
+    assert check(path) == 0
+    assert capsys.readouterr() == (f"{path}: {told}, no errors\n", "")
+
+
+def test_drop_ins_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(MOUNT)
+    (tmp_path / "m.d").mkdir()
+    (tmp_path / "m.d" / "b.toml").write_text(MOUNT.replace("a", "b"))
+    assert check(path) == 0
+    assert capsys.readouterr().out == f"{path} with 1 drop-in: 2 mounts, no errors\n"
+
+
+def test_errors_are_printed_one_a_line_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(MOUNT + 'uid = 0\nprefix = "a\\nb"\n')
+    assert check(path) == 2
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.splitlines() == [
+        f"{path}:4: mount.a.uid: must be between 1 and 4294967294, not 0",
+        f"{path}:5: mount.a.prefix: must end in '/': write 'a\\nb/'",
+    ]
+
+
+def test_check_mounts_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.toml").write_text(MOUNT.replace("/mnt/a", f"{tmp_path}/mountpoint"))
+    assert check(tmp_path / "m.toml") == 0
+    assert capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["m.toml"]
+
+
+def test_an_error_tells_all_its_problems_when_it_ends_a_command() -> None:
+    problems = [Problem(Path("/m.toml"), None, None, "", "no such file"), Problem(Path("/m.toml"), 2, 1, "x", "wrong")]
+    error = ConfigError(problems)
+    assert error.problems == problems
+    assert error.exit_code == 2
+    assert str(error) == "the configuration has 2 errors:\n/m.toml: no such file\n/m.toml:2: x: wrong"
+    assert str(ConfigError(problems[:1])) == "the configuration has an error:\n/m.toml: no such file"

@@ -1,0 +1,77 @@
+"""What is written for users agrees with the code: examples load, generated pages are current."""
+
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+from engine import errors
+from engine.spec import MountSpec
+from mountctl.config.load import load
+from mountctl.config.model import SupervisorSpec
+from mountctl.config.words import fields
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "config" / "examples").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_is_a_good_configuration(path: Path) -> None:
+    assert load(path).mounts
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 4
+
+
+def test_the_examples_show_what_they_say() -> None:
+    mounts = {path.stem: load(path).mounts for path in EXAMPLES}
+    assert mounts["minimal"]["datasets"] == MountSpec(name="datasets", bucket="my-datasets", mountpoint="/mnt/datasets")
+    several = mounts["several-buckets"]
+    assert several["training"].metadata_ttl == "indefinite"
+    assert several["results"].metadata_ttl == 60
+    assert {mount.gid for mount in several.values()} == {2000}
+    assert all(mount.force_path_style and mount.endpoint_url for mount in mounts["other-s3-server"].values())
+    assert mounts["public-data"]["landsat"].no_sign_request
+
+
+def test_the_committed_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--check"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_stale_page_and_a_missing_one_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "good.md").write_text("x")
+    (tmp_path / "stale.md").write_text("y")
+    pages = {tmp_path / name: "x" for name in ("good.md", "stale.md", "missing.md")}
+    assert generate.check(pages) == 1
+    told = capsys.readouterr().err
+    assert "good.md" not in told
+    assert "stale.md: stale" in told
+    assert "missing.md: stale" in told
+
+
+def test_unknown_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--chekc"]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def test_every_key_and_every_error_is_on_its_page() -> None:
+    configuration, page = generate.configuration(), generate.errors()
+    for key in (fields(MountSpec).keys() | fields(SupervisorSpec).keys()) - {"name"}:
+        assert f"\n| `{key}` | " in configuration
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EngineError)]
+    assert page.count("\n| ") == len(kinds) + 1
+
+
+def test_rules_told_by_hand_are_of_keys_that_exist() -> None:
+    assert generate.RULES.keys() <= fields(MountSpec).keys() | fields(SupervisorSpec).keys()
+
+
+def test_the_page_has_types_defaults_and_limits() -> None:
+    rows = generate.configuration().splitlines()
+    assert any(
+        row.startswith('| `dir-mode` | an octal number such as "0755" | `"0755"` | at most 0777 |') for row in rows
+    )
+    assert any(row.startswith("| `max-threads` | an integer | `64` | 1 to 4096 |") for row in rows)
+    assert any(row.startswith("| `read-only` | true or false | `false` |  |") for row in rows)
+    assert any(row.startswith("| `bucket` | a string | must be given |") for row in rows)
