@@ -243,6 +243,15 @@ def test_a_role_is_assumed_by_its_source_profile(aws: Files, moto: MotoServer, m
     assert credentials.expires > time.time() + 600
 
 
+def test_a_role_that_wants_a_code_is_told_without_asking_for_one(aws: Files) -> None:
+    aws.config.write_text(
+        "[profile role]\nmfa_serial = arn:aws:iam::1:mfa/me\nsource_profile = role\n"
+        "role_arn = arn:aws:iam::1:role/reader\n"
+    )
+
+    assert "'role' asks for an MFA code" in refusal(lambda: found(profile="role"))
+
+
 def test_an_sts_that_is_not_there_is_told_by_its_address(aws: Files, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:1")
     monkeypatch.setattr(under_test, "_STS_ATTEMPTS", 1)
