@@ -7,6 +7,8 @@ import trio
 import trio.testing
 
 from engine.errors import BadHandle, PreconditionFailed, Throttled
+from engine.read.walk import BLOCKS_BEHIND
+from engine.read.window import CALM_BYTES
 from engine.spec import KiB, MiB
 from tests.unit.reading import SlowClient, body, run, world
 
@@ -125,6 +127,37 @@ def test_random_reads_fetch_about_what_they_ask_for():
             assert max(end - start for start, end in w.client.ranges) <= 128 * KiB
             stream.close()
             assert w.arena.in_use == 0
+
+    run(main)
+
+
+def test_small_reads_from_the_middle_on_are_right_and_leave_nothing_behind():
+    data = body(12 * MiB)
+
+    async def main():
+        async with world(SlowClient({"object": data}, first_byte=0.02)) as w:
+            stream = w.open()
+            middle = 7 * MiB + 300 * KiB
+            assert await read_range(stream, middle, middle + 2 * MiB, 16 * KiB) == data[middle : middle + 2 * MiB]
+            assert len(w.client.gets) <= 10
+            stream.close()
+            await w.until_quiet()
+            assert w.arena.in_use == 0
+
+    run(main)
+
+
+def test_what_was_read_is_not_kept():
+    data = body(40 * MiB)
+
+    async def main():
+        async with world(SlowClient({"object": data})) as w:
+            stream = w.open()
+            for offset in range(0, 20 * MiB, MiB):
+                await stream.read(offset, MiB)
+                await trio.sleep(1)
+                assert w.arena.in_use <= CALM_BYTES // MiB + BLOCKS_BEHIND
+            stream.close()
 
     run(main)
 
