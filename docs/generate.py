@@ -53,9 +53,9 @@ touches nothing.
 * `[defaults]` gives any option but `mountpoint` to all mounts; a mount's own key wins.
 * `[supervisor]` is about the supervisor itself.
 
-**Drop-ins.** `FILE.d/*.toml` beside the file (its name without `.toml`: `/etc/mountpoint-s3.d/*.toml`) are merged into it
-in the order of their names, key by key in each table; the later key wins. Hidden files are passed by. A file has at most
-{FILE_BYTES_MAX // 1024} KiB, a directory at most {DROP_INS_MAX} drop-ins.
+**Drop-ins.** `FILE.d/*.toml` beside the file (its name without `.toml`: `/etc/mountpoint-s3.d/*.toml`) are merged into
+it in the order of their names, key by key in each table; the later key wins. Hidden files are passed by. A file has at
+most {FILE_BYTES_MAX // 1024} KiB, a directory at most {DROP_INS_MAX} drop-ins.
 
 A file without mounts is right: a supervisor that waits for its first one.
 """

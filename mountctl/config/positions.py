@@ -14,8 +14,8 @@ from tree_sitter import Language, Node, Parser
 # Ours has three parts, and one for what is wrongly below. Bounds memory with input that nests without end.
 DEPTH_MAX: Final = 6
 
-Path = tuple[str | int, ...]
-_Open = tuple[Node, Path]
+KeyPath = tuple[str | int, ...]
+_Open = tuple[Node, KeyPath]
 
 _LANGUAGE: Final = Language(tree_sitter_toml.language())
 _KEYS: Final = frozenset({"bare_key", "quoted_key", "dotted_key"})
@@ -29,8 +29,8 @@ class Positions:
 
     def __init__(self, source: bytes) -> None:
         self._lines = source.split(b"\n")
-        self._points: dict[Path, tuple[int, int]] = {}
-        self._elements: dict[Path, int] = {}
+        self._points: dict[KeyPath, tuple[int, int]] = {}
+        self._elements: dict[KeyPath, int] = {}
         self._read(source)
 
     def of(self, path: Sequence[str | int]) -> tuple[int, int]:
@@ -41,7 +41,7 @@ class Positions:
                 return row + 1, len(self._lines[row][:column].decode(errors="replace")) + 1
         return 1, 1
 
-    def __contains__(self, path: Path) -> bool:
+    def __contains__(self, path: KeyPath) -> bool:
         return path in self._points
 
     def _read(self, source: bytes) -> None:
@@ -52,7 +52,7 @@ class Positions:
             # Reversed, so that the first of two equal keys is met first and keeps its place.
             stack.extend(reversed(list(self._children(node, base))))
 
-    def _children(self, node: Node, base: Path) -> Iterator[_Open]:
+    def _children(self, node: Node, base: KeyPath) -> Iterator[_Open]:
         """What is to be looked at below a node, each with the path it is at. Remembers the node's own place."""
         if len(base) >= DEPTH_MAX:
             return
@@ -68,7 +68,7 @@ class Positions:
             if part.type in _CONTAINERS:
                 yield part, (*base, index) if is_array else base
 
-    def _header(self, node: Node, parts: list[Node]) -> tuple[Path, list[Node]]:
+    def _header(self, node: Node, parts: list[Node]) -> tuple[KeyPath, list[Node]]:
         base = self._resolved(_names(parts))
         if node.type == "table_array_element":
             self._points.setdefault(base, _point(node))
@@ -77,22 +77,22 @@ class Positions:
         self._remember(base, 0, node)
         return base, parts[1:]
 
-    def _pair(self, base: Path, parts: list[Node]) -> tuple[Path, list[Node]]:
+    def _pair(self, base: KeyPath, parts: list[Node]) -> tuple[KeyPath, list[Node]]:
         path = (*base, *_names(parts))
         if len(path) > len(base):
             self._remember(path, len(base), parts[0])
         return path, parts[1:]
 
-    def _remember(self, path: Path, known: int, node: Node) -> None:
+    def _remember(self, path: KeyPath, known: int, node: Node) -> None:
         """Where a path is, and so the tables above it that have no place of their own."""
         for length in range(known + 1, min(len(path), DEPTH_MAX + 1)):
             self._points.setdefault(path[:length], _point(node))
         if len(path) <= DEPTH_MAX:
             self._points[path] = _point(node)
 
-    def _resolved(self, names: Sequence[str]) -> Path:
+    def _resolved(self, names: Sequence[str]) -> KeyPath:
         """A header's path: a name of an array of tables means its last element."""
-        path: Path = ()
+        path: KeyPath = ()
         for name in names[:DEPTH_MAX]:
             path = (*path, name)
             if path in self._elements and len(path) < len(names):

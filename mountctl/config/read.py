@@ -4,6 +4,7 @@ Called by config/load.py. The only place in config that touches files. Never jud
 tables of TOML, or with the reason and the place why there are none.
 """
 
+import ast
 import os
 import re
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import tomli
+
+from mountctl.config.words import dotted
 
 # A thousand mounts take 100 KiB. More is the wrong file (a log, a disk image), and hostile input of this size is
 # still read, or refused, within a second or two.
@@ -32,7 +35,7 @@ _LONG_KEY: Final = re.compile(
 )
 _LONG_INTEGER: Final = re.compile(rf"[0-9](?:_?+[0-9]){{{INTEGER_DIGITS_MAX},}}+")
 _PLACE: Final = re.compile(r" \((?:at line (\d+), column (\d+)|at end of document)\)$")
-_DECLARED_TWICE: Final = re.compile(r"^Cannot declare \((.*?),?\) twice$", re.DOTALL)
+_DECLARED_TWICE: Final = re.compile(r"^Cannot declare (\(.*\)) twice$")
 _BYTE_ORDER_MARK: Final = "\ufeff"
 
 _OUR_WORDS: Final = {
@@ -167,7 +170,8 @@ def _not_toml(message: str, text: str) -> Unreadable:
     else:
         line, column = _line_and_column(text, len(text))
     if twice := _DECLARED_TWICE.match(told):
-        name = ".".join(re.findall(r"'([^']*)'", twice[1]))
+        # The parser shows the key as a Python tuple.
+        name = dotted(ast.literal_eval(twice[1]))
         return Unreadable(f"not TOML: table [{name}] is declared twice: keep one header", line, column)
     return Unreadable(f"not TOML: {_OUR_WORDS.get(told, told[:1].lower() + told[1:])}", line, column)
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from engine.spec import MountSpec
 from mountctl.config.findings import Findings
 from mountctl.config.model import SupervisorSpec
+from mountctl.config.read import Document
 from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, MountTable, Table, Tables
 from mountctl.config.words import dotted, fields, reason
 
@@ -37,7 +38,7 @@ def supervisor(table: Table, findings: Findings) -> SupervisorSpec:
     """The `[supervisor]` table. The defaults where it has findings."""
     spec, faults = _judge(SupervisorSpec, _plain(table))
     for fault in faults:
-        findings.at_key(table[fault.key].document, (SUPERVISOR, fault.key), fault.reason)
+        _tell((SUPERVISOR,), table, _first_document(table), fault, findings)
     return spec or SupervisorSpec()
 
 
@@ -51,8 +52,7 @@ def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, M
     """
     _, faults = _judge(MountSpec, _STAND_INS | _plain(tables.defaults))
     for fault in faults:
-        key = fault.key or _named_first(fault.reason, tables.defaults)
-        findings.at_key(tables.defaults[key].document, (DEFAULTS, key), fault.reason)
+        _tell((DEFAULTS,), tables.defaults, _first_document(tables.defaults), fault, findings)
     told = {fault.reason for fault in faults if not fault.key}
     wrong = {fault.key for fault in faults}
     inherited = {key: setting for key, setting in tables.defaults.items() if key not in wrong}
@@ -66,16 +66,21 @@ def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, M
             # A default that is wrong was told where it stands, once.
             if (fault.missing and (fault.key in wrong or not complete)) or fault.reason in told:
                 continue
-            _tell(name, table, fault, findings)
+            _tell((MOUNT, name), table.settings, table.document, fault, findings)
     _compare(tables.mounts, findings)
     return specs
 
 
-def _tell(name: str, table: MountTable, fault: _Fault, findings: Findings) -> None:
-    key = fault.key or _named_first(fault.reason, table.settings)
-    path = (MOUNT, name) if key in ("", "name") else (MOUNT, name, key)
-    document = table.settings[key].document if key in table.settings else table.document
-    findings.at_key(document, path, fault.reason)
+def _tell(base: tuple[str, ...], table: Table, header: Document, fault: _Fault, findings: Findings) -> None:
+    """A fault at its key, or at the table's header if the key is missing or is the table's own name."""
+    key = fault.key or _named_first(fault.reason, table)
+    path = base if key in ("", "name") else (*base, key)
+    findings.at_key(table[key].document if key in table else header, path, fault.reason)
+
+
+def _first_document(table: Table) -> Document:
+    """The first file that has anything in a table; asked only of tables that hold what is wrong."""
+    return next(iter(table.values())).document
 
 
 def _judge(model: type[_Model], values: Mapping[str, Any]) -> tuple[_Model | None, list[_Fault]]:
@@ -107,7 +112,7 @@ def _faults(model: type[BaseModel], error: ValidationError) -> list[_Fault]:
 
 
 def _named_first(sentence: str, table: Mapping[str, object]) -> str:
-    """The key of a table that a sentence about several names first; empty if it names none."""
+    """The key of a table that a sentence about several names first; empty if it names none of them."""
     return next((word for word in re.findall(r"[a-z]+(?:-[a-z]+)*", sentence) if word in table), "")
 
 

@@ -124,6 +124,7 @@ def test_too_many_drop_ins_are_told(tmp_path: Path) -> None:
         ("a.b = 1\n[a.b]\n", (2, 5), "not TOML: this key is set twice in its table: keep one"),
         ("[x]\n[x]\n", (2, 3), "not TOML: table [x] is declared twice: keep one header"),
         ("[x.y]\n\n[x.y]\n", (3, 5), "not TOML: table [x.y] is declared twice: keep one header"),
+        ('["it\'s".x]\n[y]\n["it\'s".x]\n', (3, 10), 'not TOML: table ["it\'s".x] is declared twice: keep one header'),
         ('a = "x\n', (1, 7), "not TOML: illegal character '\\n'"),
         ('a = "x', (1, 7), "not TOML: a string has no closing quote"),
         (
