@@ -1,4 +1,8 @@
-"""`python -m tests.fuse.memory_engine COUNT DIR`: an engine that serves a bucket in its own memory. Mounted starts it."""
+"""`python -m tests.fuse.memory_engine COUNT DIR`: an engine that serves a bucket in its own memory.
+
+Started by MountedMemory. Names are believed for a minute, so that what is counted does not depend on how busy the
+machine is.
+"""
 
 import sys
 
@@ -17,7 +21,8 @@ def main(count: int, directory: str) -> int:
     for number in range(count):
         client.put(f"many/{number:05}", b"x")
     log.set_up("memory")
-    return trio.run(serve, MountSpec(name="memory", bucket="memory", mountpoint=directory), client, stats)
+    spec = MountSpec(name="memory", bucket="memory", mountpoint=directory, metadata_ttl=60)
+    return trio.run(serve, spec, client, stats)
 
 
 if __name__ == "__main__":

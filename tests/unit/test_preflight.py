@@ -1,0 +1,127 @@
+"""Preflight: why a mount can't be had, in a sentence that names the thing and the remedy."""
+
+import pytest
+import trio
+import trio.testing
+from pydantic import SecretStr
+
+from engine import errors
+from engine.health import IDLE_SECONDS, UNREACHABLE_SECONDS, BackendProber
+from engine.link import Access, Credentials
+from engine.preflight import PREFLIGHT_SECONDS_MAX, Unmountable, check, explain, in_region
+from engine.spec import MountSpec
+from engine.stats import EngineStats
+from tests.unit.bucket import LIST, Bucket
+
+SPEC = MountSpec(name="m", bucket="bucket", prefix="p/", mountpoint="/mnt", endpoint_url="http://s3:9000")
+ACCESS = Access(
+    name="m",
+    endpoint="http://s3:9000/bucket",
+    region="us-east-1",
+    credentials=Credentials(access_key="AKID", secret_key=SecretStr("hidden")),
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (errors.NoSuchBucket("no", status=404), ["'bucket' does not exist at http://s3:9000"]),
+        (errors.AccessDenied("no", status=403, code="AccessDenied"), ["s3://bucket/p/", "s3:ListBucket", "AKID"]),
+        (errors.AccessDenied("no", status=403, code="ExpiredToken"), ["have expired"]),
+        (errors.AccessDenied("no", status=403, code="SignatureDoesNotMatch"), ["secret key does not fit"]),
+        (errors.WrongRegion("no", region="eu-west-1"), ["eu-west-1", "set region = 'eu-west-1'"]),
+        (errors.WrongRegion("no"), ["not in us-east-1", "set region"]),
+        (errors.Unreachable("S3 at s3:9000 refused the connection"), ["refused", "is endpoint-url right?"]),
+        (errors.Throttled("slow down", status=503), ["too busy"]),
+        (errors.BadResponse("garbage"), ["garbage"]),
+    ],
+)
+def test_each_failure_has_its_sentence_and_no_secret(error: errors.S3Error, said: list[str]) -> None:
+    reason = explain(error, SPEC, ACCESS)
+
+    for words in said:
+        assert words in reason
+    assert "hidden" not in reason
+
+
+def test_an_anonymous_mount_is_not_told_about_keys() -> None:
+    anonymous = ACCESS.model_copy(update={"credentials": None})
+    assert "anonymous" in explain(errors.AccessDenied("no", status=403), SPEC, anonymous)
+
+
+def test_the_check_lists_the_prefix_once() -> None:
+    async def test() -> None:
+        bucket = Bucket()
+        await check(bucket, SPEC, ACCESS)
+        assert bucket.requests == {LIST: 1}
+
+    trio.run(test)
+
+
+def test_a_failure_is_told_with_what_the_supervisor_shows() -> None:
+    async def test() -> None:
+        bucket = Bucket()
+        bucket.failures[LIST] = errors.WrongRegion("no", region="eu-west-1", code="PermanentRedirect", status=301)
+        with pytest.raises(Unmountable) as caught:
+            await check(bucket, SPEC, ACCESS)
+        assert (caught.value.code, caught.value.status, caught.value.region) == ("PermanentRedirect", 301, "eu-west-1")
+
+    trio.run(test)
+
+
+def test_silence_is_told_after_a_few_seconds() -> None:
+    async def test() -> None:
+        bucket = Bucket()
+        bucket.gates[LIST] = trio.Event()
+        began = trio.current_time()
+        with pytest.raises(Unmountable, match="no answer within 5 s; is endpoint-url right"):
+            await check(bucket, SPEC, ACCESS)
+        assert trio.current_time() - began == PREFLIGHT_SECONDS_MAX
+
+    trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_another_region_changes_the_signature_and_amazons_host_names_only() -> None:
+    amazon = Access(name="m", endpoint="https://bucket.s3.us-east-1.amazonaws.com", region="us-east-1")
+
+    assert in_region(amazon, "eu-west-1").endpoint == "https://bucket.s3.eu-west-1.amazonaws.com"
+    assert in_region(ACCESS, "eu-west-1").endpoint == ACCESS.endpoint
+    assert in_region(ACCESS, "eu-west-1").region == "eu-west-1"
+
+
+def test_an_idle_backend_is_probed_rarely_an_unreachable_one_often_and_a_busy_one_never() -> None:
+    async def test() -> None:
+        bucket, stats = Bucket(), EngineStats()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(BackendProber(bucket, stats).run)
+            await trio.sleep(IDLE_SECONDS * 2.5)
+            assert bucket.requests["HeadBucket"] == 2
+
+            stats.unreachable("down")
+            bucket.failures["HeadBucket"] = errors.Unreachable("down")
+            await trio.sleep(IDLE_SECONDS)
+            seen = bucket.requests["HeadBucket"]
+            await trio.sleep(UNREACHABLE_SECONDS * 5)
+            assert bucket.requests["HeadBucket"] - seen == 5
+
+            stats.answered()
+            await trio.sleep(UNREACHABLE_SECONDS)
+            seen = bucket.requests["HeadBucket"]
+            for _ in range(30):
+                stats.answered()
+                await trio.sleep(IDLE_SECONDS / 10)
+            assert bucket.requests["HeadBucket"] == seen
+            nursery.cancel_scope.cancel()
+
+    trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_a_change_of_the_backend_is_told_once() -> None:
+    stats = EngineStats()
+    changes: list[bool | None] = []
+    stats.backend_changed = lambda: changes.append(stats.backend.reachable)
+    for event in (stats.answered, stats.answered, lambda: stats.unreachable("x"), lambda: stats.unreachable("x")):
+        event()
+
+    assert changes == [True, False]
+    assert stats.answers == 2
