@@ -57,7 +57,7 @@ class HttpClient:
         user_agent: what S3's logs show.
         rejected: S3 refused the keys; whoever owns the client fetches others and calls `use`. Returns at once.
         connections_max: most connections at a time.
-        attempts_max: most attempts for a request, the first included.
+        attempts_max: most attempts for a request, the first included; none is begun after retry.RETRYING_SECONDS_MAX.
         trust: which TLS certificates to believe; None: the system's, or AWS_CA_BUNDLE's.
         clock: seconds since the epoch, for signatures.
     """
@@ -188,8 +188,7 @@ class HttpClient:
     ) -> _T:
         """Attempt until it succeeds or is not worth another attempt. `request()` says what is still to be asked for."""
         most = self._attempts_max if attempts_max is None else attempts_max
-        failures = 0
-        renewed = False
+        failures, renewed, started = 0, False, trio.current_time()
         while True:
             current, asked = self._current, request()
             try:
@@ -201,7 +200,8 @@ class HttpClient:
                 again = renewed = await self._renew_keys(current)
                 pause = 0.0
             else:
-                again = failures < most and retry.is_transient(failure)
+                seconds = trio.current_time() - started
+                again = retry.is_worth_another(failure, failures=failures, attempts_max=most, seconds=seconds)
                 pause = retry.random_delay(failures)
             if not again:
                 raise self._failed(failure, asked, failures)

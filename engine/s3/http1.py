@@ -3,6 +3,7 @@
 Used by connection.py. Never reads from a socket; raises ValueError for what is not HTTP.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +15,8 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 
 # A chunk's size line: 16 hexadecimal digits, and room for an extension that we ignore.
 CHUNK_LINE_BYTES_MAX: Final = 256
+
+_CHUNK_SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;|$)")
 
 _NO_BODY: Final = (204, 304)
 
@@ -82,7 +85,10 @@ class Chunks:
             if len(self._input) > CHUNK_LINE_BYTES_MAX:
                 raise ValueError("a chunk's size line does not end")
             return False
-        size = int(self._input[:end].partition(b";")[0], 16)
+        told = _CHUNK_SIZE.match(self._input, 0, end)
+        if told is None:
+            raise ValueError(f"a chunk's size is {self._input[:20]!r}")
+        size = int(told.group(1), 16)
         if size > 0:
             self._input = self._input[end + 2 :]
             self._left, self._in_chunk = size, True

@@ -26,6 +26,9 @@ from engine.s3.pool import CERTIFICATE_REFUSED
 # Together with the delays below: about 20 s of trouble are ridden out (45 s at most) before a program sees EIO.
 ATTEMPTS_MAX: Final = 10
 
+# With every attempt waiting for its own limit, ten would keep a program for minutes: after this long none is begun.
+RETRYING_SECONDS_MAX: Final = 60.0
+
 # A probe is there to tell soon that S3 is away, not to ride it out.
 PROBE_ATTEMPTS_MAX: Final = 2
 
@@ -119,6 +122,11 @@ def is_transient(error: S3Error) -> bool:
     if isinstance(error, BadResponse | Throttled):
         return True
     return error.status in _TRANSIENT_STATUS or error.code in _TRANSIENT_CODES
+
+
+def is_worth_another(error: S3Error, *, failures: int, attempts_max: int, seconds: float) -> bool:
+    """Shall the request be tried again, after so many failures in so many seconds?"""
+    return failures < attempts_max and seconds < RETRYING_SECONDS_MAX and is_transient(error)
 
 
 def are_keys_refused(error: S3Error, *, keys_worked: bool) -> bool:

@@ -5,6 +5,7 @@ a low-water mark (SO_RCVLOWAT) so that a wake-up brings much. Nothing here knows
 caller cancels. OSErrors come up as they are.
 """
 
+import encodings.idna  # noqa: F401 - name resolution would import it, which may be too late once the uid is dropped
 import errno
 import os
 import socket

@@ -17,7 +17,16 @@ from engine.errors import (
 )
 from engine.s3.documents import ErrorDocument
 from engine.s3.pool import CERTIFICATE_REFUSED
-from engine.s3.retry import DELAY_SECONDS, DELAY_SECONDS_MAX, are_keys_refused, delay, error_of, is_transient
+from engine.s3.retry import (
+    DELAY_SECONDS,
+    DELAY_SECONDS_MAX,
+    RETRYING_SECONDS_MAX,
+    are_keys_refused,
+    delay,
+    error_of,
+    is_transient,
+    is_worth_another,
+)
 
 
 def made(status: int, code: str = "", operation: str = "GetObject", **headers: str) -> S3Error:
@@ -97,6 +106,16 @@ def test_what_broke_on_the_way_is_worth_another_attempt_but_a_refused_certificat
     assert is_transient(Unreachable("reset"))
     assert is_transient(BadResponse("truncated"))
     assert not is_transient(Unreachable("not trusted", code=CERTIFICATE_REFUSED))
+
+
+@pytest.mark.parametrize(
+    ("failures", "seconds", "again"),
+    [(1, 0.0, True), (9, 59.0, True), (10, 1.0, False), (2, RETRYING_SECONDS_MAX, False)],
+)
+def test_attempts_end_with_their_number_or_with_the_time(failures: int, seconds: float, again: bool) -> None:
+    error = Unreachable("reset")
+    assert is_worth_another(error, failures=failures, attempts_max=10, seconds=seconds) is again
+    assert not is_worth_another(NoSuchKey("gone"), failures=1, attempts_max=10, seconds=0.0)
 
 
 @pytest.mark.parametrize(

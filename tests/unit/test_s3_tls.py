@@ -67,7 +67,7 @@ def test_ranges_come_through_whole_over_one_connection(certificate: Path, versio
             client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)))
             for size in sizes:
                 memory = bytearray(size)
-                with trio.fail_after(30):
+                with trio.fail_after(15):
                     await client.get_object(
                         "k", offset=1, buffers=[memoryview(memory)], if_match='"e"', progress=lambda _count: None
                     )
