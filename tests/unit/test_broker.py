@@ -392,7 +392,7 @@ def test_the_process_renews_keys_of_a_credential_process_before_they_expire(
     helper = tmp_path / "helper"
     helper.write_text(
         "#!/bin/sh\n"
-        f"echo x >> {tmp_path}/calls; n=$(wc -l < {tmp_path}/calls); until=$(date -u -d '+4 seconds' +%FT%TZ)\n"
+        f"echo x >> {tmp_path}/calls; n=$(wc -l < {tmp_path}/calls); until=$(date -u -d '+6 seconds' +%FT%TZ)\n"
         'echo "{\\"Version\\": 1, \\"AccessKeyId\\": \\"KEY$n\\", \\"SecretAccessKey\\": \\"hush-hush\\", '
         '\\"SessionToken\\": \\"t\\", \\"Expiration\\": \\"$until\\"}"\n'
     )
