@@ -126,7 +126,7 @@ class Pool:
 
     async def _open_any(self) -> Connection:
         """Try addresses, one after the other; the last one's failure counts."""
-        addresses = (await self._resolve())[:ADDRESSES_TRIED_MAX]
+        addresses = await self._resolve()
         for address in addresses[:-1]:
             try:
                 return await self._open_at(address)
@@ -156,5 +156,13 @@ class Pool:
             with trio.fail_after(CONNECT_SECONDS_MAX):
                 self._addresses = await wire.resolve(self._endpoint.host, self._endpoint.port)
             self._resolved_at = now
-        random.shuffle(self._addresses)
-        return self._addresses
+        return to_try(self._addresses)
+
+
+def to_try(addresses: list[wire.Address]) -> list[wire.Address]:
+    """Which of a name's addresses to try, in which order: load is spread, and a broken IPv6 or IPv4 is got around."""
+    preferred = [address for address in addresses if address[0] == addresses[0][0]]
+    others = [address for address in addresses if address[0] != addresses[0][0]]
+    random.shuffle(preferred)
+    random.shuffle(others)
+    return preferred[: ADDRESSES_TRIED_MAX - 1] + others[:1]

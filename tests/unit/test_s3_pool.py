@@ -1,0 +1,102 @@
+"""The pool keeps few connections warm, gets around broken addresses and leaves none behind."""
+
+import socket
+
+import pytest
+import trio
+import trio.testing
+
+from engine.errors import Unreachable
+from engine.s3 import wire
+from engine.s3.pool import ADDRESSES_TRIED_MAX, IDLE_SECONDS_MAX, Pool, to_try
+from engine.s3.request import Request, Sender, parse_endpoint
+from tests.faults import Answer, ScriptedServer
+
+V6 = [(socket.AF_INET6, (f"::{number}", 80, 0, 0)) for number in range(1, 6)]
+V4 = [(socket.AF_INET, (f"127.0.0.{number}", 80)) for number in range(1, 6)]
+
+
+@pytest.mark.parametrize(("found", "first"), [(V6 + V4, socket.AF_INET6), (V4 + V6, socket.AF_INET)])
+def test_both_families_are_tried_the_systems_choice_first(found: list[wire.Address], first: int) -> None:
+    tried = to_try(found)
+    assert len(tried) == ADDRESSES_TRIED_MAX
+    assert [family == first for family, _ in tried] == [True] * (ADDRESSES_TRIED_MAX - 1) + [False]
+
+
+def test_load_is_spread_over_a_names_addresses() -> None:
+    assert {to_try(list(V4))[0] for _ in range(200)} == set(V4)
+
+
+def test_a_broken_address_is_got_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ScriptedServer([Answer()])
+
+    async def main() -> None:
+        async with server.running():
+            endpoint = parse_endpoint(server.access().endpoint)
+
+            async def resolve(_host: str, port: int) -> list[wire.Address]:
+                await trio.lowlevel.checkpoint()
+                return [(socket.AF_INET6, ("::1", port, 0, 0)), (socket.AF_INET, ("127.0.0.1", port))]
+
+            monkeypatch.setattr(wire, "resolve", resolve)
+            pool = Pool(endpoint)
+            async with pool.connection() as connection:
+                head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
+                assert (await connection.exchange(head, "HEAD")).status == 200
+            pool.close()
+
+    trio.run(main)
+
+
+def test_a_name_that_does_not_exist_is_unreachable() -> None:
+    async def main() -> None:
+        with pytest.raises(Unreachable, match=r"S3 at nowhere\.invalid:80 cannot be reached"):
+            async with Pool(parse_endpoint("http://nowhere.invalid/b")).connection():
+                pass
+
+    trio.run(main)
+
+
+def test_the_connection_used_last_is_used_first_and_old_idle_ones_are_closed() -> None:
+    server = ScriptedServer([Answer()])
+
+    async def use(pool: Pool, head: bytes, then: trio.Event) -> None:
+        async with pool.connection() as connection:
+            await connection.exchange(head, "HEAD")
+            await connection.read()
+            await then.wait()
+
+    async def main() -> None:
+        async with server.running():
+            pool = Pool(parse_endpoint(server.access().endpoint))
+            head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
+            async with trio.open_nursery() as nursery:
+                together = trio.Event()
+                for _ in range(3):
+                    nursery.start_soon(use, pool, head, together)
+                await trio.testing.wait_all_tasks_blocked(0.02)
+                together.set()
+            assert pool.idle == 3
+            for _ in range(3):  # one warm connection serves a trickle; the others grow old
+                await trio.sleep(IDLE_SECONDS_MAX / 2)
+                await use(pool, head, together)
+            assert pool.idle == 1
+            assert len({seen.connection for seen in server.seen[3:]}) == 1
+            pool.close()
+            assert pool.idle == 0
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
+
+
+def test_a_connection_whose_answer_was_not_read_is_not_kept() -> None:
+    server = ScriptedServer([Answer(body=b"x" * 10)])
+
+    async def main() -> None:
+        async with server.running():
+            pool = Pool(parse_endpoint(server.access().endpoint))
+            head = Sender(server.access(), "t").head(Request("GetObject", "GET", "k"))
+            async with pool.connection() as connection:
+                await connection.exchange(head, "GET")
+            assert pool.idle == 0
+
+    trio.run(main)
