@@ -11,6 +11,9 @@ class Notifier:
 
     def __init__(self) -> None:
         self._notifier = sdnotify.SystemdNotifier()
+        # A full queue (systemd is busy, or stopped) must not stop us: the notification is lost, the next one says more.
+        if self._notifier.socket is not None:
+            self._notifier.socket.setblocking(False)
 
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is over."""

@@ -59,6 +59,7 @@ class Supervisor:
         self._uids = EngineUids()
         self._reloading = trio.Lock()
         self._nursery: trio.Nursery | None = None
+        self._running = trio.Event()  # the nursery is there
         self._services: Services | None = None
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -74,6 +75,7 @@ class Supervisor:
             outer.start_soon(access.run)
             self._services = Services(zygote=zygote, access=access, changed=self._changed)
             async with trio.open_nursery() as self._nursery:
+                self._running.set()
                 await self._start(self.config.mounts.values())
                 task_status.started()
                 await trio.sleep_forever()
@@ -83,6 +85,7 @@ class Supervisor:
 
         Goes on to its end even if the caller does not wait for it.
         """
+        await self._running.wait()  # a reload may be asked for before the first mount is started
         assert self._nursery is not None
         done = trio.Event()
         results: list[Reload] = []
