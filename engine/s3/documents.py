@@ -63,10 +63,11 @@ def parse_list(body: bytes, now: float) -> ListPage:
         raise BadResponse(f"S3 answered a listing with <{_name(root)}>")
     facts: dict[str, str] = {}
     contents, prefixes = [], []
+    space = len(root.tag) - len("ListBucketResult")  # all elements have the root's namespace; a page has thousands
     for child in root:
-        name = _name(child)
+        name = child.tag[space:]
         if name == "Contents":
-            contents.append({_name(part): part for part in child})
+            contents.append({part.tag[space:]: part for part in child})
         elif name == "CommonPrefixes":
             prefixes += [part.text or "" for part in child if _name(part) == "Prefix"]
         else:
@@ -79,7 +80,7 @@ def parse_list(body: bytes, now: float) -> ListPage:
     encoded = facts.get("EncodingType") == "url"
     return ListPage(
         objects=[_listed_object(entry, now, encoded=encoded) for entry in contents],
-        prefixes=[unquote_plus(prefix) for prefix in prefixes] if encoded else prefixes,
+        prefixes=[_decoded(prefix) for prefix in prefixes] if encoded else prefixes,
         next_token=token,
     )
 
@@ -158,7 +159,7 @@ def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -
         etag = entry.get("ETag")
         restore = entry.get("RestoreStatus")
         return ObjectInfo(
-            key=unquote_plus(key) if encoded else key,
+            key=_decoded(key) if encoded else key,
             size=_size(entry["Size"].text or ""),
             etag=quoted(etag.text or "") if etag is not None else "",
             last_modified=parse_iso_date(entry["LastModified"].text or ""),
@@ -167,6 +168,10 @@ def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -
         )
     except (KeyError, ValueError) as error:
         raise BadResponse(f"S3's listing has an entry that is not usable: {error!r}") from error
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _is_restored_listing(status: ET.Element, now: float) -> bool:
