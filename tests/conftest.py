@@ -25,11 +25,11 @@ RUN: Final = uuid.uuid4().hex
 GONE_SECONDS_MAX: Final = 3.0
 GONE_POLL_SECONDS: Final = 0.02
 
-_BASE: Final = Path(tempfile.mkdtemp(prefix="mountctl-tests-"))
+_BASE: Final = pytest.StashKey[Path]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the user's AWS settings out of reach and temporary files into a place that is checked at the end."""
+    """Put the user's AWS settings out of reach."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -38,34 +38,37 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         RUN_VARIABLE: RUN,
     }
-    # pytest's tmp_path stays where it always is, and is kept after a failure; only what tests make themselves moves.
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    os.environ["TMPDIR"] = tempfile.tempdir = str(_BASE)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Say what is missing before the first of many tests fails for it."""
+    """Say what is missing before many tests fail for it; give temporary files a place of the run's own."""
     lacking = []
     if os.geteuid() != 0:
         lacking.append("root (it mounts file systems): run it with sudo or in a privileged container")
     if not Path("/dev/fuse").exists():
         lacking.append("/dev/fuse: `modprobe fuse`, or start the container with `--device /dev/fuse`")
     if lacking:
-        _BASE.rmdir()
         pytest.exit("the suite needs " + "; and ".join(lacking), returncode=pytest.ExitCode.USAGE_ERROR)
+    # pytest's tmp_path stays where it always is, and is kept after a failure; only what tests make themselves moves.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    base = Path(tempfile.mkdtemp(prefix="mountctl-tests-"))
+    session.config.stash[_BASE] = base
+    os.environ["TMPDIR"] = tempfile.tempdir = str(base)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     """Fail the run if it left something behind. Runs after the last fixture is gone."""
     yield
+    base = session.config.stash.get(_BASE, None)
+    if base is None:
+        return  # it did not begin
     left = _left_processes()
-    mounts = [f"mount at {mountpoint}" for mountpoint in _mounts_below(_bases(session.config))]
+    mounts = [f"mount at {mountpoint}" for mountpoint in _mounts_below(_bases(session.config, base))]
     left += mounts
-    if _BASE.exists():
-        left += [f"file {path}" for path in sorted(_BASE.iterdir())]
-        if not mounts:
-            shutil.rmtree(_BASE)
+    left += [f"file {path}" for path in sorted(base.iterdir())]
+    if not mounts:
+        shutil.rmtree(base)
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -75,11 +78,11 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
             reporter.write_line(thing)
 
 
-def _bases(config: pytest.Config) -> list[Path]:
+def _bases(config: pytest.Config, base: Path) -> list[Path]:
     """The directories below which this run makes files and mounts. (Other mounts may be another run's.)"""
     factory = getattr(config, "_tmp_path_factory", None)
     given = getattr(factory, "_basetemp", None)
-    return [_BASE] if given is None else [_BASE, Path(given)]
+    return [base] if given is None else [base, Path(given)]
 
 
 def _mounts_below(bases: list[Path]) -> list[str]:
