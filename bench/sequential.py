@@ -101,9 +101,9 @@ def main() -> int:
     parser.add_argument("--alone", action="store_true", help="leave the peers out")
     told = parser.parse_args()
     manners = Manners(told.first_byte_ms, told.connection_mb)
-    print(
-        f"{told.readers} sequential reader(s) of {told.mib} MiB, {manners}, median of {told.rounds} rounds", flush=True
-    )
+    print(f"{told.readers} sequential reader(s) of {told.mib} MiB, {manners}, median of {told.rounds} rounds")
+    # Other work on the machine takes more from a program of one thread than from one of many.
+    print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before", flush=True)
     try:
         peers = [OURS] if told.alone else [OURS, rclone("off"), rclone("writes")]
         print(run(manners, told.mib * MIB, told.rounds, told.readers, peers))

@@ -55,7 +55,7 @@ START_BYTES: Final = MiB
 
 # Wide enough for a server without delay. Measured there beside each other, through the kernel, on two cores that had
 # other work too: 1 MiB x 4 gave 545 MB/s at 1.01 CPU s/GB, 2 MiB x 4 664 at 0.82, 4 MiB x 3 565 at 0.87, 8 MiB x 3 550
-# at 0.77; peaks of memory were the same up to 4 MiB x 3.
+# at 0.77; peaks of memory were the same up to 4 MiB x 3. With four readers 2 MiB x 4 gave 523, 1 MiB x 4 340.
 CALM_BYTES: Final = 8 * MiB
 
 # What one engine can use: 1 GB/s, its most through one kernel session, times the 100 ms that a GET of 8 MiB takes on a
