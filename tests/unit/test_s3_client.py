@@ -359,6 +359,46 @@ def test_cancelling_at_any_point_leaves_no_descriptor_and_no_used_connection(ans
     assert descriptors() == before
 
 
+class CancelAtStep(trio.abc.Instrument):
+    """Cancels `scope` while the task that made this waits for the n-th time."""
+
+    def __init__(self, scope: trio.CancelScope, step: int) -> None:
+        self._task, self._scope, self._left = trio.lowlevel.current_task(), scope, step
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self._left -= 1
+            if self._left == 0:
+                self._scope.cancel()
+
+
+def test_a_request_cancelled_at_each_of_its_steps_leaves_the_client_whole() -> None:
+    before = descriptors()
+    stats = EngineStats()
+    completed_at = []
+
+    async def at_each_step(client: HttpClient) -> None:
+        for step in range(1, 200):
+            with trio.CancelScope() as scope:
+                instrument = CancelAtStep(scope, step)
+                trio.lowlevel.add_instrument(instrument)
+                try:
+                    assert await read(client, 0, 300_000) == DATA[:300_000]
+                finally:
+                    trio.lowlevel.remove_instrument(instrument)
+            assert client._current.pool._room.value == 4
+            if not scope.cancelled_caught:
+                completed_at.append(step)
+                return
+
+    # a failure in between, so that the way leads through the wait before the next attempt
+    server = talk([error(503, "SlowDown"), ranged(DATA, 0, 300_000)] * 100, at_each_step, stats, connections_max=4)
+    assert completed_at
+    assert completed_at[0] > 2
+    assert len({seen.connection for seen in server.seen}) > 1
+    assert descriptors() == before
+
+
 def test_failures_are_logged_with_their_facts_and_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
     async def once(client: HttpClient) -> None:
         with pytest.raises(AccessDenied):
