@@ -137,7 +137,8 @@ class S3Error(EngineError):
 
     def __str__(self) -> str:
         facts = {"code": self.code, "status": self.status, "key": self.key, "request_id": self.request_id}
-        told = " ".join(f"{name}={value}" for name, value in facts.items() if value)
+        # A key may hold a newline, and a server's words anything: quoted, they can't forge a line of the log.
+        told = " ".join(f"{name}={value!r}" for name, value in facts.items() if value)
         return f"{self.args[0]} ({told})" if told else str(self.args[0])
 
 

@@ -14,12 +14,15 @@ from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
 
-# Without any answer of S3 for this long, ask: an idle mount's status is then never older. In seconds; 5,760 requests
-# a day are about 0.2 cents at Amazon's prices.
-IDLE_SECONDS: Final = 15.0
+# Without any answer of S3 for this long, ask: an idle mount's status is hardly older. In seconds; 8,640 requests a day
+# are about 0.4 cents at Amazon's prices.
+IDLE_SECONDS: Final = 10.0
 
 # While S3 does not answer: soon enough that `status` tells of its return before people ask. In seconds.
 UNREACHABLE_SECONDS: Final = 2.0
+
+# S3 answers a probe in milliseconds; what takes longer than this is no answer to whoever watches. In seconds.
+PROBE_SECONDS_MAX: Final = 5.0
 
 
 class BackendProber:
@@ -49,6 +52,9 @@ class BackendProber:
 
     async def _probe(self) -> None:
         try:
-            await self._client.probe()
+            with trio.fail_after(PROBE_SECONDS_MAX):
+                await self._client.probe()
+        except trio.TooSlowError:
+            self._stats.unreachable(f"S3 did not answer within {PROBE_SECONDS_MAX:.0f} seconds")
         except S3Error as error:
             logger.debug("probe: %s", error)  # the client has noted in `stats.backend` what it means

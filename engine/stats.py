@@ -36,7 +36,7 @@ class EngineStats:
             self.backend_changed()
 
     def unreachable(self, reason: str) -> None:
-        """A request got no answer, or only 5xx, after all its retries."""
+        """A request got no answer, or only 5xx, after a retry."""
         if self.backend.reachable is not False or self.backend.error != reason:
             self.backend = Backend(reachable=False, error=reason)
             self.backend_changed()

@@ -196,6 +196,8 @@ class HttpClient:
             except S3Error as error:
                 failure = error
             failures += 1
+            if failures > 1 and isinstance(failure, Unreachable):
+                self._stats.unreachable(str(failure.args[0]))  # the next attempts may take a minute: told before
             if not renewed and retry.are_keys_refused(failure, keys_worked=current.worked):
                 again = renewed = await self._renew_keys(current)
                 pause = 0.0
