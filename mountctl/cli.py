@@ -62,7 +62,7 @@ def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     told = {
         "runtime_dir": ("MOUNTCTL_RUNTIME_DIR", f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
         "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
-        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot. [default: {Settings.state_dir}]"),
+        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot; nothing does yet. [default: {Settings.state_dir}]"),
     }
     return [
         inspect.Parameter(
@@ -148,7 +148,7 @@ def run(settings: Settings) -> int:
     """Mount all that the configuration file declares and keep it so, in the foreground."""
     from mountctl.commands import run as body
 
-    return body.run(settings.config, settings.runtime_dir, settings.state_dir)
+    return body.run(settings.config, settings.runtime_dir)
 
 
 @command
@@ -197,7 +197,7 @@ def _add_mount(*, in_full: bool) -> None:
         from mountctl.commands import mount as body
 
         spec = body.spec_from(**options)
-        return body.mount(spec, settings.runtime_dir_of(spec.name), settings.state_dir)
+        return body.mount(spec, settings.runtime_dir_of(spec.name))
 
     own: list[inspect.Parameter] = []
     if in_full:

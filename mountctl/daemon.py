@@ -1,4 +1,4 @@
-"""`mountctl run` and `mountctl mount` behind their command lines: composes supervisor, control socket, signals, systemd.
+"""`mountctl run` and `mountctl mount` behind their command lines: supervisor, control socket, signals, systemd.
 
 Called by mountctl/commands. Owns the process: its log, its signals, its exit code.
 """
@@ -44,7 +44,7 @@ class NeedsRoot(MountctlError):
     exit_code = 1
 
 
-def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:  # noqa: ARG001 - state comes with the last good configuration
+def run(config: Path, runtime_dir: Path) -> int:
     """The supervisor of a configuration file, in the foreground, until SIGTERM. Returns the exit code.
 
     Raises ConfigError, NeedsRoot, RuntimeDirectoryHeld.
@@ -52,7 +52,7 @@ def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:  # noqa: ARG00
     return _run(lambda: load(config), runtime_dir, must_mount=False)
 
 
-def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> int:  # noqa: ARG001
+def run_one(spec: MountSpec, runtime_dir: Path) -> int:
     """A supervisor of one mount and no file. Raises CannotMount when it does not come up at the first attempt."""
     one = Config(path=COMMAND_LINE, files=(), supervisor=SupervisorSpec(), mounts={spec.name: spec})
     return _run(lambda: one, runtime_dir, must_mount=True)

@@ -42,7 +42,7 @@ class Notifier:
 
 
 def watchdog_seconds() -> float | None:
-    """How often to say that we are alive: half of what systemd allows (sd_watchdog_enabled(3)), None if it does not ask."""
+    """How often to say that we are alive: half of what systemd allows (sd_watchdog_enabled(3)); None: not at all."""
     usec, pid = os.environ.get("WATCHDOG_USEC"), os.environ.get("WATCHDOG_PID")
     if not usec or not usec.isdigit() or (pid and pid != str(os.getpid())):
         return None
