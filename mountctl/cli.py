@@ -62,7 +62,7 @@ def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     told = {
         "runtime_dir": ("MOUNTCTL_RUNTIME_DIR", f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
         "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
-        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot; nothing does yet. [default: {Settings.state_dir}]"),
+        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot: nothing yet. [default: {Settings.state_dir}]"),
     }
     return [
         inspect.Parameter(
