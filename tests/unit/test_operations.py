@@ -1,0 +1,126 @@
+"""Errors of the file system become errnos, log lines and counters in one place, and none ends the session."""
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pyfuse3
+import pytest
+import trio
+
+from engine.errors import AccessDenied, BadHandle, EngineError, NotFound, ReadOnly, Stale, Unreachable
+from engine.fuse.operations import Operations
+from engine.namespace.lifetimes import lifetimes
+from engine.spec import Ttl
+from engine.stats import EngineStats
+
+
+class Failing:
+    """A file system of which every verb fails in one way."""
+
+    def __init__(self, failure: Exception, ttl: Ttl = "minimal") -> None:
+        self._failure = failure
+        self.lifetimes = lifetimes(ttl)
+
+    async def lookup(self, parent: int, name: bytes) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise self._failure
+
+    async def read(self, handle: int, offset: int, size: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        raise self._failure
+
+    def release(self, handle: int) -> None:
+        raise self._failure
+
+    def read_only(self, verb: str, number: int) -> ReadOnly:
+        return ReadOnly("no")
+
+    def describe(self, number: int) -> str:
+        return "s3://b/k"
+
+    def describe_child(self, parent: int, name: bytes) -> str:
+        return "s3://b/d/k"
+
+    def describe_handle(self, handle: int) -> str:
+        return "s3://b/k"
+
+
+def operations(failure: Exception, ttl: Ttl = "minimal") -> tuple[Operations, EngineStats]:
+    stats = EngineStats()
+    return Operations(Failing(failure, ttl), stats), stats  # type: ignore[arg-type]
+
+
+def told(call: Callable[[], Awaitable[Any]]) -> int:
+    """The errno that the kernel gets."""
+
+    async def run() -> int:
+        with pytest.raises(pyfuse3.FUSEError) as caught:
+            await call()
+        return caught.value.errno
+
+    return trio.run(run)
+
+
+@pytest.mark.parametrize(
+    ("failure", "number", "shown"),
+    [
+        (AccessDenied("S3 denies access", status=403), errno.EACCES, True),
+        (Unreachable("no answer"), errno.EIO, True),
+        (Stale("replaced"), errno.ESTALE, False),
+        (BadHandle("not open"), errno.EBADF, False),
+    ],
+)
+def test_an_error_is_answered_counted_and_shown_if_s3_or_keys_are_at_fault(
+    failure: EngineError, number: int, shown: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, stats = operations(failure)
+    with caplog.at_level(logging.WARNING):
+        assert told(lambda: served.read(pyfuse3.FileHandleT(1), 0, 1)) == number
+
+    assert stats.fuse_errors == {errno.errorcode[number]: 1}
+    assert stats.fuse_requests == {"read": 1}
+    assert "read of s3://b/k" in caplog.text
+    assert (stats.last_error or "").startswith("read of s3://b/k failed: ") is shown
+
+
+def test_a_missing_name_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    served, stats = operations(NotFound("no"))
+    with caplog.at_level(logging.INFO):
+        number = told(lambda: served.lookup(pyfuse3.ROOT_INODE, b"k", None))  # type: ignore[arg-type]
+
+    assert number == errno.ENOENT
+    assert not caplog.records
+    assert stats.last_error is None
+
+
+def test_with_a_ttl_the_kernel_may_remember_that_there_is_no_such_name() -> None:
+    served, _ = operations(NotFound("no"), ttl=60)
+    entry = trio.run(served.lookup, pyfuse3.ROOT_INODE, b"k", None)
+
+    assert (entry.st_ino, entry.entry_timeout) == (0, 60.0)
+
+
+def test_an_unexpected_error_is_eio_and_its_traceback_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    served, stats = operations(ZeroDivisionError("oops"))
+    for _ in range(3):
+        assert told(lambda: served.read(pyfuse3.FileHandleT(1), 0, 1)) == errno.EIO
+    assert told(lambda: served.release(pyfuse3.FileHandleT(1))) == errno.EIO
+
+    assert [bool(record.exc_info) for record in caplog.records] == [True, False, False, True]
+    assert stats.last_error is not None
+    assert "ZeroDivisionError" in stats.last_error
+
+
+def test_changes_are_refused_with_erofs() -> None:
+    served, stats = operations(NotFound("unused"))
+    root: Any = pyfuse3.ROOT_INODE
+    context: Any = None
+    for call in (
+        lambda: served.mkdir(root, b"k", pyfuse3.ModeT(0), context),
+        lambda: served.unlink(root, b"k", context),
+        lambda: served.rename(root, b"k", root, b"l", pyfuse3.FlagT(0), context),
+    ):
+        assert told(call) == errno.EROFS
+    assert stats.fuse_errors == {"EROFS": 3}
