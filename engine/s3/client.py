@@ -32,6 +32,7 @@ USER_AGENT: Final = "mountctl-s3"
 KEYS_SECONDS_MAX: Final = 10.0
 
 _RESTORE_STATUS: Final = ("x-amz-optional-object-attributes", "RestoreStatus")
+_PROBE: Final = "HeadBucket"
 _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 
 _Receive = Callable[[Head, Connection], Awaitable[_T]]
@@ -157,7 +158,7 @@ class HttpClient:
 
     async def probe(self) -> None:
         """Ask for the bucket; any answer below 500 will do. Raises Unreachable, Throttled or S3Error."""
-        request = Request("HeadBucket", "HEAD", None, amz_headers=self._payer)
+        request = Request(_PROBE, "HEAD", None, amz_headers=self._payer)
 
         async def receive(_head: Head, connection: Connection) -> None:
             await connection.read()
@@ -255,7 +256,9 @@ class HttpClient:
             self._stats.s3_errors[error.code or type(error).__name__] += 1
         if isinstance(error, Unreachable) or error.status >= 500:
             self._stats.unreachable(str(error.args[0]))
-        _log.log(error.level, "%s failed (attempts: %d): %s", request.operation, failures, error)
+        # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
+        level = logging.DEBUG if request.operation == _PROBE else error.level
+        _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error)
         return error
 
 
