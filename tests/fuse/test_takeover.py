@@ -192,7 +192,9 @@ def test_engines_killed_under_load_are_replaced_and_paths_never_fail(host: Host)
         for _ in range(3):
             rounds = said.count("round") + 2
             while said.count("round") < rounds:
-                said.append(reader.stdout.readline().strip())
+                line = reader.stdout.readline()
+                assert line, "the reader ended"
+                said.append(line.strip())
             engine.process.send_signal(signal.SIGKILL)
             engine.process.wait()
             engine = host.start(attached=True)
