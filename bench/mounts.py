@@ -1,4 +1,4 @@
-"""What the benches compare: an engine of ours and its peers, each a process that serves one mount of bench/fast_s3.py.
+"""What the benches compare: mountctl and its peers, each serving one mount of bench/fast_s3.py.
 
 Used by bench/sequential.py. Reads /proc of the serving process for what it costs.
 """
@@ -57,7 +57,8 @@ class Peer:
 
 
 _OPTIONS: Final = ("--endpoint-url", "{endpoint}", "--force-path-style", "--read-only", "--region", "us-east-1")
-OURS: Final = Peer("mountctl engine", (sys.executable, "-m", "engine", "s3://{bucket}/", "{directory}", *_OPTIONS))
+_MOUNTCTL: Final = (str(Path(sys.executable).parent / "mountctl"), "--runtime-dir", "{cache}/run", "mount")
+OURS: Final = Peer("mountctl", (*_MOUNTCTL, "s3://{bucket}/", "{directory}", *_OPTIONS))
 
 
 def rclone(mode: str) -> Peer:
@@ -130,7 +131,7 @@ def mount(peer: Peer, s3: FastS3) -> Iterator[Mount]:
             )
         try:
             _wait_until_mounted(directory, process, errors)
-            served = Mount(peer, directory, process.pid)
+            served = Mount(peer, directory, _engine_of(process.pid) if peer is OURS else process.pid)
             watcher = threading.Thread(target=served.watch_memory)
             watcher.start()
             try:
@@ -151,8 +152,19 @@ def _wait_until_mounted(directory: Path, process: subprocess.Popen[bytes], error
     os.listdir(directory)  # the first request: it serves
 
 
+def _engine_of(supervisor: int) -> int:
+    """The engine is a child of the supervisor, named after its mount; so is the broker, which reads nothing."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+    named = {int(pid): Path(f"/proc/{pid}/comm").read_text().strip() for pid in children}
+    (engine,) = [pid for pid, name in named.items() if name.startswith("s3:") and name != "s3:broker"]
+    return engine
+
+
 def _end(directory: Path, process: subprocess.Popen[bytes]) -> None:
     """Unmount and end; lazily, if a reader failed with its file open."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(UNMOUNT_SECONDS_MAX)
     if mounted(directory):
         subprocess.run(["umount", "--lazy", str(directory)], check=True)
     try:
