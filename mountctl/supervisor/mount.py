@@ -85,6 +85,7 @@ class Mount:
         self._outbox: trio.MemorySendChannel[Message] | None = None
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
+        self._heard = False  # a heartbeat came since somebody last asked
         self._scope = trio.CancelScope()
         self._settled = trio.Event()
         self._done = trio.Event()
@@ -224,9 +225,14 @@ class Mount:
             return  # the reader sees it too, and ends the conversation
 
     async def _expect_ready(self, engine: ForkedProcess, ready: trio.Event, reason: list[str]) -> None:
-        with trio.move_on_after(START_TIMEOUT_SECONDS):
-            await ready.wait()
-            return
+        while True:
+            self._heard = False
+            with trio.move_on_after(START_TIMEOUT_SECONDS):
+                await ready.wait()
+                return
+            # One that takes a mount over may have to wait for credentials; it is well as long as its heart beats.
+            if not (self.state is MountState.RECOVERING and self._heard):
+                break
         reason.append(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
         engine.kill()
 
@@ -239,6 +245,8 @@ class Mount:
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
 
     def _pass_on(self, message: Access | AccessFailed) -> None:
+        if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
+            self.reason = message.reason
         if self._outbox is not None:
             try:
                 self._outbox.send_nowait(message)
@@ -246,6 +254,7 @@ class Mount:
                 _log.warning("%s: the engine does not read its link; new credentials wait", self.spec.name)
 
     def _note(self, heartbeat: Heartbeat) -> None:
+        self._heard = True
         self._now = heartbeat.stats
         self.last_error = heartbeat.last_error or self.last_error
         before, self.backend = self.backend, heartbeat.backend
