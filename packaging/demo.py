@@ -42,6 +42,8 @@ def main() -> int:
     if os.geteuid() != 0 or not Path("/dev/fuse").exists():
         print("make demo needs root and /dev/fuse: it mounts file systems. Try: sudo make demo", file=sys.stderr)
         return 1
+    for number in (signal.SIGINT, signal.SIGTERM):  # however it is ended, it cleans up
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="mountctl-demo-") as work, embedded_s3(Path(work)) as endpoint:
         sums = fill(endpoint)
         with mountctl_run(Path(work), endpoint) as environment:
@@ -63,7 +65,9 @@ def embedded_s3(work: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with (work / "s3.log").open("w") as log:
-        server = subprocess.Popen([BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [BIN / "moto_server", "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log, start_new_session=True
+        )
     endpoint = f"http://127.0.0.1:{port}"
     try:
         until(lambda: urllib.request.urlopen(f"{endpoint}/moto-api/").status == 200, "the S3 server does not answer")
@@ -138,7 +142,7 @@ read-only = true
     environment = {**os.environ, **KEYS, "MOUNTCTL_CONFIG": str(config), "MOUNTCTL_RUNTIME_DIR": f"{work}/run"}
     environment["MOUNTCTL_STATE_DIR"] = f"{work}/state"
     say("mountctl run &")
-    supervisor = subprocess.Popen([BIN / "mountctl", "run"], env=environment)
+    supervisor = subprocess.Popen([BIN / "mountctl", "run"], env=environment, start_new_session=True)
     try:
         until(lambda: mountctl("status", environment) == 0, "the mounts did not come up", supervisor)
         yield environment
@@ -212,4 +216,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
