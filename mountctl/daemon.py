@@ -80,7 +80,7 @@ class _Daemon:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
         failure: MountctlError | None = None
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._obey_signals, nursery.cancel_scope)
+            await nursery.start(self._obey_signals, nursery)
             await nursery.start(self._listen)
             if (interval := watchdog_seconds()) is not None:
                 nursery.start_soon(self._feed_watchdog, interval)
@@ -107,12 +107,18 @@ class _Daemon:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
 
+    async def _reload_by_signal(self) -> None:
+        try:
+            await self.reload()
+        except Exception:  # noqa: BLE001 - a bug in a reload must not take the mounts along
+            _log.exception("reload failed by an internal error")
+
     async def _listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         group = self._supervisor.config.supervisor.control_group
         await server.serve(self._runtime.socket_path, self, group=group, task_status=task_status)
 
     async def _obey_signals(
-        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+        self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
             task_status.started()
@@ -120,12 +126,12 @@ class _Daemon:
                 if number != signal.SIGHUP:
                     _log.info("%s: unmounting all", signal.Signals(number).name)
                     self._notifier.stopping("unmounting all")
-                    scope.cancel()
+                    nursery.cancel_scope.cancel()
                     # Stays, so that another signal does not cut the clean-up short.
                     with trio.CancelScope(shield=True):
                         await self._supervisor.stopped.wait()
                     return
-                await self.reload()
+                nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:
