@@ -20,9 +20,14 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
         ├── NoSuchKey                ENOENT      404 of an object
         ├── NoSuchBucket             EIO         404 of the bucket
         ├── AccessDenied             EACCES      403 (Mountpoint answers EIO: a known defect)
+        ├── NoSuchUpload             EIO         404 of a multipart upload: aborted or completed by somebody
         ├── PreconditionFailed       ESTALE      412: If-Match did not hold
+        │   └── AlreadyExists        EEXIST      412: If-None-Match did not hold
         ├── ArchivedObject           EACCES      403 InvalidObjectState
         ├── RangeNotSatisfiable      EIO         416
+        ├── EntityTooLarge           EFBIG       more than S3 takes in one object, PUT or part
+        ├── KeyTooLong               ENAMETOOLONG    a key of more than 1,024 bytes
+        ├── WrongEncryption          EIO         S3 encrypted otherwise than it was asked to
         ├── WrongRegion              EIO         301, 307, 400: the bucket lives elsewhere
         ├── Throttled                EIO         503 SlowDown after all retries
         ├── BadResponse              EIO         what came was not what S3 promises (truncated, wrong range)
@@ -165,6 +170,16 @@ class PreconditionFailed(S3Error):
     errno = _errno.ESTALE
 
 
+class AlreadyExists(PreconditionFailed):
+    """412: there is an object by this key already, and the request was to make one only if there is none."""
+
+    errno = _errno.EEXIST
+
+
+class NoSuchUpload(S3Error):
+    """404: the multipart upload is not, or no longer, there: completed, aborted, or expired by a lifecycle rule."""
+
+
 class ArchivedObject(S3Error):
     """403 InvalidObjectState: the object must be restored before it can be read."""
 
@@ -173,6 +188,22 @@ class ArchivedObject(S3Error):
 
 class RangeNotSatisfiable(S3Error):
     """416: the range starts behind the object's end, so the object is shorter than it was."""
+
+
+class EntityTooLarge(S3Error):
+    """400: more bytes than S3 takes in one object, one PUT or one part."""
+
+    errno = _errno.EFBIG
+
+
+class KeyTooLong(S3Error):
+    """400: the key has more than 1,024 bytes."""
+
+    errno = _errno.ENAMETOOLONG
+
+
+class WrongEncryption(S3Error):
+    """S3 says that it encrypted otherwise than it was asked to. A single PUT is stored by then, nothing else is."""
 
 
 class WrongRegion(S3Error):

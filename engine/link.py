@@ -134,6 +134,7 @@ class Stats(_Message):
     s3_errors: dict[str, int] = Field(default_factory=dict, description="failed for good, by S3 code or class")
     s3_retries: int = 0
     s3_bytes_received: int = 0
+    s3_bytes_sent: int = Field(0, description="of bodies, attempts that failed included")
     fuse_requests: dict[str, int] = Field(default_factory=dict, description="by FUSE operation")
     fuse_errors: dict[str, int] = Field(default_factory=dict, description="by errno name")
     inodes: int = 0

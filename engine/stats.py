@@ -16,6 +16,7 @@ class EngineStats:
         self.s3_errors: Counter[str] = Counter()
         self.s3_retries = 0
         self.s3_bytes_received = 0
+        self.s3_bytes_sent = 0  # of bodies, attempts that failed included
         self.fuse_requests: Counter[str] = Counter()
         self.fuse_errors: Counter[str] = Counter()
         self.inodes = 0
@@ -53,6 +54,7 @@ class EngineStats:
             s3_errors=dict(self.s3_errors),
             s3_retries=self.s3_retries,
             s3_bytes_received=self.s3_bytes_received,
+            s3_bytes_sent=self.s3_bytes_sent,
             fuse_requests=dict(self.fuse_requests),
             fuse_errors=dict(self.fuse_errors),
             inodes=self.inodes,

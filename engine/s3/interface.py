@@ -7,10 +7,24 @@ retries what is worth retrying and then raises an `S3Error`; cancellation leaves
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Literal, Protocol
 
 # S3's own bound on entries of one answer, common prefixes included.
 LIST_ENTRIES_MAX = 1000
+
+# S3's own bound on a key, in bytes of UTF-8.
+KEY_BYTES_MAX: Final = 1024
+
+# S3's own bounds on multipart uploads, and on what one request carries.
+PARTS_MAX: Final = 10_000
+PART_BYTES_MIN: Final = 5 * 1024 * 1024  # every part but the last
+PART_BYTES_MAX: Final = 5 * 1024 * 1024 * 1024  # a single PUT's too
+OBJECT_BYTES_MAX: Final = 5 * 1024 * 1024 * 1024 * 1024
+
+ChecksumAlgorithm = Literal["crc32c", "crc64nvme"]
+
+# Of memory that its owner must leave alone until the request is over.
+Body = Sequence[memoryview | bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +53,46 @@ class ListPage:
     next_token: str | None = None  # None: the last page
 
 
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """How an object is to be stored. None: as S3 does it unless told."""
+
+    storage_class: str | None = None
+    sse: str | None = None  # "AES256", "aws:kms" or "aws:kms:dsse"
+    sse_kms_key_id: str | None = None  # with a `sse` of KMS
+    content_type: str | None = None
+    checksum_algorithm: ChecksumAlgorithm | Literal["off"] = "crc32c"
+
+
+@dataclass(frozen=True, slots=True)
+class Checksum:
+    """A checksum of some bytes. checksums.py makes and combines them."""
+
+    algorithm: ChecksumAlgorithm
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartInfo:
+    """A part that S3 has."""
+
+    number: int
+    etag: str  # with its quotes
+    size: int
+    checksum: Checksum | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadInfo:
+    """A multipart upload in progress, as S3 lists it."""
+
+    key: str
+    upload_id: str
+    initiated: float
+
+
 class ObjectClient(Protocol):
-    """S3, as far as this engine needs it. Writes (put, multipart, delete) join in a later version."""
+    """S3, as far as this engine needs it."""
 
     async def head_object(self, key: str) -> ObjectInfo:
         """The object's metadata. Raises NoSuchKey, AccessDenied, ..."""
@@ -74,6 +126,72 @@ class ObjectClient(Protocol):
         versions never mix. Raises PreconditionFailed if the object's ETag is no longer `if_match`, NoSuchKey,
         ArchivedObject, ...
         """
+        ...
+
+    async def put_object(
+        self,
+        key: str,
+        *,
+        body: Body,
+        upload: UploadOptions,
+        checksum: Checksum | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        """Make or replace an object by one request; returns its ETag. All of it is stored, or nothing.
+
+        S3 checks the body against `checksum`, if one is given. `if_none_match`: only if there is no object by this
+        key; one that an earlier attempt of this very call stored, whose answer was lost, counts as this call's.
+        Raises AlreadyExists, EntityTooLarge, KeyTooLong, AccessDenied, ..., and WrongEncryption when S3 has stored
+        the object and says that it is not encrypted as asked.
+        """
+        ...
+
+    async def create_multipart_upload(self, key: str, *, upload: UploadOptions) -> str:
+        """Begin a multipart upload; returns its id. Nothing is visible before it is completed.
+
+        Raises WrongEncryption, having aborted it, when S3 will not encrypt as asked. An answer that is lost leaves an
+        upload behind that nobody knows: `list_multipart_uploads` finds it.
+        """
+        ...
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, *, body: Body, checksum: Checksum | None = None
+    ) -> PartInfo:
+        """Send a part, in any order; one sent again replaces the one before.
+
+        `number` is from 1 to PARTS_MAX. `checksum` is of the upload's algorithm, given unless that is "off".
+        Raises NoSuchUpload, EntityTooLarge, ...
+        """
+        ...
+
+    async def complete_multipart_upload(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        checksum: Checksum | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        """Make the object out of `parts`, which are in the order of their numbers; returns its ETag.
+
+        `checksum` is the whole object's, given unless the upload's algorithm is "off"; S3 checks it (CRC64NVME), or
+        the parts' checksums (CRC32C). An upload that is gone because an earlier attempt, or process, completed it
+        with these parts counts as completed. Raises NoSuchUpload, AlreadyExists (the upload is then still there),
+        S3Error with the code EntityTooSmall, InvalidPart, ...
+        """
+        ...
+
+    async def abort_multipart_upload(self, key: str, upload_id: str) -> None:
+        """Drop a multipart upload and its parts. One that is not there is no error."""
+        ...
+
+    async def list_multipart_uploads(self, prefix: str) -> list[UploadInfo]:
+        """All multipart uploads in progress of keys that start with `prefix`, in no particular order."""
+        ...
+
+    async def delete_object(self, key: str) -> None:
+        """Delete an object. One that is not there is no error."""
         ...
 
     async def probe(self) -> None:
