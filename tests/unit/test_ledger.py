@@ -1,0 +1,75 @@
+"""The ledger: what happened in one engine is what the next one begins with."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.fs.ledger import Inherited, InheritedDirectory, InheritedFile, Ledger, Record, inherit, snapshot
+from engine.namespace.inodes import Inode
+from engine.s3.interface import ObjectInfo
+
+INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)
+
+
+def test_open_files_directories_and_inodes_are_inherited() -> None:
+    records: list[Record] = []
+    ledger = Ledger(records.extend)
+    ledger.inodes([Inode(5, "d", None, 0.0), Inode(6, "d/f", INFO, 0.0), Inode(7, "gone", INFO, 0.0)])
+    ledger.opened(20, INFO, direct=True)
+    ledger.opened(21, INFO, direct=False)
+    ledger.opened_directory(22, 5)
+    ledger.page(22, 0, None, [])
+    ledger.page(22, 1, "token", [INFO])
+    ledger.forgot([7])
+    ledger.closed(21)
+
+    found = inherit(records)
+
+    assert found.inodes == {5: ("d", None), 6: ("d/f", INFO)}
+    assert found.files == {20: InheritedFile(INFO, direct=True)}
+    assert found.directories == {22: InheritedDirectory(5, [(None, ()), ("token", (INFO,))])}
+
+
+def test_a_directory_that_is_read_again_starts_without_pages() -> None:
+    records: list[Record] = []
+    ledger = Ledger(records.extend)
+    ledger.opened_directory(22, 5)
+    ledger.page(22, 0, None, [])
+    ledger.page(22, 1, "old", [])
+    ledger.opened_directory(22, 5)
+    ledger.page(22, 0, None, [])
+
+    assert inherit(records).directories[22].pages == [(None, ())]
+
+
+def test_a_snapshot_is_inherited_as_it_was() -> None:
+    before = Inherited(
+        mounted=12.5,
+        inodes={2: ("größe", INFO), 3: ("", None)},
+        files={9: InheritedFile(INFO, direct=False)},
+        directories={10: InheritedDirectory(3, [(None, (INFO,)), ("t", ())])},
+    )
+
+    after = inherit(snapshot(before))
+
+    assert (after.mounted, after.files, after.directories) == (12.5, before.files, before.directories)
+    assert after.inodes[3] == ("", None)
+    assert after.inodes[2][1] is not None
+    assert after.inodes[2][1].etag == INFO.etag
+
+
+_JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+_WORDS = st.sampled_from(["mounted", "inode", "forgot", "opened", "closed", "opendir", "page"])
+
+
+@given(st.lists(st.builds(lambda word, rest: [word, *rest], _WORDS, st.lists(_JSON, max_size=6)), max_size=8))
+def test_records_that_mean_nothing_are_no_error(records: list[Record]) -> None:
+    number = 2**61 + 7
+    good: Record = ["inode", number, "d", None]
+
+    assert inherit([good, *records]).inodes[number] == ("d", None)
