@@ -25,11 +25,18 @@ REFERENCE: Final = Path(__file__).parent / "reference"
 
 # Rules of validators, which have no form that a program could read.
 RULES: Final = {
-    "bucket": "3 to 255 letters, digits, `.`, `-` and `_`",
+    "bucket": "3 to 255 letters, digits, `.`, `-` and `_`; or an ARN",
+    "bind": "names of interfaces, of at most 15 bytes",
+    "ca-bundle": "absolute",
+    "log-directory": "absolute; not with `no-log`",
+    "no-log": "not with `log-directory`, `debug`",
+    "dual-stack": "not with `endpoint-url`",
+    "transfer-acceleration": "not with `endpoint-url`, `force-path-style`",
     "mountpoint": "absolute, without `..`, at most 4095 bytes; not another mount's, nor inside it",
     "prefix": "ends in `/`, does not start with it",
     "endpoint-url": "no path, no user",
     "metadata-ttl": f"0 to {TTL_MAX_SECONDS} seconds",
+    "negative-metadata-ttl": f"0 to {TTL_MAX_SECONDS} seconds",
     "dir-mode": "at most 0777",
     "file-mode": "at most 0777",
     "region": "not empty",
@@ -128,7 +135,7 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "must be given"
     value = field.default
-    if value is None:
+    if value in (None, ()):
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

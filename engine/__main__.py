@@ -22,7 +22,7 @@ from engine.fuse import session
 from engine.link import Access
 from engine.preflight import Unmountable, preflight
 from engine.s3.access import AccessUnavailable, resolve
-from engine.s3.client import HttpClient
+from engine.s3.configured import CaBundleUnusable, client_for, read_authorities
 from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec, kebab
 from engine.stats import EngineStats
@@ -83,11 +83,12 @@ def _modes(told: dict[str, Any]) -> dict[str, Any]:
 async def _run(spec: MountSpec, access: Access) -> int:
     stats = EngineStats()
     try:
-        access = await preflight(spec, access, stats)
-    except Unmountable as refusal:
+        trust = read_authorities(spec).trust()
+        access = await preflight(spec, access, stats, trust=trust)
+    except (CaBundleUnusable, Unmountable) as refusal:
         logger.error("%s", refusal)  # noqa: TRY400 its text is the whole story
         return EXIT_UNAVAILABLE
-    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays)
+    client = client_for(spec, access, stats, trust=trust)
     try:
         return await serve(spec, client, stats)
     finally:

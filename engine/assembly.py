@@ -12,6 +12,7 @@ from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
 from engine.fuse.operations import Operations
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
+from engine.read.window import width_for
 from engine.s3.interface import ObjectClient
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
@@ -32,7 +33,14 @@ async def serving(
     arena = Arena(spec.memory_target * MiB)
     try:
         async with trio.open_nursery() as fetching:
-            prefetcher = Prefetcher(client, arena, fetching, part_bytes=spec.read_part_size, stats=stats)
+            prefetcher = Prefetcher(
+                client,
+                arena,
+                fetching,
+                part_bytes=spec.read_part_size,
+                stats=stats,
+                width_max=width_for(spec.maximum_throughput_gbps),
+            )
             fetching.start_soon(_trim, prefetcher)
             yield Operations(S3Filesystem(spec, client, prefetcher, generation=generation, stats=stats), stats)
             fetching.cancel_scope.cancel()

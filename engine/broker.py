@@ -155,12 +155,12 @@ class _Source:
         return self.failure or "the credentials have expired"
 
 
-_Key = tuple[bool, str | None]
+_Key = tuple[bool, str | None, str | None]
 
 
 def _key(spec: MountSpec) -> _Key:
     """Mounts with the same key share a source."""
-    return (True, None) if spec.no_sign_request else (False, spec.profile)
+    return (True, None, None) if spec.no_sign_request else (False, spec.profile, spec.ca_bundle)
 
 
 class Broker:

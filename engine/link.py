@@ -42,6 +42,7 @@ class Access(_Message):
     endpoint: str = Field(description="URL before the key: http://HOST:PORT/BUCKET or https://BUCKET.s3.REGION...")
     region: str = Field(description="region to sign for")
     signing_name: str = "s3"
+    region_told: bool = Field(default=False, description="somebody chose the region: S3 naming another is an error")
     credentials: Credentials | None = Field(None, description="None: anonymous")
 
 
@@ -84,6 +85,7 @@ class ForkEngine(_Message):
     init_request: str = Field(description="the kernel's FUSE_INIT request, hex")
     generation: int = Field(description="0 for a session's first engine; inode and handle numbers are unique by it")
     attached: bool = Field(description="programs use the mount already: serve at once, even if S3 does not answer")
+    region: str = Field("", description="where an engine before found the bucket, if not where its access says")
     resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
 
 
@@ -114,6 +116,7 @@ class Ready(_Message):
     """Engine to supervisor: S3 answered, the session is adopted; attach it."""
 
     type: Literal["ready"] = "ready"
+    region: str = Field("", description="where S3 said that the bucket is, if not where its access says")
 
 
 class Unavailable(_Message):

@@ -5,13 +5,14 @@ that can't be had must say so while somebody waits.
 """
 
 import logging
+import ssl
 from typing import Final
 
 import trio
 
 from engine import errors
 from engine.link import Access
-from engine.s3.client import HttpClient
+from engine.s3.configured import client_for
 from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec
 from engine.stats import EngineStats
@@ -42,24 +43,27 @@ class Unmountable(Exception):
         self.region = region
 
 
-async def preflight(spec: MountSpec, access: Access, stats: EngineStats) -> Access:
+async def preflight(
+    spec: MountSpec, access: Access, stats: EngineStats, *, trust: ssl.SSLContext | None = None
+) -> Access:
     """Ask S3 whether the mount can be had, by a client of its own that gives up soon.
 
-    Returns the access to use: in the region that S3 named, if it named another. Raises Unmountable.
+    Returns the access to use: in the region that S3 named, if it named another and nobody had chosen one. Raises
+    Unmountable.
     """
     try:
-        await _ask(spec, access, stats)
+        await _ask(spec, access, stats, trust)
     except Unmountable as refusal:
-        if not refusal.region:
+        if not refusal.region or access.region_told:
             raise
         logger.warning("%s; going on in that region", refusal)
         access = in_region(access, refusal.region)
-        await _ask(spec, access, stats)
+        await _ask(spec, access, stats, trust)
     return access
 
 
-async def _ask(spec: MountSpec, access: Access, stats: EngineStats) -> None:
-    client = HttpClient(access, stats=stats, requester_pays=spec.requester_pays, attempts_max=PREFLIGHT_ATTEMPTS_MAX)
+async def _ask(spec: MountSpec, access: Access, stats: EngineStats, trust: ssl.SSLContext | None) -> None:
+    client = client_for(spec, access, stats, trust=trust, attempts_max=PREFLIGHT_ATTEMPTS_MAX)
     try:
         await check(client, spec, access)
     finally:

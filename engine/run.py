@@ -34,6 +34,7 @@ from engine.link import (
 )
 from engine.preflight import Unmountable, in_region, preflight
 from engine.s3.client import HttpClient
+from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -42,23 +43,29 @@ EXIT_STOPPED: Final = 0
 EXIT_UNAVAILABLE: Final = 3
 EXIT_LINK_CLOSED: Final = 4
 
+SYSTEM_AUTHORITIES: Final = Authorities()
+
 # Keys change every hour or so; one more than is being applied never waits.
 _ACCESS_WAITING_MAX: Final = 8
 
 
-def run_engine(message: ForkEngine, session_fd: int, link: socket.socket) -> int:
+def run_engine(
+    message: ForkEngine, session_fd: int, link: socket.socket, authorities: Authorities = SYSTEM_AUTHORITIES
+) -> int:
     """Serve one mount until told to stop, the mount is gone, or the supervisor is. Returns the exit code.
 
+    `authorities` were read before the privileges were dropped.
     0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
     """
     log.set_up(message.spec.name, debug=message.spec.debug)
-    return trio.run(_Engine(message, session_fd, link).run)
+    return trio.run(_Engine(message, session_fd, link, authorities).run)
 
 
 class _Engine:
     """The parts of one engine, and the tasks that join them."""
 
-    def __init__(self, order: ForkEngine, session_fd: int, sock: socket.socket) -> None:
+    def __init__(self, order: ForkEngine, session_fd: int, sock: socket.socket, authorities: Authorities) -> None:
+        self._authorities = authorities
         self._order = order
         self._spec = order.spec
         self._session_fd = session_fd
@@ -66,7 +73,7 @@ class _Engine:
         self._stats = EngineStats()
         self._exit_code = EXIT_STOPPED
         self._has_access = False
-        self._region = ""  # where preflight found the bucket; what the broker sends does not know it
+        self._region = order.region  # where a preflight found the bucket; what the broker sends does not know it
         self._serving = False
         self._scope = trio.CancelScope()
 
@@ -88,16 +95,20 @@ class _Engine:
         """From the first credentials to the end of the session."""
         access = await self._accesses.receive()
         self._has_access = True
-        if not self._order.attached:
-            try:
-                access = await preflight(self._spec, access, self._stats)
-            except Unmountable as refusal:
-                await self._refuse(refusal)
-                return
-            self._region = access.region
-        client = HttpClient(
-            access, stats=self._stats, requester_pays=self._spec.requester_pays, rejected=self._keys_rejected
-        )
+        access = self._in_known_region(access)
+        try:
+            trust = self._authorities.trust()
+            if not self._order.attached:
+                found = await preflight(self._spec, access, self._stats, trust=trust)
+                self._region = found.region if found.region != access.region else self._region
+                access = found
+        except CaBundleUnusable as trouble:
+            await self._refuse(Unmountable(str(trouble)))
+            return
+        except Unmountable as refusal:
+            await self._refuse(refusal)
+            return
+        client = client_for(self._spec, access, self._stats, trust=trust, rejected=self._keys_rejected)
         try:
             await self._serve(client)
         finally:
@@ -131,7 +142,7 @@ class _Engine:
 
     async def _announce(self, adopted: trio.Event) -> None:
         await adopted.wait()
-        await self._send(Ready())
+        await self._send(Ready(region=self._region))
 
     async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:
         """Messages of the supervisor, until it goes."""
@@ -160,8 +171,11 @@ class _Engine:
 
     async def _apply_access(self, client: HttpClient) -> None:
         async for access in self._accesses:
-            client.use(in_region(access, self._region) if self._region else access)
+            client.use(self._in_known_region(access))
             logger.debug("new credentials")
+
+    def _in_known_region(self, access: Access) -> Access:
+        return in_region(access, self._region) if self._region and not access.region_told else access
 
     def _end(self, code: int) -> None:
         """Answer what has been read from the kernel, then end. Nothing has been, if the session is not ours yet."""

@@ -5,6 +5,7 @@ Read by mountctl/config (which validates tables with it), the supervisor and eve
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -20,7 +21,19 @@ PATH_COMPONENT_BYTES_MAX: Final = 255
 # Mountpoint's bound: 100 years in seconds.
 TTL_MAX_SECONDS: Final = 3_153_600_000
 
+# Linux: IFNAMSIZ without its closing NUL.
+INTERFACE_BYTES_MAX: Final = 15
+
+# AWS names no bound; the longest that its rules allow (an Outpost's access point) is below 200.
+_ARN_CHARS_MAX: Final = 512
+
 _BUCKET = re.compile(r"^[0-9a-zA-Z\-._]+$")
+# Access points of a region or of many, Object Lambda's and Outposts': what is behind the account is S3's own business.
+_ACCESS_POINT = re.compile(
+    r"^arn:[a-z0-9-]+:(s3|s3-object-lambda|s3-outposts):(?P<region>[a-z0-9-]*):[0-9]+:"
+    r"(accesspoint|outpost)[:/][0-9a-zA-Z\-._]+([:/][0-9a-zA-Z\-._]+)*$"
+)
+_BUCKET_ARN = re.compile(r"^arn:[a-z0-9-]+:s3:::(?P<name>[^/]+)$")
 _NAME = re.compile(r"^[0-9a-zA-Z][0-9a-zA-Z\-._]{0,62}$")
 
 
@@ -31,12 +44,31 @@ def _mount_name(value: str) -> str:
 
 
 def _bucket(value: str) -> str:
-    if value.startswith("arn:"):
-        raise ValueError("ARNs of access points are not supported yet; give the bucket's name or the alias")
+    if is_arn(value):
+        return _arn(value)
     if not 3 <= len(value) <= 255:
         raise ValueError("bucket names must be 3-255 characters long")
     if not _BUCKET.match(value):
         raise ValueError("bucket names have only letters, numbers, '.', '-' and '_' (an s3:// URL is not a name)")
+    return value
+
+
+def is_arn(bucket: str) -> bool:
+    """Whether a bucket is given by the ARN of an access point, not by a name or an alias."""
+    return bucket.startswith("arn:")
+
+
+def _arn(value: str) -> str:
+    if of_bucket := _BUCKET_ARN.match(value):
+        raise ValueError(f"an ARN must be an access point's; write a bucket's name alone: {of_bucket['name']!r}")
+    found = _ACCESS_POINT.match(value)
+    if found is None or len(value) > _ARN_CHARS_MAX:
+        raise ValueError("not the ARN of an access point: arn:PARTITION:SERVICE:REGION:ACCOUNT:accesspoint/NAME")
+    if not found["region"]:
+        raise ValueError(
+            "a multi-region access point needs SigV4A signatures, which are not supported: "
+            "mount one of its buckets, or an access point of one region"
+        )
     return value
 
 
@@ -71,6 +103,25 @@ def _endpoint_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _absolute(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    if "\0" in value:
+        raise ValueError("must not contain a NUL")
+    return value
+
+
+def _interfaces(value: Any) -> Any:
+    """One name, or several; none twice, as each takes its share of the connections."""
+    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    for name in names if isinstance(names, tuple) else ():
+        if isinstance(name, str) and not re.match(rf"^[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}$", name):
+            raise ValueError(f"not the name of a network interface: {name[: 2 * INTERFACE_BYTES_MAX]!r}")
+    if isinstance(names, tuple) and len(set(names)) < len(names):
+        raise ValueError("names an interface twice")
+    return names
+
+
 def _mode(value: Any) -> Any:
     """Octal text ("0755"), or an integer as TOML's 0o755 gives it."""
     if isinstance(value, str):
@@ -92,6 +143,8 @@ def _ttl(value: Any) -> Any:
 
 Ttl = Annotated[int | Literal["minimal", "indefinite"], BeforeValidator(_ttl)]
 Mode = Annotated[int, BeforeValidator(_mode)]
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Interfaces = Annotated[tuple[str, ...], BeforeValidator(_interfaces)]
 
 
 def kebab(name: str) -> str:
@@ -107,7 +160,9 @@ class MountSpec(BaseModel):
     )
 
     name: Annotated[str, AfterValidator(_mount_name)] = Field(description="The mount's name: the table's name.")
-    bucket: Annotated[str, AfterValidator(_bucket)] = Field(description="The bucket's name or alias.")
+    bucket: Annotated[str, AfterValidator(_bucket)] = Field(
+        description="The bucket's name, or an access point's alias or ARN."
+    )
     mountpoint: Annotated[str, AfterValidator(_mountpoint)] = Field(
         description="Where it is mounted: an absolute path. A missing directory is made."
     )
@@ -125,10 +180,30 @@ class MountSpec(BaseModel):
         default=False,
         description="Address the bucket in the path, not in the host name; most other S3 servers need it.",
     )
+    transfer_acceleration: bool = Field(
+        default=False, description="Use S3 Transfer Acceleration, which must be enabled on the bucket."
+    )
+    dual_stack: bool = Field(default=False, description="Use Amazon's endpoints that have IPv6 addresses too.")
     requester_pays: bool = Field(default=False, description="Accept that requests and transfer are charged to you.")
 
     profile: str | None = Field(None, min_length=1, description="Profile of the AWS configuration files.")
     no_sign_request: bool = Field(default=False, description="Anonymous requests; wins over `profile`.")
+    ca_bundle: AbsolutePath | None = Field(
+        None,
+        description="Certificate authorities to trust instead of the system's, for S3 and where credentials come from: "
+        "a PEM file, read as root. Default: what AWS_CA_BUNDLE names.",
+    )
+    bind: Interfaces = Field(
+        (), description="Network interfaces to spread connections to S3 over. Default: as the routes go. Linux 5.7."
+    )
+    maximum_throughput_gbps: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="What this mount is meant to reach, in Gbit/s. Bounds its connections to S3 (two for each 0.72 "
+        "Gbit/s, 4 to 128; default: 128) and what one file reads ahead (what comes in 0.1 s, 8 to 96 MiB; default: 96 "
+        "MiB). Not a limit of the rate.",
+    )
 
     read_only: bool = Field(default=False, description="Mount read-only.")
     allow_other: bool = Field(default=False, description="Let every user in, not only root; modes then decide.")
@@ -143,6 +218,11 @@ class MountSpec(BaseModel):
     metadata_ttl: Ttl = Field(
         "minimal", description="How long names and attributes are believed: seconds, `minimal` or `indefinite`."
     )
+    negative_metadata_ttl: Ttl | None = Field(
+        None,
+        description="How long it is believed that there is no such name: seconds, `minimal` (not at all) or "
+        "`indefinite`. Default: `metadata-ttl`.",
+    )
     read_part_size: int = Field(
         8 * MiB, ge=128 * KiB, le=5 * KiB * MiB, description="Largest range of one GET request, in bytes."
     )
@@ -151,12 +231,37 @@ class MountSpec(BaseModel):
         64, ge=1, le=4096, description="Requests of the kernel served at once (tasks here; no thread is started)."
     )
     debug: bool = Field(default=False, description="Log at debug level.")
+    log_directory: AbsolutePath | None = Field(
+        None,
+        description="Log to the file `mountctl-NAME.log` in this directory, not to stderr. Opened anew by a reload.",
+    )
+    no_log: bool = Field(default=False, description="The mount's engine logs nothing; the supervisor still does.")
 
     @model_validator(mode="after")
     def _together(self) -> Self:
         if self.allow_other and self.allow_root:
             raise ValueError("allow-root conflicts with allow-other: keep one")
+        for reason in self._conflicts():
+            raise ValueError(reason)
         return self
+
+    def _conflicts(self) -> Iterator[str]:
+        """Options that don't go together, each as a sentence that starts with the one to remove."""
+        if self.transfer_acceleration:
+            if self.endpoint_url is not None:
+                yield "transfer-acceleration conflicts with endpoint-url: it is a service of Amazon's own endpoints"
+            if self.force_path_style:
+                yield "transfer-acceleration conflicts with force-path-style: it knows buckets by their host name"
+            if is_arn(self.bucket):
+                yield "transfer-acceleration conflicts with an access point's ARN: give the bucket's name"
+        if self.dual_stack and self.endpoint_url is not None:
+            yield "dual-stack conflicts with endpoint-url: what addresses a server has is its own business"
+        if self.force_path_style and is_arn(self.bucket):
+            yield "force-path-style conflicts with an access point's ARN: it is addressed by its host name"
+        if self.no_log and self.log_directory is not None:
+            yield "no-log conflicts with log-directory: keep one"
+        if self.no_log and self.debug:
+            yield "no-log conflicts with debug: keep one"
 
     @property
     def source(self) -> str:

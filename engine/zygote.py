@@ -21,6 +21,7 @@ import engine.broker
 import engine.run
 from engine import log
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, receive, send
+from engine.s3.configured import read_authorities
 
 _log = logging.getLogger(__name__)
 
@@ -113,8 +114,9 @@ def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     session_fd, link_fd = fds
     _set_process_name(f"s3:{message.spec.name}")
     log.set_up(message.spec.name, debug=message.spec.debug)
+    authorities = read_authorities(message.spec)  # as root: the file may be private
     drop_privileges(message.uid, message.gid)
-    return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd))
+    return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd), authorities)
 
 
 def _be_broker(message: ForkBroker, fds: list[int]) -> int:

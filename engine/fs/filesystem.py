@@ -107,7 +107,7 @@ class S3Filesystem:
         self._client: Final = client
         self._opener: Final = opener
         self._stats: Final = stats
-        self.lifetimes: Final = lifetimes(spec.metadata_ttl)
+        self.lifetimes: Final = lifetimes(spec.metadata_ttl, spec.negative_metadata_ttl)
         self._table: Final = InodeTable(spec.prefix, generation=generation, stats=stats)
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
         self._rules: Final = AttributeRules(spec, mounted=time.time())
@@ -120,6 +120,15 @@ class S3Filesystem:
         """A name in a directory; the kernel holds one lookup more. Raises NotFound, NotADirectory, InvalidName."""
         directory = self._directory(parent)
         return self._attributes(await self._lookup.child(directory, names.decode(name)))
+
+    def missing_seconds(self, parent: int, name: bytes) -> float:
+        """How long it is believed that a directory has no such name; 0 if that is not known, or not kept."""
+        directory = self._table.find(parent)
+        if directory is None:
+            return 0.0
+        now = trio.current_time()
+        until = self._table.missing.until(directory.prefix + names.decode(name), now)
+        return 0.0 if until is None else until - now
 
     def forget(self, numbers: Iterable[tuple[int, int]]) -> None:
         """The kernel dropped lookups: pairs of number and how many."""

@@ -62,11 +62,11 @@ class Operations(pyfuse3.Operations):
             with self._answering("lookup", self._fs.describe_child, parent_inode, name):
                 return _entry(await self._fs.lookup(parent_inode, name))
         except pyfuse3.FUSEError as error:
-            if error.errno != errno.ENOENT or not self._fs.lifetimes.missing:
+            if error.errno != errno.ENOENT or not (seconds := self._fs.missing_seconds(parent_inode, name)):
                 raise
         missing = pyfuse3.EntryAttributes()
         missing.st_ino = pyfuse3.InodeT(0)
-        missing.entry_timeout = self._fs.lifetimes.missing
+        missing.entry_timeout = seconds
         return missing
 
     async def forget(self, inode_list: Sequence[tuple[pyfuse3.InodeT, int]]) -> None:

@@ -10,6 +10,7 @@ new number. So the kernel's page cache, which hangs on the number, can never sho
 from typing import Final
 
 from engine.errors import Stale
+from engine.namespace.missing import MissingNames
 from engine.namespace.names import parent_prefix
 from engine.s3.interface import ObjectInfo
 from engine.stats import EngineStats
@@ -62,6 +63,7 @@ class InodeTable:
         self._next = (generation << GENERATION_SHIFT) + ROOT + 1
         self._stats = stats
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
+        self.missing: Final = MissingNames()
         self._by_number = {ROOT: self.root}
         self._by_location = {self.root.location: self.root}
         stats.inodes = len(self._by_number)
@@ -99,6 +101,7 @@ class InodeTable:
 
         The one that is there if it is the same version, else a new one in its place.
         """
+        self.missing.found(location)
         inode = self._by_location.get(location)
         if inode is None or not _same(inode, info):
             inode = self._make(location, info, valid_until)

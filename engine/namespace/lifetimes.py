@@ -1,4 +1,4 @@
-"""How long names and attributes are believed: the rule behind the option `metadata-ttl`.
+"""How long names and attributes are believed: the rule behind `metadata-ttl` and `negative-metadata-ttl`.
 
 Used by lookup, listing and the file system. Pure.
 """
@@ -35,9 +35,15 @@ class Lifetimes:
         return self.directory if directory else self.file
 
 
-def lifetimes(ttl: Ttl) -> Lifetimes:
-    """The option's meaning; 0 seconds is `minimal`, as in Mountpoint."""
-    if ttl in ("minimal", 0):
-        return Lifetimes(FILE_SECONDS_MINIMAL, DIRECTORY_SECONDS_MINIMAL, 0.0, trusted=False)
-    seconds = float(TTL_MAX_SECONDS if ttl == "indefinite" else ttl)
-    return Lifetimes(seconds, seconds, seconds, trusted=True)
+def lifetimes(ttl: Ttl, negative: Ttl | None = None) -> Lifetimes:
+    """The options' meaning; 0 seconds is `minimal`, as in Mountpoint. `negative`: None is the same as `ttl`."""
+    missing = _seconds(ttl if negative is None else negative)
+    if (seconds := _seconds(ttl)) == 0.0:
+        return Lifetimes(FILE_SECONDS_MINIMAL, DIRECTORY_SECONDS_MINIMAL, missing, trusted=False)
+    return Lifetimes(seconds, seconds, missing, trusted=True)
+
+
+def _seconds(ttl: Ttl) -> float:
+    if ttl == "minimal":
+        return 0.0
+    return float(TTL_MAX_SECONDS if ttl == "indefinite" else ttl)

@@ -1,7 +1,7 @@
 """What a name is: asks S3 for the object and for anything below it, side by side.
 
 Called by the file system for LOOKUP, and for GETATTR and OPEN of what is no longer believed. Never caches: what it
-finds goes into the inode table, whose entries carry their own expiry.
+finds, and what it finds missing, goes into the inode table, whose entries carry their own expiry.
 """
 
 from typing import Final
@@ -31,11 +31,16 @@ class Lookup:
         known = self._table.at(location)
         if known is not None and self._lifetimes.trusted and self.believed(known):
             return self._table.link(location, known.info, known.valid_until)
+        if self._table.missing.until(location, trio.current_time()) is not None:
+            raise NotFound(f"there was no {location!r} a moment ago")
         try:
             info = await resolve(self._client, location)
         except NotFound:
             if gone := self._table.at(location):
                 self._table.unlink(gone)
+            if self._lifetimes.missing:
+                now = trio.current_time()
+                self._table.missing.add(location, now + self._lifetimes.missing, now)
             raise
         return self._table.link(location, info, self._expiry(info))
 

@@ -22,7 +22,7 @@ from engine.read.pace import Pace
 from engine.read.part import Block, Part
 from engine.read.stream import ReadStream
 from engine.read.walk import Walk
-from engine.read.window import Range
+from engine.read.window import WIDTH_BYTES_MAX, Range
 from engine.s3.interface import ObjectClient
 from engine.spec import MiB
 from engine.stats import EngineStats
@@ -47,13 +47,22 @@ class Prefetcher:
         nursery: where GETs run; cancelling it ends them all.
         part_bytes: the largest range of one GET, in bytes.
         stats: bytes_read and arena_bytes are kept here.
+        width_max: bytes that one walk has ahead at most, whatever the memory.
     """
 
     def __init__(
-        self, client: ObjectClient, arena: Arena, nursery: trio.Nursery, *, part_bytes: int, stats: EngineStats
+        self,
+        client: ObjectClient,
+        arena: Arena,
+        nursery: trio.Nursery,
+        *,
+        part_bytes: int,
+        stats: EngineStats,
+        width_max: int = WIDTH_BYTES_MAX,
     ) -> None:
         self.stats: Final = stats
         self.part_bytes: Final = part_bytes
+        self._width_max: Final = width_max
         self.pace: Final = Pace()
         self._client = client
         self._arena = arena
@@ -85,7 +94,7 @@ class Prefetcher:
         """Bytes that a walk may have ahead now: its fair share of the arena, less a slot for the read itself."""
         if walk.window.walking:
             self._ahead.add(walk)
-        return (self._arena.slots // max(1, len(self._ahead)) - 1) * SLOT_BYTES
+        return min(self._width_max, (self._arena.slots // max(1, len(self._ahead)) - 1) * SLOT_BYTES)
 
     def fetch(self, stream: ReadStream, walk: Walk, wanted: Range, *, demand: bool) -> None:
         """Start GETs for a range, leaving out what is there or coming.

@@ -62,6 +62,9 @@ CALM_BYTES: Final = 8 * MiB
 # connection of 90 MB/s.
 WIDTH_BYTES_MAX: Final = 96 * MiB
 
+# How long a GET of 8 MiB takes on one of S3's connections: what is read ahead covers that.
+GET_SECONDS: Final = 0.1
+
 # GETs that fill a wide window: a connection brings only so much, so many are needed. Measured with 20 ms and 90 MB/s a
 # connection: 4 MiB x 12 gave 910 MB/s, 8 MiB x 12 1,000.
 PARTS_AHEAD: Final = 12
@@ -81,6 +84,13 @@ class Range(NamedTuple):
 
     start: int
     end: int
+
+
+def width_for(gbps: int | None) -> int:
+    """How wide any window may become for `maximum-throughput-gbps`: bytes. None: WIDTH_BYTES_MAX, the bound anyway."""
+    if gbps is None:
+        return WIDTH_BYTES_MAX
+    return min(WIDTH_BYTES_MAX, max(CALM_BYTES, int(gbps * 1e9 / 8 * GET_SECONDS)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,10 +65,12 @@ class CredentialSource:
 
     Args:
         profile: of the AWS configuration files; None: AWS_PROFILE or `default`, and the environment's keys.
+        ca_bundle: the authorities to believe where keys are asked for; None: the system's, or AWS_CA_BUNDLE's.
     """
 
-    def __init__(self, profile: str | None) -> None:
+    def __init__(self, profile: str | None, ca_bundle: str | None = None) -> None:
         self.profile = profile
+        self._ca_bundle = ca_bundle
 
     def load(self) -> Credentials:
         """Walk botocore's chain: environment, profile (keys, roles, processes, SSO), web identity, container, IMDS.
@@ -84,6 +86,8 @@ class CredentialSource:
 
     def _load(self) -> Credentials:
         session = _session(self.profile)
+        if self._ca_bundle is not None:
+            session.set_config_variable("ca_bundle", self._ca_bundle)
         # An unknown profile is told here; it must not fall through to the instance's role.
         if {"mfa_serial", "role_arn"} <= session.get_scoped_config().keys():
             name = session.profile or "default"
@@ -113,7 +117,7 @@ def resolve(spec: MountSpec) -> Access:
 
 def source_of(spec: MountSpec) -> CredentialSource:
     """The source of a mount's credentials. An anonymous mount has none, but its location is looked up by one."""
-    return CredentialSource(None if spec.no_sign_request else spec.profile)
+    return CredentialSource(None) if spec.no_sign_request else CredentialSource(spec.profile, spec.ca_bundle)
 
 
 def access(spec: MountSpec, location: Location, credentials: Credentials | None) -> Access:
@@ -123,6 +127,7 @@ def access(spec: MountSpec, location: Location, credentials: Credentials | None)
         endpoint=location.endpoint,
         region=location.region,
         signing_name=location.signing_name,
+        region_told=location.region_told,
         credentials=credentials,
     )
 

@@ -60,6 +60,7 @@ class HttpClient:
         connections_max: most connections at a time.
         attempts_max: most attempts for a request, the first included; none is begun after retry.RETRYING_SECONDS_MAX.
         trust: which TLS certificates to believe; None: the system's, or AWS_CA_BUNDLE's.
+        interfaces: network interfaces to spread connections over; none: as the routes go.
         clock: seconds since the epoch, for signatures.
     """
 
@@ -74,6 +75,7 @@ class HttpClient:
         connections_max: int = CONNECTIONS_MAX,
         attempts_max: int = retry.ATTEMPTS_MAX,
         trust: ssl.SSLContext | None = None,
+        interfaces: Sequence[str] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stats = stats
@@ -83,6 +85,7 @@ class HttpClient:
         self._connections_max = connections_max
         self._attempts_max = attempts_max
         self._trust = trust
+        self._interfaces = interfaces
         self._clock = clock
         self._waiting_for_keys = 0
         self._current = self._start_using(access, None)
@@ -176,7 +179,12 @@ class HttpClient:
         if old is not None and old.sender.endpoint == sender.endpoint:
             pool = old.pool  # other keys go over the same connections
         else:
-            pool = Pool(sender.endpoint, connections_max=self._connections_max, trust=self._trust)
+            pool = Pool(
+                sender.endpoint,
+                connections_max=self._connections_max,
+                trust=self._trust,
+                interfaces=self._interfaces,
+            )
         return _Current(sender, pool)
 
     async def _perform(

@@ -6,7 +6,7 @@ access points, partitions, directory buckets, custom endpoints); never asks S3 o
 
 import functools
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from botocore.configprovider import ConfiguredEndpointProvider
@@ -28,11 +28,15 @@ class LocationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A bucket's place. `endpoint` has the bucket in it and no slash at its end."""
+    """A bucket's place. `endpoint` has the bucket in it and no slash at its end.
+
+    `region_told`: somebody chose the region, so it is not to be changed for what S3 says.
+    """
 
     endpoint: str
     region: str
     signing_name: str = "s3"
+    region_told: bool = False
 
 
 def locate(spec: MountSpec, session: Session) -> Location:
@@ -40,9 +44,15 @@ def locate(spec: MountSpec, session: Session) -> Location:
 
     Raises LocationError, and what botocore raises for an unknown profile or a broken configuration file.
     """
-    return place(
+    found = place(
         spec, region=find_region(spec, session), endpoint=find_endpoint(spec, session), variants=_variants(session)
     )
+    return replace(found, region_told=is_region_told(spec))
+
+
+def is_region_told(spec: MountSpec) -> bool:
+    """Whether the option or AWS_REGION names the region; a profile's or the default is a guess about this bucket."""
+    return bool(spec.region or os.environ.get("AWS_REGION"))
 
 
 def find_region(spec: MountSpec, session: Session) -> str:
@@ -66,6 +76,8 @@ def find_endpoint(spec: MountSpec, session: Session) -> str | None:
 def place(spec: MountSpec, *, region: str, endpoint: str | None, variants: dict[str, bool] | None = None) -> Location:
     """Apply S3's endpoint rules. `variants` are UseFIPS and UseDualStack, for Amazon's endpoints only.
 
+    The options dual-stack and transfer-acceleration were asked for by name: the rules say if they can't be had.
+
     Raises LocationError.
     """
     # A directory bucket's session tokens would be one more thing to renew; plain SigV4 is allowed there too.
@@ -76,6 +88,8 @@ def place(spec: MountSpec, *, region: str, endpoint: str | None, variants: dict[
         "DisableS3ExpressSessionAuth": True,
     }
     parameters.update({"Endpoint": endpoint} if endpoint else variants or {})
+    parameters.update({"UseDualStack": True} if spec.dual_stack else {})
+    parameters.update({"Accelerate": True} if spec.transfer_acceleration else {})
     try:
         answer = _rules().resolve_endpoint(**parameters)
     except EndpointProviderError as error:

@@ -4,9 +4,11 @@ Owned by client.py, one pool for each endpoint that an Access names. Opens (name
 never sends a request and never retries one.
 """
 
+import itertools
+import math
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,6 +21,12 @@ from engine.s3.request import Endpoint
 
 # 64 parts on the way fill 40 Gbit/s at 90 MB/s a connection; twice that leaves room for listings and small files.
 CONNECTIONS_MAX: Final = 128
+
+# What one of S3's connections brings, in Gbit/s: 90 MB/s.
+CONNECTION_GBPS: Final = 0.72
+
+# A mount with a small maximum-throughput-gbps still lists, stats and reads at once.
+CONNECTIONS_MIN: Final = 4
 
 # TCP and TLS handshakes are 2-3 round trips: 5 s are ten times those to the other side of the world.
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -43,14 +51,21 @@ class Pool:
         endpoint: host and port, and whether TLS is spoken.
         connections_max: most connections at a time; who wants one more waits.
         trust: for TLS; None: the system's, or AWS_CA_BUNDLE's.
+        interfaces: each new connection takes the next of them; none: as the routes go.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, connections_max: int = CONNECTIONS_MAX, trust: ssl.SSLContext | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        trust: ssl.SSLContext | None = None,
+        interfaces: Sequence[str] = (),
     ) -> None:
         self._endpoint = endpoint
         self._trust = trust
         self._room = trio.Semaphore(connections_max)
+        self._interfaces: Iterator[str | None] = itertools.cycle(interfaces or (None,))
         self._idle: list[Connection] = []
         self._addresses: list[wire.Address] = []
         self._resolved_at = float("-inf")
@@ -136,7 +151,7 @@ class Pool:
 
     async def _open_at(self, address: wire.Address) -> Connection:
         with trio.fail_after(CONNECT_SECONDS_MAX):
-            plain = await wire.connect(address)
+            plain = await wire.connect(address, next(self._interfaces))
             if not self._endpoint.tls:
                 return Connection(plain, self._endpoint.name)
             return Connection(await self._encrypt(plain), self._endpoint.name)
@@ -157,6 +172,16 @@ class Pool:
                 self._addresses = await wire.resolve(self._endpoint.host, self._endpoint.port)
             self._resolved_at = now
         return to_try(self._addresses)
+
+
+def connections_for(gbps: int | None) -> int:
+    """How many connections `maximum-throughput-gbps` allows: as many as bring it, and as many again for small requests.
+
+    None: CONNECTIONS_MAX, which no number exceeds.
+    """
+    if gbps is None:
+        return CONNECTIONS_MAX
+    return min(CONNECTIONS_MAX, max(CONNECTIONS_MIN, 2 * math.ceil(gbps / CONNECTION_GBPS)))
 
 
 def to_try(addresses: list[wire.Address]) -> list[wire.Address]:

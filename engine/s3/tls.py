@@ -26,7 +26,15 @@ _RECEIVED: Final = memoryview(bytearray(LOW_WATER_BYTES))
 @functools.cache
 def trust(ca_bundle: str | None) -> ssl.SSLContext:
     """How servers are believed: the system's authorities, or those in the file. Raises OSError if it can't be read."""
-    context = ssl.create_default_context(cafile=ca_bundle)
+    return _strict(ssl.create_default_context(cafile=ca_bundle))
+
+
+def trust_in(authorities: str) -> ssl.SSLContext:
+    """`trust` in these authorities only, as PEM text. Raises ssl.SSLError (an OSError) if there are none in it."""
+    return _strict(ssl.create_default_context(cadata=authorities))
+
+
+def _strict(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
     return context

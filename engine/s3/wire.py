@@ -75,14 +75,16 @@ async def resolve(host: str, port: int) -> list[Address]:
     return [(family, address) for family, _, _, _, address in found]  # type: ignore[misc]
 
 
-async def connect(address: Address) -> "PlainWire":
-    """Connect to one address. Raises OSError; cancelling closes the socket."""
+async def connect(address: Address, interface: str | None = None) -> "PlainWire":
+    """Connect to one address, over one network interface if told. Raises OSError; cancelling closes the socket."""
     family, where = address
     sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
         if SETS_RECEIVE_BUFFER:  # before connect: the window's scale is agreed on then
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if interface is not None:
+            _bind(sock, interface)
         await trio.lowlevel.checkpoint_if_cancelled()
         result = sock.connect_ex(where)
         if result == errno.EINPROGRESS:
@@ -94,6 +96,15 @@ async def connect(address: Address) -> "PlainWire":
         sock.close()
         raise
     return PlainWire(sock)
+
+
+def _bind(sock: socket.socket, interface: str) -> None:
+    """Send by this interface only. Since Linux 5.7 any user may, once a socket."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
+    except OSError as error:
+        why = "is not there" if error.errno == errno.ENODEV else f"can't be used: {os.strerror(error.errno or 0)}"
+        raise OSError(error.errno, f"interface {interface!r} (bind) {why}") from error
 
 
 class PlainWire:

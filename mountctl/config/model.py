@@ -15,6 +15,8 @@ from engine.spec import MountSpec, kebab
 
 # Told by both tables below: the option is known, and this version can't honour it.
 _LATER: Final = "not supported yet by this version: remove it"
+_NO_DISK_CACHE: Final = "not supported, because what was read is kept by the kernel, not on a disk: remove it"
+_NO_PUSH: Final = "not supported, because nothing is pushed: have a collector ask `mountctl status --json`"
 
 
 class SupervisorSpec(BaseModel):
@@ -55,26 +57,11 @@ UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
         (
             "allow-delete",
             "allow-overwrite",
-            "bind",
-            "bucket-type",
-            "ca-bundle",
-            "cache",
-            "cache-block-size",
-            "cache-xz",
-            "dual-stack",
             "expected-bucket-owner",
-            "incremental-upload",
             "infer-content-type",
-            "log-metrics",
-            "max-cache-size",
-            "maximum-throughput-gbps",
-            "negative-metadata-ttl",
-            "otlp-endpoint",
-            "otlp-export-interval",
             "sse",
             "sse-kms-key-id",
             "storage-class",
-            "transfer-acceleration",
             "upload-checksums",
             "user-agent-prefix",
             "write-part-size",
@@ -83,10 +70,17 @@ UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
     )
     | {
         "auto-unmount": "has no meaning here, because the supervisor unmounts: remove it",
-        "debug-crt": "has no meaning here, because no CRT is used: remove it",
-        "foreground": "has no meaning here, because `mountctl run` stays in the foreground: remove it",
-        "log-directory": "has no meaning here, because logs go to stderr and so to the journal: remove it",
-        "no-log": "has no meaning here, because logs go to stderr and so to the journal: remove it",
+        "bucket-type": "has no meaning here, because the bucket's name tells its type: remove it",
+        "cache": _NO_DISK_CACHE,
+        "cache-block-size": _NO_DISK_CACHE,
+        "cache-xz": _NO_DISK_CACHE,
+        "debug-crt": "has no meaning here, because no CRT is used, and `debug` tells of requests: remove it",
+        "foreground": "has no meaning here, because `mountctl run` and `mountctl mount` stay there anyway: remove it",
+        "incremental-upload": "not supported, because S3 can append in directory buckets only: write a new object",
+        "log-metrics": "not supported, because `mountctl status --json` has all counters: remove it",
+        "max-cache-size": _NO_DISK_CACHE,
+        "otlp-endpoint": _NO_PUSH,
+        "otlp-export-interval": _NO_PUSH,
         "part-size": "not supported: use read-part-size",
     }
 )

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel
@@ -89,6 +89,8 @@ def wanted(field: FieldInfo) -> str:
         return "true or false"
     if int in parts:
         return "an integer"
+    if any(get_origin(part) is tuple for part in parts):
+        return "an array of strings"
     return "a string"
 
 

@@ -83,6 +83,7 @@ class Mount:
         self._session: Session | None = None
         self._engine: ForkedProcess | None = None
         self._outbox: trio.MemorySendChannel[Message] | None = None
+        self._region = ""  # where an engine found the bucket to be, for those after it
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
         self._heard = False  # a heartbeat came since somebody last asked
@@ -179,6 +180,7 @@ class Mount:
             init_request=session.init_request.hex(),
             generation=session.generation,
             attached=session.attached,
+            region=self._region,
             resend=session.generation > 0 and session.has_resend,
         )
 
@@ -200,6 +202,7 @@ class Mount:
                 match message:
                     case Ready():
                         ready.set()
+                        self._region = message.region
                         try:
                             self._ready(session)
                         except SessionError as error:

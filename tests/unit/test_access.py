@@ -1,7 +1,9 @@
 """engine/s3/access.py and location.py: where a bucket is, and what botocore's chain finds for it."""
 
+import io
 import json
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -10,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.config import Config
+from botocore.session import Session
 
 from engine.link import Access, Credentials
 from engine.s3 import access as under_test
@@ -82,6 +87,108 @@ def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Files:
 )
 def test_the_endpoint_follows_the_options_and_the_rules_of_s3(options: dict[str, Any], endpoint: str) -> None:
     assert anonymous(**options).endpoint == endpoint
+
+
+ACCESS_POINT = "arn:aws:s3:us-west-2:123456789012:accesspoint/data"
+OBJECT_LAMBDA = "arn:aws:s3-object-lambda:us-west-2:123456789012:accesspoint/data"
+OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01234567890123456/accesspoint/data"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"transfer_acceleration": True},
+        {"transfer_acceleration": True, "dual_stack": True},
+        {"dual_stack": True},
+        {"dual_stack": True, "region": "eu-west-1"},
+        {"dual_stack": True, "force_path_style": True},
+        {"bucket": ACCESS_POINT},
+        {"bucket": ACCESS_POINT.replace("accesspoint/", "accesspoint:"), "dual_stack": True},
+        {"bucket": OBJECT_LAMBDA},
+        {"bucket": "data-abcdefghij1234567890abcdefghij-s3alias", "transfer_acceleration": True},
+    ],
+    ids=str,
+)
+def test_host_region_and_service_are_those_that_botocores_own_client_signs_for(options: dict[str, Any]) -> None:
+    ours = anonymous(**options)
+
+    theirs = signed_by_botocore(**options)
+    assert f"{ours.endpoint}/key" == theirs.url
+    scope = re.search(r"Credential=A/\d+/([^/]+)/([^/]+)/", theirs.headers["Authorization"].decode())
+    assert scope is not None
+    assert (ours.region, ours.signing_name) == scope.groups()
+
+
+def signed_by_botocore(
+    *,
+    bucket: str = "my-bucket",
+    region: str = "us-east-1",
+    dual_stack: bool = False,
+    transfer_acceleration: bool = False,
+    force_path_style: bool = False,
+) -> AWSPreparedRequest:
+    """The GET of `key` that botocore's S3 client would send."""
+    style = "path" if force_path_style else "auto"
+    config = Config(
+        s3={"addressing_style": style, "use_accelerate_endpoint": transfer_acceleration},
+        use_dualstack_endpoint=dual_stack,
+    )
+    client = Session().create_client(
+        "s3", region_name=region, config=config, aws_access_key_id="A", aws_secret_access_key="S"
+    )
+    sent: list[AWSPreparedRequest] = []
+
+    def keep(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        sent.append(request)
+        return AWSResponse(request.url, 200, {}, io.BytesIO())
+
+    client.meta.events.register("before-send.s3.GetObject", keep)
+    client.get_object(Bucket=bucket, Key="key")
+    client.close()
+    return sent[0]
+
+
+def test_an_outposts_access_point_is_signed_plainly_where_botocore_may_choose() -> None:
+    access = anonymous(bucket=OUTPOST)
+
+    assert access.endpoint == "https://data-123456789012.op-01234567890123456.s3-outposts.us-west-2.amazonaws.com"
+    assert (access.region, access.signing_name) == ("us-west-2", "s3-outposts")
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "said"),
+    [
+        ({"transfer_acceleration": True}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "custom endpoint"),
+        ({"dual_stack": True}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "custom endpoint"),
+        ({"transfer_acceleration": True, "region": "cn-north-1"}, {}, "Accelerate cannot be used in this region"),
+        ({"transfer_acceleration": True, "bucket": "with.dots"}, {}, "cannot be used with S3 Accelerate"),
+        ({"dual_stack": True, "bucket": OBJECT_LAMBDA}, {}, "does not support Dual-stack"),
+    ],
+)
+def test_what_the_rules_of_s3_do_not_allow_is_told_in_their_words(
+    options: dict[str, Any], environment: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    told = refusal(lambda: anonymous(**options))
+
+    assert said in told
+    assert told.startswith("no S3 endpoint for bucket ")
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "told"),
+    [({}, {}, False), ({}, {"AWS_REGION": "eu-west-1"}, True), ({"region": "eu-west-1"}, {}, True)],
+)
+def test_only_the_option_and_aws_region_are_a_choice_of_region(
+    options: dict[str, Any], environment: dict[str, str], told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert anonymous(**options).region_told is told
 
 
 def test_a_directory_bucket_is_signed_for_its_own_service_in_its_zone() -> None:

@@ -108,7 +108,18 @@ def test_the_control_group_must_exist(tmp_path: Path) -> None:
             'endpoint-url = "localhost:9000"',
             "mount.a.endpoint-url: must be http://HOST[:PORT] or https://HOST[:PORT], without path or user",
         ),
-        ('cache = "/var/cache"', "mount.a.cache: not supported yet by this version: remove it"),
+        ('cache = "/var/cache"', f"mount.a.cache: {UNSUPPORTED_MOUNT_OPTIONS['cache']}"),
+        ('bind = "eth0:1"', "mount.a.bind: not the name of a network interface: 'eth0:1'"),
+        ('bind = ["eth0", "eth0"]', "mount.a.bind: names an interface twice"),
+        ("bind = 1", "mount.a.bind: must be an array of strings, not the integer 1"),
+        ("bind = [1]", "mount.a.bind: must be an array of strings, not the integer 1"),
+        ('ca-bundle = "ca.pem"', "mount.a.ca-bundle: must be an absolute path"),
+        ('log-directory = "logs"', "mount.a.log-directory: must be an absolute path"),
+        ("maximum-throughput-gbps = 0", "mount.a.maximum-throughput-gbps: must be between 1 and 10000, not 0"),
+        (
+            "negative-metadata-ttl = -1",
+            "mount.a.negative-metadata-ttl: must be between 0 and 3153600000 seconds (100 years)",
+        ),
         ("part-size = 1", "mount.a.part-size: not supported: use read-part-size"),
         ('name = "b"', "mount.a.name: a mount's name is that of its table, [mount.NAME]: remove it"),
         ("b.c = 1", 'mount.a.b: unknown table: a mount\'s name with a dot needs quotes: [mount."a.b"]'),
@@ -120,12 +131,25 @@ def test_a_wrong_line_in_a_mount_is_told(tmp_path: Path, line: str, told: str) -
     assert _told(_write(tmp_path, f"{GOOD}\n{line}\n")) == [f"m.toml:5: {told}"]
 
 
+MULTI_REGION = (
+    "needs SigV4A signatures, which are not supported: mount one of its buckets, or an access point of one region"
+)
+
+
 @pytest.mark.parametrize(
     ("bucket", "told"),
     [
         ("ab", "bucket names must be 3-255 characters long"),
         ("s3://bucket", "bucket names have only letters, numbers, '.', '-' and '_' (an s3:// URL is not a name)"),
-        ("arn:aws:s3:::b", "ARNs of access points are not supported yet; give the bucket's name or the alias"),
+        ("arn:aws:s3:::my-b", "an ARN must be an access point's; write a bucket's name alone: 'my-b'"),
+        (
+            "arn:aws:iam::1:role/x",
+            "not the ARN of an access point: arn:PARTITION:SERVICE:REGION:ACCOUNT:accesspoint/NAME",
+        ),
+        (
+            "arn:aws:s3::123456789012:accesspoint/m.mrap",
+            f"a multi-region access point {MULTI_REGION}",
+        ),
     ],
 )
 def test_what_is_no_buckets_name_is_told(tmp_path: Path, bucket: str, told: str) -> None:
@@ -320,3 +344,50 @@ def test_options_refused_by_name_are_none_of_ours() -> None:
 def test_an_option_of_mountpoint_that_is_not_there_yet_is_refused_with_a_sentence(tmp_path: Path, option: str) -> None:
     told = _told(_write(tmp_path, f"[defaults]\n{option} = 1\n"))
     assert told == [f"m.toml:2: defaults.{option}: {UNSUPPORTED_MOUNT_OPTIONS[option]}"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            'transfer-acceleration = true\nendpoint-url = "http://s3:9000"',
+            "transfer-acceleration conflicts with endpoint-url: it is a service of Amazon's own endpoints",
+        ),
+        (
+            "transfer-acceleration = true\nforce-path-style = true",
+            "transfer-acceleration conflicts with force-path-style: it knows buckets by their host name",
+        ),
+        (
+            'dual-stack = true\nendpoint-url = "http://s3:9000"',
+            "dual-stack conflicts with endpoint-url: what addresses a server has is its own business",
+        ),
+        (
+            'no-log = true\nlog-directory = "/var/log/mounts"',
+            "no-log conflicts with log-directory: keep one",
+        ),
+        ("no-log = true\ndebug = true", "no-log conflicts with debug: keep one"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_clear_error(tmp_path: Path, lines: str, told: str) -> None:
+    assert _told(_write(tmp_path, f"{GOOD}\n{lines}\n")) == [f"m.toml:5: mount.a.{told.partition(' ')[0]}: {told}"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("force-path-style = true", "force-path-style conflicts with an access point's ARN"),
+        ("transfer-acceleration = true", "transfer-acceleration conflicts with an access point's ARN"),
+    ],
+)
+def test_an_access_point_is_addressed_by_its_host_name_only(tmp_path: Path, line: str, told: str) -> None:
+    text = GOOD.replace("bucket-a", "arn:aws:s3:eu-west-1:123456789012:accesspoint/data")
+    assert load(_write(tmp_path, text)).mounts["a"].source == (
+        "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/data/"
+    )
+    [problem] = _told(_write(tmp_path, f"{text}\n{line}\n"))
+    assert told in problem
+
+
+def test_one_interface_may_stand_without_an_array(tmp_path: Path) -> None:
+    assert load(_write(tmp_path, GOOD + 'bind = "eth0"\n')).mounts["a"].bind == ("eth0",)
+    assert load(_write(tmp_path, GOOD + 'bind = ["eth0", "eth1"]\n')).mounts["a"].bind == ("eth0", "eth1")

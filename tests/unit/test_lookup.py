@@ -18,10 +18,10 @@ from tests.unit.bucket import HEAD, LIST, Bucket
 class Names:
     """A lookup over a bucket."""
 
-    def __init__(self, *keys: str, ttl: Ttl = "minimal") -> None:
+    def __init__(self, *keys: str, ttl: Ttl = "minimal", negative: Ttl | None = None) -> None:
         self.bucket = Bucket(*keys)
         self.table = InodeTable("", generation=0, stats=EngineStats())
-        self.lookup = Lookup(self.bucket, self.table, lifetimes(ttl))
+        self.lookup = Lookup(self.bucket, self.table, lifetimes(ttl, negative))
 
     async def child(self, name: str, parent: Inode | None = None) -> Inode:
         return await self.lookup.child(parent or self.table.root, name)
@@ -259,6 +259,15 @@ def test_metadata_ttl_means_what_mountpoint_says(
     found = lifetimes(ttl)
 
     assert (found.file, found.directory, found.missing, found.trusted) == (file, directory, missing, trusted)
+
+
+@pytest.mark.parametrize(
+    ("ttl", "negative", "missing"),
+    [("minimal", 5, 5.0), (60, "minimal", 0.0), (60, 0, 0.0), (60, 5, 5.0), (60, "indefinite", TTL_MAX_SECONDS)],
+)
+def test_negative_metadata_ttl_is_its_own(ttl: Ttl, negative: Ttl, missing: float) -> None:
+    assert lifetimes(ttl, negative).missing == missing
+    assert lifetimes(ttl, negative).file == lifetimes(ttl).file
 
 
 def test_an_error_of_the_list_wins_over_one_of_the_head() -> None:

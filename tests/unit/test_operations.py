@@ -31,6 +31,9 @@ class Failing:
         await trio.lowlevel.checkpoint()
         raise self._failure
 
+    def missing_seconds(self, parent: int, name: bytes) -> float:
+        return self.lifetimes.missing
+
     def release(self, handle: int) -> None:
         raise self._failure
 

@@ -8,9 +8,10 @@ from pydantic import SecretStr
 from engine import errors
 from engine.health import IDLE_SECONDS, UNREACHABLE_SECONDS, BackendProber
 from engine.link import Access, Credentials
-from engine.preflight import PREFLIGHT_SECONDS_MAX, Unmountable, check, explain, in_region
+from engine.preflight import PREFLIGHT_SECONDS_MAX, Unmountable, check, explain, in_region, preflight
 from engine.spec import MountSpec
 from engine.stats import EngineStats
+from tests.faults import Answer, ScriptedServer
 from tests.unit.bucket import LIST, Bucket
 
 SPEC = MountSpec(name="m", bucket="bucket", prefix="p/", mountpoint="/mnt", endpoint_url="http://s3:9000")
@@ -87,6 +88,28 @@ def test_another_region_changes_the_signature_and_amazons_host_names_only() -> N
     assert in_region(amazon, "eu-west-1").endpoint == "https://bucket.s3.eu-west-1.amazonaws.com"
     assert in_region(ACCESS, "eu-west-1").endpoint == ACCESS.endpoint
     assert in_region(ACCESS, "eu-west-1").region == "eu-west-1"
+
+
+@pytest.mark.parametrize(("told", "found"), [(False, "eu-west-3"), (True, None)])
+def test_another_region_is_followed_only_if_nobody_chose_one(told: bool, found: str | None) -> None:
+    moved = Answer(
+        status=301,
+        headers={"x-amz-bucket-region": "eu-west-3"},
+        body=b"<Error><Code>PermanentRedirect</Code></Error>",
+    )
+    listing = Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    server = ScriptedServer([moved, listing])
+
+    async def test() -> None:
+        async with server.running():
+            access = server.access().model_copy(update={"region_told": told})
+            if found is None:
+                with pytest.raises(Unmountable, match="set region = 'eu-west-3'"):
+                    await preflight(SPEC, access, EngineStats())
+            else:
+                assert (await preflight(SPEC, access, EngineStats())).region == found
+
+    trio.run(test)
 
 
 def test_an_idle_backend_is_probed_rarely_an_unreachable_one_often_and_a_busy_one_never() -> None:

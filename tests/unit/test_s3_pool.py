@@ -1,5 +1,6 @@
 """The pool keeps few connections warm, gets around broken addresses and leaves none behind."""
 
+import os
 import socket
 
 import pytest
@@ -8,7 +9,14 @@ import trio.testing
 
 from engine.errors import Unreachable
 from engine.s3 import wire
-from engine.s3.pool import ADDRESSES_TRIED_MAX, IDLE_SECONDS_MAX, Pool, to_try
+from engine.s3.pool import (
+    ADDRESSES_TRIED_MAX,
+    CONNECTIONS_MAX,
+    IDLE_SECONDS_MAX,
+    Pool,
+    connections_for,
+    to_try,
+)
 from engine.s3.request import Request, Sender, parse_endpoint
 from tests.faults import Answer, ScriptedServer
 
@@ -98,5 +106,63 @@ def test_a_connection_whose_answer_was_not_read_is_not_kept() -> None:
             async with pool.connection() as connection:
                 await connection.exchange(head, "GET")
             assert pool.idle == 0
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize(
+    ("gbps", "connections"), [(None, 128), (1, 4), (2, 6), (10, 28), (40, 112), (100, CONNECTIONS_MAX), (10_000, 128)]
+)
+def test_the_connections_follow_the_throughput_that_is_to_be_had(gbps: int | None, connections: int) -> None:
+    assert connections_for(gbps) == connections
+
+
+@pytest.mark.parametrize(("uid", "interfaces"), [(0, ["lo"]), (65534, ["lo"])])
+def test_a_connection_is_bound_to_its_interface_by_any_user(uid: int, interfaces: list[str]) -> None:
+    server = ScriptedServer([Answer()])
+
+    async def main() -> None:
+        async with server.running():
+            pool = Pool(parse_endpoint(server.access().endpoint), interfaces=interfaces)
+            os.seteuid(uid)
+            try:
+                async with pool.connection() as connection:
+                    head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
+                    assert (await connection.exchange(head, "HEAD")).status == 200
+                    sock = connection._wire._sock  # type: ignore[attr-defined]
+                    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") == b"lo"
+            finally:
+                os.seteuid(0)
+                pool.close()
+
+    trio.run(main)
+
+
+def test_connections_take_the_interfaces_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = ScriptedServer([Answer(), Answer(), Answer()])
+    taken: list[str | None] = []
+    connect = wire.connect
+
+    async def note(address: wire.Address, interface: str | None = None) -> wire.PlainWire:
+        taken.append(interface)
+        return await connect(address)
+
+    async def main() -> None:
+        async with server.running():
+            monkeypatch.setattr(wire, "connect", note)
+            pool = Pool(parse_endpoint(server.access().endpoint), interfaces=["eth0", "eth1"])
+            async with pool.connection(), pool.connection(), pool.connection():
+                assert taken == ["eth0", "eth1", "eth0"]
+            pool.close()
+
+    trio.run(main)
+
+
+def test_an_interface_that_is_not_there_is_named() -> None:
+    async def main() -> None:
+        pool = Pool(parse_endpoint("http://127.0.0.1:9"), interfaces=["nowhere0"])
+        with pytest.raises(Unreachable, match=r"127.0.0.1:9 cannot be reached: interface 'nowhere0' \(bind\)"):
+            async with pool.connection():
+                raise AssertionError("there is no such interface")
 
     trio.run(main)

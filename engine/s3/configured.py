@@ -1,0 +1,87 @@
+"""The S3 client that a mount's options ask for: what of a MountSpec concerns the way to S3, in one place.
+
+Called by run.py, preflight.py and __main__.py. Authorities are read by whoever still is root, before an engine drops
+its privileges, because the file may be private. Opens no connection.
+"""
+
+import os
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.link import Access
+from engine.s3 import retry, tls
+from engine.s3.client import HttpClient
+from engine.s3.pool import connections_for
+from engine.spec import MiB, MountSpec
+from engine.stats import EngineStats
+
+# All of a Linux distribution's authorities are a quarter of that; what is larger is another file.
+_AUTHORITIES_BYTES_MAX: Final = MiB
+_BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+
+
+class CaBundleUnusable(Exception):
+    """The file of ca-bundle, or of AWS_CA_BUNDLE, can't be used. The text is a sentence for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorities:
+    """What `ca-bundle` names: PEM text, or why it can't be had. Neither: the system's authorities."""
+
+    pem: str | None = None
+    trouble: str | None = None
+
+    def trust(self) -> ssl.SSLContext | None:
+        """For HttpClient. Raises CaBundleUnusable."""
+        if self.trouble is not None:
+            raise CaBundleUnusable(self.trouble)
+        return None if self.pem is None else tls.trust_in(self.pem)
+
+
+def read_authorities(spec: MountSpec) -> Authorities:
+    """Read the file that the option names, else AWS_CA_BUNDLE's. Blocks; raises nothing: trouble is told by `trust`."""
+    option, path = (
+        ("ca-bundle", spec.ca_bundle) if spec.ca_bundle else ("AWS_CA_BUNDLE", os.environ.get("AWS_CA_BUNDLE"))
+    )
+    if not path:
+        return Authorities()
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(_AUTHORITIES_BYTES_MAX + 1)
+        if len(raw) > _AUTHORITIES_BYTES_MAX:
+            return Authorities(trouble=f"{option}: {path} is larger than {_AUTHORITIES_BYTES_MAX // MiB} MiB")
+        # Comments between the certificates may be in any language; Python's ssl wants ASCII.
+        found = Authorities(pem=raw.decode("ascii", "replace").replace("\ufffd", "?"))
+        if _BEGIN not in (found.pem or ""):  # nothing to trust would mean the system's authorities to Python
+            return Authorities(trouble=f"{option}: {path} has no certificate in it (PEM is needed)")
+        found.trust()
+    except ssl.SSLError as error:
+        return Authorities(trouble=f"{option}: {path} is not a PEM file of certificates: {error.reason or error}")
+    except OSError as error:
+        return Authorities(trouble=f"{option}: cannot read {path}: {error.strerror or error}")
+    return found
+
+
+def client_for(
+    spec: MountSpec,
+    access: Access,
+    stats: EngineStats,
+    *,
+    trust: ssl.SSLContext | None = None,
+    rejected: Callable[[], None] | None = None,
+    attempts_max: int = retry.ATTEMPTS_MAX,
+) -> HttpClient:
+    """A client as the mount's options want it; the other arguments are HttpClient's."""
+    return HttpClient(
+        access,
+        stats=stats,
+        requester_pays=spec.requester_pays,
+        rejected=rejected,
+        attempts_max=attempts_max,
+        connections_max=connections_for(spec.maximum_throughput_gbps),
+        trust=trust,
+        interfaces=spec.bind,
+    )
