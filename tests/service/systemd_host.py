@@ -1,0 +1,146 @@
+"""A real systemd as PID 1 of throw-away namespaces, over an overlay of this host: for tests of units and protocol."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+SYSTEMD: Final = Path("/lib/systemd/systemd")
+BOOT_SECONDS_MAX: Final = 60.0
+POLL_SECONDS: Final = 0.02
+
+T = TypeVar("T")
+
+
+def lacking() -> str | None:
+    """What this machine does not have for it; None if nothing."""
+    if not SYSTEMD.exists():
+        return "systemd is not installed"
+    if _cgroup2() is None:
+        return "no cgroup2 file system is mounted"
+    return None
+
+
+class SystemdHost:
+    """Boots in under a second; `run` executes inside. A context manager.
+
+    Args:
+        shared: directories of the host that are seen inside, writable, at their own paths.
+    """
+
+    def __init__(self, *shared: Path) -> None:
+        self._shared = shared
+
+    def __enter__(self) -> Self:
+        top = _cgroup2()
+        assert top is not None
+        self._cgroup = top / f"mountctl-tests-{os.getpid()}"
+        self._cgroup.mkdir()
+        self._work = Path(tempfile.mkdtemp(prefix="systemd-"))
+        inner = Path(__file__).with_name("systemd_root.sh")
+        # The shell joins the control group before it unshares, so that the group is the root of the new namespace.
+        join = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+        unshare = ["unshare", "--pid", "--mount", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child=SIGKILL"]
+        self._log = (self._work.parent / f"{self._work.name}.log").open("w+")
+        self._process = subprocess.Popen(
+            [
+                *("sh", "-c", join, "sh", self._cgroup),
+                *unshare,
+                *("--propagation", "private", "sh", inner, self._work),
+                *self._shared,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._pid1 = self._poll(self._child)
+        self._poll(self._is_up)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+        Path(self._log.name).unlink()
+        for directory, _, _ in os.walk(self._cgroup, topdown=False):
+            self._poll(lambda directory=directory: _removed(directory), alive=False)
+        shutil.rmtree(self._work)
+
+    def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """A shell command inside. Raises CalledProcessError."""
+        return subprocess.run(
+            [
+                "nsenter",
+                f"--target={self._pid1}",
+                "--mount",
+                "--pid",
+                "--ipc",
+                "--uts",
+                "--cgroup",
+                "sh",
+                "-c",
+                command,
+            ],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=BOOT_SECONDS_MAX,
+        )
+
+    def show(self, unit: str, name: str) -> str:
+        """A property of a unit."""
+        return self.run(f"systemctl show --value --property={name} {unit}").stdout.strip()
+
+    def wait_until(self, command: str) -> str:
+        """What a command prints, once it succeeds."""
+
+        def succeeded() -> subprocess.CompletedProcess[str] | None:
+            done = self.run(command, check=False)
+            return done if done.returncode == 0 else None
+
+        return self._poll(succeeded).stdout
+
+    def kill(self, pid: int, number: signal.Signals) -> None:
+        """Signal a process by its number inside."""
+        self.run(f"kill -{int(number)} {pid}")
+
+    def _child(self) -> int | None:
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return int(children[0]) if children else None
+
+    def _is_up(self) -> bool:
+        if Path(f"/proc/{self._pid1}/comm").read_text().strip() != "systemd":
+            return False
+        state = self.run("systemctl is-system-running --wait", check=False).stdout.strip()
+        return state in ("running", "degraded")
+
+    def _poll(self, look: Callable[[], T | None], *, alive: bool = True) -> T:
+        deadline = time.monotonic() + BOOT_SECONDS_MAX
+        while time.monotonic() < deadline:
+            if alive and self._process.poll() is not None:
+                raise RuntimeError(f"systemd ended: {Path(self._log.name).read_text()}")
+            if found := look():
+                return found
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"waited {BOOT_SECONDS_MAX:.0f} s; log: {Path(self._log.name).read_text()}")
+
+
+def _cgroup2() -> Path | None:
+    lines = map(str.split, Path("/proc/mounts").read_text().splitlines())
+    return next((Path(fields[1]) for fields in lines if fields[2] == "cgroup2"), None)
+
+
+def _removed(directory: str) -> bool:
+    try:
+        os.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:  # its last process is still on the way out
+        return False
+    return True

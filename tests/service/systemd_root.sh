@@ -1,0 +1,47 @@
+#!/bin/sh
+# The inside of tests/service/systemd_host.py: runs as PID 1 of new namespaces, makes a root of its own over the host's
+# (an overlay: nothing on the host is changed), and becomes systemd. $1: an empty directory; the rest: directories that
+# are to be seen inside as they are.
+set -eu
+top=$1; shift
+mount -t tmpfs -o size=512m,mode=755 tmpfs "$top"
+mkdir "$top/upper" "$top/work" "$top/root"
+mount -t overlay overlay -o "lowerdir=/,upperdir=$top/upper,workdir=$top/work" "$top/root"
+cd "$top/root"
+mount -t proc proc proc
+# systemd-sysctl must not change the host's settings: it leaves a read-only /proc/sys alone.
+mount --bind proc/sys proc/sys
+mount -o remount,bind,ro proc/sys
+mount -t sysfs sysfs sys
+mount -t cgroup2 cgroup2 sys/fs/cgroup
+mount -t tmpfs -o mode=755,nosuid tmpfs dev
+for device in null zero full random urandom tty fuse; do
+  : > "dev/$device"
+  mount --bind "/dev/$device" "dev/$device"
+done
+mkdir dev/pts dev/shm
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts dev/pts
+mount -t tmpfs -o nosuid,nodev tmpfs dev/shm
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
+mount -t tmpfs -o mode=755,nosuid,nodev tmpfs run
+mount -t tmpfs -o mode=1777 tmpfs tmp
+for directory in "$@"; do
+  mkdir -p ".$directory"
+  mount --bind "$directory" ".$directory"
+done
+units=etc/systemd/system
+printf '[Unit]\nDescription=tests\nRequires=basic.target\nAfter=basic.target\n' > $units/mountctl-tests.target
+for unit in systemd-modules-load.service systemd-binfmt.service systemd-udevd.service systemd-timesyncd.service \
+  systemd-logind.service systemd-networkd.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
+  ln -sf /dev/null "$units/$unit"
+done
+: > etc/fstab
+mkdir .outside
+mount --make-rprivate /
+pivot_root . .outside
+umount --lazy /.outside
+rmdir /.outside
+mount --make-rshared /
+exec env -i container=mountctl-tests PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
+  /lib/systemd/systemd --unit=mountctl-tests.target --log-target=journal --show-status=no

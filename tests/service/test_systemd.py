@@ -1,0 +1,112 @@
+"""The unit file under a real systemd: start, reload, watchdog, stop; and that the host sees the mounts."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import S3Server
+from tests.service import systemd_host
+from tests.service.systemd_host import SystemdHost
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+UNIT = REPOSITORY / "systemd" / "mountctl.service"
+
+pytestmark = pytest.mark.skipif(systemd_host.lacking() is not None, reason=str(systemd_host.lacking()))
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[SystemdHost]:
+    # The interpreter and its packages may be below directories that are fresh inside.
+    shared = {REPOSITORY, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    with SystemdHost(*sorted(shared)) as host:
+        host.run(f"cp {UNIT} /etc/systemd/system/ && ln -sf {sys.prefix}/bin/mountctl /usr/bin/mountctl")
+        host.run("systemctl daemon-reload")
+        yield host
+
+
+@pytest.fixture
+def bucket(host: SystemdHost, moto: S3Server) -> Iterator[str]:
+    """A bucket with one file, mounted at /mnt/data by the service."""
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"through systemd")
+    configure(host, moto, bucket, "data")
+    host.run("systemctl start mountctl")
+    yield bucket
+    host.run("systemctl stop mountctl")
+
+
+def configure(host: SystemdHost, server: S3Server, bucket: str, *names: str) -> None:
+    text = f'[defaults]\nendpoint-url = "{server.endpoint}"\nforce-path-style = true\nregion = "us-east-1"\n'
+    for name in names:
+        text += f'[mount.{name}]\nbucket = "{bucket}"\nmountpoint = "/mnt/{name}"\n'
+    host.run(f"cat > /etc/mountpoint-s3.toml <<'END'\n{text}END")
+    keys = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n"
+    host.run(f"mkdir -p /root/.aws; cat > /root/.aws/credentials <<'END'\n{keys}END")
+    host.run("mkdir -p /etc/systemd/system/mountctl.service.d")
+    variables = "AWS_SHARED_CREDENTIALS_FILE=/root/.aws/credentials AWS_EC2_METADATA_DISABLED=true"
+    host.run(
+        f"printf '[Service]\\nEnvironment={variables}\\n' > /etc/systemd/system/mountctl.service.d/tests.conf;"
+        " systemctl daemon-reload"
+    )
+
+
+def test_unit_file_is_without_fault() -> None:
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", UNIT], capture_output=True, text=True
+    )
+    told = [line for line in done.stderr.splitlines() if "is not executable" not in line]
+
+    assert told == []
+
+
+def test_started_is_ready_and_the_host_sees_the_mount(host: SystemdHost, bucket: str) -> None:
+    assert host.show("mountctl", "ActiveState") == "active"
+    assert "1 mounts: 1 ready" in host.show("mountctl", "StatusText")
+    assert host.run("cat /mnt/data/x").stdout == "through systemd"
+    inside = host.run("readlink /proc/1/ns/mnt").stdout
+    main = host.show("mountctl", "MainPID")
+    assert host.run(f"readlink /proc/{main}/ns/mnt").stdout == inside
+
+
+def test_reload_applies_the_file_and_a_broken_one_fails_the_reload(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    configure(host, moto, bucket, "data", "more")
+    host.run("systemctl reload mountctl")
+    assert host.run("cat /mnt/more/x").stdout == "through systemd"
+
+    host.run("echo 'nonsense = 1' >> /etc/mountpoint-s3.toml")
+    assert host.run("systemctl reload mountctl", check=False).returncode != 0
+    assert "reload refused" in host.show("mountctl", "StatusText")
+    assert host.run("cat /mnt/data/x").stdout == "through systemd"
+
+
+def test_a_supervisor_that_hangs_is_bitten_by_the_watchdog_and_mounts_come_back(host: SystemdHost, bucket: str) -> None:
+    host.run(
+        "mkdir -p /run/systemd/system/mountctl.service.d;"
+        " printf '[Service]\\nWatchdogSec=1s\\n' > /run/systemd/system/mountctl.service.d/fast.conf;"
+        " systemctl daemon-reload; systemctl restart mountctl"
+    )
+    main = host.show("mountctl", "MainPID")
+    host.kill(int(main), signal.SIGSTOP)
+
+    host.wait_until('test "$(systemctl show --value -p NRestarts mountctl)" -ge 1 && test -f /mnt/data/x')
+    assert host.show("mountctl", "MainPID") != main
+    assert host.run("cat /mnt/data/x").stdout == "through systemd"
+
+
+def test_stop_leaves_no_mount_process_or_socket(host: SystemdHost, bucket: str) -> None:
+    group = Path("/sys/fs/cgroup/system.slice/mountctl.service")
+    assert json.loads(host.run("mountctl status --json").stdout)["health"] == "ready"
+
+    host.run("systemctl stop mountctl")
+
+    assert host.show("mountctl", "Result") == "success"
+    assert "fuse.mountctl" not in host.run("cat /proc/mounts").stdout
+    assert host.run("ls /run/mountctl", check=False).returncode != 0
+    assert host.run(f"cat {group}/cgroup.procs", check=False).stdout.split() == []
