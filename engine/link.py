@@ -169,6 +169,12 @@ class Stop(_Message):
     type: Literal["stop"] = "stop"
 
 
+class LogFile(_Message):
+    """Supervisor to engine: log to this file from now on. File descriptor: the file, open for appending."""
+
+    type: Literal["log-file"] = "log-file"
+
+
 # A second tells a person soon enough, and costs an idle engine about 0.1 % of a core.
 HEARTBEAT_SECONDS: Final = 1.0
 
@@ -185,7 +191,8 @@ Message = Annotated[
     | Ready
     | Unavailable
     | Heartbeat
-    | Stop,
+    | Stop
+    | LogFile,
     Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)

@@ -27,6 +27,7 @@ from engine.link import (
     Heartbeat,
     Link,
     LinkClosed,
+    LogFile,
     Ready,
     RefreshAccess,
     Stop,
@@ -57,7 +58,7 @@ def run_engine(
     `authorities` were read before the privileges were dropped.
     0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
     """
-    log.set_up(message.spec.name, debug=message.spec.debug)
+    log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
     return trio.run(_Engine(message, session_fd, link, authorities).run)
 
 
@@ -148,7 +149,7 @@ class _Engine:
         """Messages of the supervisor, until it goes."""
         try:
             while True:
-                message, _ = await self._link.receive()
+                message, fds = await self._link.receive()
                 match message:
                     case Access():
                         await accesses.send(message)
@@ -156,6 +157,8 @@ class _Engine:
                         await self._without_access(message)
                     case Stop():
                         self._end(EXIT_STOPPED)
+                    case LogFile():
+                        log.use_file(fds[0])
                     case _:
                         logger.warning("unexpected message: %s", message.type)
         except LinkClosed:

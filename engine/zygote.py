@@ -113,7 +113,7 @@ def _run(keep: list[int], body: Callable[[], int]) -> Never:
 def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     session_fd, link_fd = fds
     _set_process_name(f"s3:{message.spec.name}")
-    log.set_up(message.spec.name, debug=message.spec.debug)
+    log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
     authorities = read_authorities(message.spec)  # as root: the file may be private
     drop_privileges(message.uid, message.gid)
     return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd), authorities)

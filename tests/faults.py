@@ -170,11 +170,15 @@ Decide = Callable[[Seen], Answer | None]
 class FaultyProxy:
     """In front of a real server: `decide` says for each request what goes wrong (None: it is passed on).
 
-    Enter to start, leave to end; `endpoint` is its URL, `seen` what came. `decide` may be replaced at any time.
+    Enter to start, leave to end; `endpoint` is its URL, `seen` what came. `decide` may be replaced at any time. With
+    `tls` it is an https server (whoever connects and does not speak TLS holds the others up).
     """
 
-    def __init__(self, upstream: str, decide: Decide = lambda _seen: None) -> None:
+    def __init__(
+        self, upstream: str, decide: Decide = lambda _seen: None, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.decide = decide
+        self._tls = tls
         self.seen: list[Seen] = []
         self._upstream = urlsplit(upstream).netloc
 
@@ -189,7 +193,9 @@ class FaultyProxy:
 
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler, bind_and_activate=True)
         self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if self._tls is not None:
+            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
+        self.endpoint = f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         return self

@@ -19,6 +19,7 @@ from engine.link import (
     ForkEngine,
     Heartbeat,
     LinkClosed,
+    LogFile,
     Message,
     Ready,
     RefreshAccess,
@@ -27,7 +28,7 @@ from engine.link import (
     Unavailable,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import stale, tally
+from mountctl.supervisor import log_file, stale, tally
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.process import Exit, ForkedProcess
@@ -116,6 +117,11 @@ class Mount:
         self._scope.cancel()
         await self._done.wait()
 
+    def reopen_log(self) -> None:
+        """Have the engine log to its file, opened anew. Nothing happens if it has none, or there is no engine."""
+        if self.spec.log_directory is not None:
+            self._post(LogFile())
+
     async def settled(self) -> None:
         """Wait until the mount is neither starting nor recovering."""
         await self._settled.wait()
@@ -187,6 +193,7 @@ class Mount:
     async def _serve(self, engine: ForkedProcess, session: Session) -> str | None:
         """Talk with an engine until it is gone. Returns its own reason, if it gave one."""
         self._outbox, letters = trio.open_memory_channel[Message](_OUTBOX_MAX)
+        self.reopen_log()
         if (latest := self._services.access.latest(self.spec.name)) is not None:
             self._pass_on(latest)
         reason: list[str] = []
@@ -223,9 +230,22 @@ class Mount:
     async def _write(self, engine: ForkedProcess, letters: trio.MemoryReceiveChannel[Message]) -> None:
         try:
             async for message in letters:
-                await engine.link.send(message)
+                if isinstance(message, LogFile):
+                    await self._send_log(engine, message)
+                else:
+                    await engine.link.send(message)
         except LinkClosed:
             return  # the reader sees it too, and ends the conversation
+
+    async def _send_log(self, engine: ForkedProcess, message: LogFile) -> None:
+        assert self.spec.log_directory is not None
+        try:
+            file = await log_file.opened(self.spec.log_directory, self.spec.name)
+        except log_file.LogFileUnusable as error:
+            _log.warning("%s: %s; its engine logs as before", self.spec.name, error)
+            return
+        with file:
+            await engine.link.send(message, (file.fileno(),))
 
     async def _expect_ready(self, engine: ForkedProcess, ready: trio.Event, reason: list[str]) -> None:
         while True:
@@ -250,11 +270,14 @@ class Mount:
     def _pass_on(self, message: Access | AccessFailed) -> None:
         if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
             self.reason = message.reason
+        self._post(message)
+
+    def _post(self, message: Message) -> None:
         if self._outbox is not None:
             try:
                 self._outbox.send_nowait(message)
             except trio.WouldBlock:
-                _log.warning("%s: the engine does not read its link; new credentials wait", self.spec.name)
+                _log.warning("%s: the engine does not read its link; left out: %s", self.spec.name, message.type)
 
     def _note(self, heartbeat: Heartbeat) -> None:
         self._heard = True

@@ -100,6 +100,8 @@ class Supervisor:
         return results[0]
 
     async def _reload(self) -> Reload:
+        for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
+            mount.reopen_log()
         try:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:

@@ -1,0 +1,115 @@
+"""Options whose work crosses processes: read by root, handed to an engine that may not read them, kept by the next."""
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+from tests.certificates import Authority
+from tests.faults import Answer, FaultyProxy, Seen, error
+from tests.servers import S3Server
+from tests.service.running import Running, poll_until
+
+
+def kill_engine(running: Running, name: str) -> None:
+    """SIGKILL; returns when another serves."""
+    takeovers = running.mount(name)["engine"]["takeovers"]
+    os.kill(running.mount(name)["engine"]["pid"], signal.SIGKILL)
+    poll_until(lambda: running.mount(name)["engine"]["takeovers"] > takeovers, "a takeover")
+    running.wait_for(name, "ready")
+
+
+def test_a_mounts_log_is_its_own_file_which_a_rotation_replaces(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    logs = running.work / "logs"
+    running.configure(moto, one={"bucket": bucket, "log_directory": str(logs), "debug": True}, two={"bucket": bucket})
+    log = logs / "mountctl-one.log"
+
+    with running.running():
+        os.listdir(running.mountpoint("one"))
+        before = poll_until(lambda: log.exists() and log.read_text(), "lines in the log")
+        assert (stat.S_IMODE(logs.stat().st_mode), stat.S_IMODE(log.stat().st_mode)) == (0o750, 0o640)
+        engine = Path("/proc") / str(running.mount("one")["engine"]["pid"])
+        rotated = log.rename(logs / "mountctl-one.log.1")
+        assert running.process is not None
+        running.process.send_signal(signal.SIGHUP)
+        poll_until(log.exists, "a new log")
+        poll_until(
+            lambda: str(rotated) not in [os.readlink(fd) for fd in (engine / "fd").iterdir()], "the old log let go of"
+        )
+        kill_engine(running, "one")
+        poll_until(log.read_text, "lines of the next engine in the new log")
+
+    assert "DEBUG" in before
+    assert " two:" not in before
+    assert " one: " not in "".join(line for line in running.log_text().splitlines() if "DEBUG" in line)
+
+
+def test_a_mount_with_no_log_is_silent_but_its_state_is_told(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "no//name")  # which a listing leaves out, and the log tells
+    running.configure(moto, quiet={"bucket": bucket, "no_log": True}, loud={"bucket": bucket})
+
+    with running.running():
+        for name in ("quiet", "loud"):
+            assert os.listdir(running.mountpoint(name) / "no") == []
+
+    assert "WARNING loud: " in running.log_text()
+    assert "WARNING quiet: " not in running.log_text()
+    assert "quiet: starting -> ready" in running.log_text()
+
+
+def test_a_ca_bundle_that_only_root_may_read_is_trusted_by_the_engine_and_the_next(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"over TLS")
+    ours, other = Authority("ours"), Authority("other")
+    bundle = running.work / "ca.pem"
+    bundle.write_text(ours.pem)
+    bundle.chmod(0o600)
+    (running.work / "other.pem").write_text(other.pem)
+
+    with FaultyProxy(moto.endpoint, tls=ours.server_side(running.work)) as server:
+        running.configure(
+            server.endpoint,
+            good={"bucket": bucket, "ca_bundle": str(bundle), "bind": ["lo"], "maximum_throughput_gbps": 1},
+            bad={"bucket": bucket, "ca_bundle": str(running.work / "other.pem")},
+            none={"bucket": bucket, "ca_bundle": str(running.work / "none.pem")},
+        )
+        with running.running("ready", "backoff"):
+            running.wait_for("good", "ready")
+            assert (running.mountpoint("good") / "x").read_bytes() == b"over TLS"
+            kill_engine(running, "good")
+            assert (running.mountpoint("good") / "x").read_bytes() == b"over TLS"
+            reasons = {name: running.wait_for(name, "backoff")["reason"] for name in ("bad", "none")}
+
+    assert "is not trusted" in reasons["bad"]
+    assert "ca-bundle: cannot read" in reasons["none"]
+    assert "No such file" in reasons["none"]
+
+
+def test_a_region_that_s3_names_is_followed_once_and_kept_for_the_next_engine(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"found")
+    moved = error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-3")
+
+    def elsewhere(seen: Seen) -> Answer | None:
+        return None if "/eu-west-3/s3/" in seen.headers.get("authorization", "") else moved
+
+    del running.environment["AWS_REGION"]
+    running.environment["AWS_DEFAULT_REGION"] = "us-west-2"
+    with FaultyProxy(moto.endpoint, elsewhere) as server:
+        running.configure(server.endpoint, found={"bucket": bucket}, told={"bucket": bucket, "region": "us-west-2"})
+        with running.running("ready", "backoff"):
+            running.wait_for("found", "ready")
+            assert "set region = 'eu-west-3'" in running.wait_for("told", "backoff")["reason"]
+            running.configure(server.endpoint, found={"bucket": bucket})
+            assert running.run("reload").returncode == 0
+            before = len(server.seen)
+            kill_engine(running, "found")
+            assert (running.mountpoint("found") / "x").read_bytes() == b"found"
+            asked = server.seen[before:]
+
+    assert asked
+    assert [seen.target for seen in asked if elsewhere(seen)] == []
