@@ -53,3 +53,13 @@ def checksum_of_parts(algorithm: ChecksumAlgorithm, parts: Sequence[PartInfo]) -
 def text_of(checksum: Checksum) -> str:
     """A checksum as S3's headers and documents have it: base64 of its bytes, the highest first."""
     return base64.b64encode(checksum.value.to_bytes(_BYTES[checksum.algorithm], "big")).decode()
+
+
+def composite_text(parts: Sequence[PartInfo]) -> str | None:
+    """What S3 keeps of CRC32C of an object in parts: the checksum of their checksums, and how many they are."""
+    digests = []
+    for part in parts:
+        if part.checksum is None or part.checksum.algorithm != "crc32c":
+            return None
+        digests.append(part.checksum.value.to_bytes(_BYTES["crc32c"], "big"))
+    return f"{text_of(checksum_of('crc32c', digests))}-{len(parts)}"

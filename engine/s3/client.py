@@ -1,7 +1,8 @@
 """S3 over HTTP: `interface.ObjectClient` for one bucket. The engine has one, and it alone sends requests.
 
-Signs, sends, checks answers, retries, asks for new keys when S3 refuses them, counts and logs. Rules are elsewhere
-(retry.py, documents.py); sockets too (pool.py, connection.py). Never logs a head or a secret; starts no task or thread.
+Signs, sends, checks answers, retries, asks for new keys when S3 refuses them, counts and logs. What is asked in order
+to write is in writes.py, rules are in retry.py and documents.py, sockets in pool.py and connection.py. Never logs a
+head or a secret; starts no task or thread.
 """
 
 import logging
@@ -15,12 +16,13 @@ import trio
 from engine.errors import BadResponse, PreconditionFailed, S3Error, Unreachable
 from engine.link import Access
 from engine.s3 import retry
-from engine.s3.connection import Connection
+from engine.s3.connection import HEAD_SECONDS_MAX, Connection
 from engine.s3.documents import check_range, object_of_headers, parse_error, parse_list, quoted
 from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
 from engine.s3.pool import CONNECTIONS_MAX, Pool
 from engine.s3.request import Request, Sender
+from engine.s3.writes import Writes
 from engine.stats import EngineStats
 
 _log = logging.getLogger("engine.s3")
@@ -35,6 +37,9 @@ _RESTORE_STATUS: Final = ("x-amz-optional-object-attributes", "RestoreStatus")
 _PROBE: Final = "HeadBucket"
 _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 
+# A 404 to these is an answer: not there, or no longer there.
+_ASKING_OR_REMOVING: Final = frozenset({"HeadObject", "AbortMultipartUpload", "DeleteObject"})
+
 _Receive = Callable[[Head, Connection], Awaitable[_T]]
 
 
@@ -48,14 +53,15 @@ class _Current:
         self.replaced = trio.Event()
 
 
-class HttpClient:
+class HttpClient(Writes):
     """One bucket of S3.
 
     Args:
         access: endpoint, region, keys. Raises ValueError for an endpoint that is none.
         stats: requests, retries, errors and bytes are counted here, and whether S3 answers.
         requester_pays: accept that requests are charged to us.
-        user_agent: what S3's logs show.
+        expected_bucket_owner: the account that must own the bucket, told with every request; None: nobody looks.
+        user_agent_prefix: comes before USER_AGENT, what S3's logs show.
         rejected: S3 refused the keys; whoever owns the client fetches others and calls `use`. Returns at once.
         connections_max: most connections at a time.
         attempts_max: most attempts for a request, the first included; none is begun after retry.RETRYING_SECONDS_MAX.
@@ -70,7 +76,8 @@ class HttpClient:
         *,
         stats: EngineStats,
         requester_pays: bool = False,
-        user_agent: str = USER_AGENT,
+        expected_bucket_owner: str | None = None,
+        user_agent_prefix: str | None = None,
         rejected: Callable[[], None] | None = None,
         connections_max: int = CONNECTIONS_MAX,
         attempts_max: int = retry.ATTEMPTS_MAX,
@@ -79,8 +86,9 @@ class HttpClient:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._stats = stats
-        self._payer = (_REQUESTER_PAYS,) if requester_pays else ()
-        self._user_agent = user_agent
+        owner = (("x-amz-expected-bucket-owner", expected_bucket_owner),) if expected_bucket_owner else ()
+        self._always = ((_REQUESTER_PAYS,) if requester_pays else ()) + owner
+        self._user_agent = f"{user_agent_prefix} {USER_AGENT}" if user_agent_prefix else USER_AGENT
         self._rejected = rejected
         self._connections_max = connections_max
         self._attempts_max = attempts_max
@@ -100,7 +108,7 @@ class HttpClient:
 
     async def head_object(self, key: str) -> ObjectInfo:
         """The object's metadata."""
-        request = Request("HeadObject", "HEAD", key, amz_headers=self._payer)
+        request = Request("HeadObject", "HEAD", key, amz_headers=self._always)
 
         async def receive(head: Head, connection: Connection) -> ObjectInfo:
             await connection.read()
@@ -117,7 +125,7 @@ class HttpClient:
             asked["delimiter"] = delimiter
         if token is not None:
             asked["continuation-token"] = token
-        headers = (_RESTORE_STATUS, *self._payer)
+        headers = (_RESTORE_STATUS, *self._always)
         request = Request("ListObjectsV2", "GET", None, query=tuple(asked.items()), amz_headers=headers)
 
         async def receive(_head: Head, connection: Connection) -> ListPage:
@@ -144,7 +152,7 @@ class HttpClient:
             headers = [("Range", f"bytes={offset + placed}-{offset + total - 1}")]
             if if_match:
                 headers.append(("If-Match", if_match))
-            return Request("GetObject", "GET", key, amz_headers=self._payer, headers=tuple(headers))
+            return Request("GetObject", "GET", key, amz_headers=self._always, headers=tuple(headers))
 
         def arrived(count: int) -> None:
             nonlocal placed
@@ -161,7 +169,7 @@ class HttpClient:
 
     async def probe(self) -> None:
         """Ask for the bucket; any answer below 500 will do. Raises Unreachable, Throttled or S3Error."""
-        request = Request(_PROBE, "HEAD", None, amz_headers=self._payer)
+        request = Request(_PROBE, "HEAD", None, amz_headers=self._always)
 
         async def receive(_head: Head, connection: Connection) -> None:
             await connection.read()
@@ -212,7 +220,9 @@ class HttpClient:
                 pause = 0.0
             else:
                 seconds = trio.current_time() - started
-                again = retry.is_worth_another(failure, failures=failures, attempts_max=most, seconds=seconds)
+                again = retry.is_worth_another(
+                    failure, failures=failures, attempts_max=most, seconds=seconds, body_bytes=asked.size
+                )
                 pause = retry.random_delay(failures)
             if not again:
                 raise self._failed(failure, asked, failures)
@@ -226,9 +236,15 @@ class HttpClient:
             async with current.pool.connection(fresh=fresh) as connection:
                 self._stats.s3_requests[request.operation] += 1
                 try:
-                    head = await connection.exchange(current.sender.head(request), request.method)
+                    head = await connection.exchange(
+                        current.sender.head(request),
+                        request.method,
+                        request.body,
+                        sent=self._count_sent,
+                        answer_seconds=request.answer_seconds or HEAD_SECONDS_MAX,
+                    )
                 except Unreachable:
-                    if connection.vanished and connection.served:
+                    if connection.vanished and connection.served and request.replayed:
                         continue
                     raise
                 if head.status < 500:
@@ -240,6 +256,9 @@ class HttpClient:
                 region = current.sender.region
                 raise retry.error_of(request.operation, request.subject, head.status, head.headers, document, region)
         raise AssertionError("a fresh connection has served nothing before")
+
+    def _count_sent(self, count: int) -> None:
+        self._stats.s3_bytes_sent += count
 
     async def _renew_keys(self, refused: _Current) -> bool:
         """Have others fetched, unless somebody asked already; False if none came in time."""
@@ -259,13 +278,13 @@ class HttpClient:
     def _failed(self, error: S3Error, request: Request, failures: int) -> S3Error:
         """Count and log a failure for good, and give it its key."""
         error.key = error.key or request.subject
-        is_answer = error.status == 404 and request.operation == "HeadObject"  # asking whether it exists is no failure
+        is_answer = error.status == 404 and request.operation in _ASKING_OR_REMOVING
         if not is_answer:
             self._stats.s3_errors[error.code or type(error).__name__] += 1
         if isinstance(error, Unreachable) or error.status >= 500:
             self._stats.unreachable(str(error.args[0]))
         # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
-        level = logging.DEBUG if request.operation == _PROBE else error.level
+        level = logging.DEBUG if is_answer or request.operation == _PROBE else error.level
         _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error)
         return error
 

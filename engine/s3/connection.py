@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to S3: a request's head out, an answer in, bodies straight into the caller's memory.
+"""One HTTP/1.1 connection to S3: a request out, an answer in, bodies straight from and into the caller's memory.
 
 Made and kept by pool.py, used by client.py, one request at a time. Each wait has a limit. Raises Unreachable when
 nothing, or nothing more, comes, BadResponse for what is not HTTP or is cut off; after either, and after being
@@ -14,6 +14,8 @@ import trio
 
 from engine.errors import BadResponse, Unreachable
 from engine.s3.http1 import END_OF_HEAD, HEAD_BYTES_MAX, Chunks, Head, parse_head
+from engine.s3.interface import Body
+from engine.s3.sending import SENDING_SECONDS_MAX, Sending
 from engine.s3.wire import Wire
 from engine.spec import KiB, MiB
 
@@ -59,13 +61,29 @@ class Connection:
         self.reusable = False
         self._wire.close()
 
-    async def exchange(self, head: bytes, method: str) -> Head:
-        """Send a request without a body and receive the answer's head. One of the `read`s must follow."""
+    async def exchange(
+        self,
+        head: bytes,
+        method: str,
+        body: Body = (),
+        *,
+        sent: Callable[[int], None] = lambda _count: None,
+        answer_seconds: float = HEAD_SECONDS_MAX,
+    ) -> Head:
+        """Send a request and receive the answer's head. One of the `read`s must follow.
+
+        S3 may answer before all is sent, with an error: then the rest is not sent. `sent(n)`: n more bytes of the
+        body are on their way. `answer_seconds` count from the last byte sent.
+        """
         self.reusable = False
-        with trio.move_on_after(HEAD_SECONDS_MAX):
-            self._head = await self._exchange(head, method)
-            return self._head
-        raise Unreachable(f"S3 at {self._name} did not answer within {HEAD_SECONDS_MAX:.0f} seconds")
+        self._sending = Sending(self._wire, head, body, sent)
+        try:
+            with self._failures():
+                self._head = await self._exchange(method, answer_seconds)
+        except Unreachable:
+            self.vanished = not self._heard
+            raise
+        return self._head
 
     async def read(self) -> bytes:
         """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX."""
@@ -102,16 +120,22 @@ class Connection:
                     raise self._stalled()
         self._complete()
 
-    async def _exchange(self, head: bytes, method: str) -> Head:
-        try:
-            with self._failures():
-                await self._wire.send(head)
-                while (answer := self._parse(await self._receive_head(), method)).status < 200:
-                    pass  # 100 Continue and its like precede the answer
+    async def _exchange(self, method: str, answer_seconds: float) -> Head:
+        while True:
+            with trio.move_on_after(SENDING_SECONDS_MAX) as limit:
+                early = await self._sending.run(limit)
+                self._heard = self._heard or bool(early)
+                self._rest += early
+            if limit.cancelled_caught:
+                raise Unreachable(f"S3 at {self._name} took no bytes for {SENDING_SECONDS_MAX:.0f} seconds")
+            with trio.move_on_after(answer_seconds) as limit:
+                answer = self._parse(await self._receive_head(), method)
+            if limit.cancelled_caught:
+                raise Unreachable(f"S3 at {self._name} did not answer within {answer_seconds:.0f} seconds")
+            if 200 <= answer.status < 300 and not self._sending.done:
+                raise BadResponse(f"S3 at {self._name} took a request before all of it was there")
+            if answer.status >= 200:  # 100 Continue and its like precede the answer
                 return answer
-        except Unreachable:
-            self.vanished = not self._heard
-            raise
 
     def _parse(self, text: str, method: str) -> Head:
         try:
@@ -130,7 +154,7 @@ class Connection:
         self._heard = False
         self._wire.rest()
         self.served += 1
-        self.reusable = head.keep_alive and not self._rest
+        self.reusable = head.keep_alive and self._sending.done and not self._rest
 
     async def _fill(self, body: "_Body", limit: trio.CancelScope) -> None:
         """Receive until the body is complete; each receive moves the limit. All of an engine's bytes come this way."""

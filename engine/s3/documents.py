@@ -1,4 +1,5 @@
 """What S3 says in XML and in headers, as our own types: listings, error documents, an object's metadata. Pure.
+(Of uploads: upload_documents.py.)
 
 Used by client.py. Raises BadResponse for what does not say what it must; never guesses a size or a key.
 """
@@ -39,9 +40,9 @@ def parse_error(body: bytes) -> ErrorDocument:
         root = ET.fromstring(body)  # noqa: S314
     except ET.ParseError:
         return ErrorDocument()
-    if _name(root) != "Error":
+    if name_of(root) != "Error":
         return ErrorDocument()
-    said = {_name(child): child.text or "" for child in root}
+    said = {name_of(child): child.text or "" for child in root}
     return ErrorDocument(
         code=said.get("Code", ""),
         message=said.get("Message", ""),
@@ -59,8 +60,8 @@ def parse_list(body: bytes, now: float) -> ListPage:
         root = ET.fromstring(body)  # noqa: S314
     except ET.ParseError as error:
         raise BadResponse(f"S3's listing is not XML: {error}") from error
-    if _name(root) != "ListBucketResult":
-        raise BadResponse(f"S3 answered a listing with <{_name(root)}>")
+    if name_of(root) != "ListBucketResult":
+        raise BadResponse(f"S3 answered a listing with <{name_of(root)}>")
     facts: dict[str, str] = {}
     contents, prefixes = [], []
     space = len(root.tag) - len("ListBucketResult")  # all elements have the root's namespace; a page has thousands
@@ -69,7 +70,7 @@ def parse_list(body: bytes, now: float) -> ListPage:
         if name == "Contents":
             contents.append({part.tag[space:]: part for part in child})
         elif name == "CommonPrefixes":
-            prefixes += [part.text or "" for part in child if _name(part) == "Prefix"]
+            prefixes += [part.text or "" for part in child if name_of(part) == "Prefix"]
         else:
             facts[name] = child.text or ""
     token = facts.get("NextContinuationToken") or None
@@ -80,7 +81,7 @@ def parse_list(body: bytes, now: float) -> ListPage:
     encoded = facts.get("EncodingType") == "url"
     return ListPage(
         objects=[_listed_object(entry, now, encoded=encoded) for entry in contents],
-        prefixes=[_decoded(prefix) for prefix in prefixes] if encoded else prefixes,
+        prefixes=[decoded(prefix) for prefix in prefixes] if encoded else prefixes,
         next_token=token,
     )
 
@@ -159,7 +160,7 @@ def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -
         etag = entry.get("ETag")
         restore = entry.get("RestoreStatus")
         return ObjectInfo(
-            key=_decoded(key) if encoded else key,
+            key=decoded(key) if encoded else key,
             size=_size(entry["Size"].text or ""),
             etag=quoted(etag.text or "") if etag is not None else "",
             last_modified=parse_iso_date(entry["LastModified"].text or ""),
@@ -170,12 +171,13 @@ def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -
         raise BadResponse(f"S3's listing has an entry that is not usable: {error!r}") from error
 
 
-def _decoded(text: str) -> str:
+def decoded(text: str) -> str:
+    """A key of a listing that was asked for with encoding-type=url."""
     return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _is_restored_listing(status: ET.Element, now: float) -> bool:
-    said = {_name(part): part.text or "" for part in status}
+    said = {name_of(part): part.text or "" for part in status}
     if said.get("IsRestoreInProgress") != "false":
         return False
     try:
@@ -190,6 +192,6 @@ def _size(text: str) -> int:
     return int(text)
 
 
-def _name(element: ET.Element) -> str:
+def name_of(element: ET.Element) -> str:
     """An element's name without its namespace, which other servers than S3 spell differently or leave out."""
     return element.tag.rpartition("}")[2]

@@ -18,7 +18,6 @@ from engine.errors import (
     ArchivedObject,
     BadResponse,
     EntityTooLarge,
-    KeyTooLong,
     NoSuchKey,
     NoSuchUpload,
     PreconditionFailed,
@@ -28,7 +27,6 @@ from engine.errors import (
 from engine.s3.checksums import checksum_of
 from engine.s3.etags import etag_of_body, etag_of_parts
 from engine.s3.interface import (
-    KEY_BYTES_MAX,
     LIST_ENTRIES_MAX,
     PART_BYTES_MAX,
     PART_BYTES_MIN,
@@ -41,6 +39,7 @@ from engine.s3.interface import (
     UploadInfo,
     UploadOptions,
 )
+from engine.s3.upload_documents import check_key
 from engine.spec import KiB
 from engine.stats import EngineStats
 
@@ -189,7 +188,7 @@ class MemoryClient:
         if_none_match: bool = False,
     ) -> str:
         """Make or replace an object."""
-        _check_key(key)
+        check_key(key)
         await self._asked("PutObject")
         data = await self._take(key, body, checksum)
         self._check_absent(key, if_none_match=if_none_match)
@@ -198,7 +197,7 @@ class MemoryClient:
 
     async def create_multipart_upload(self, key: str, *, upload: UploadOptions) -> str:
         """Begin a multipart upload; returns its id."""
-        _check_key(key)
+        check_key(key)
         await self._asked("CreateMultipartUpload")
         upload_id = f"upload-{next(self._upload_numbers)}"
         self._uploads[upload_id] = _Upload(UploadInfo(key, upload_id, _now()), upload)
@@ -322,11 +321,6 @@ class MemoryClient:
         if found is None:
             raise NoSuchKey("S3 has no such object", code="NoSuchKey", status=404, key=key)
         return found
-
-
-def _check_key(key: str) -> None:
-    if len(key.encode()) > KEY_BYTES_MAX:
-        raise KeyTooLong("the key is too long for S3", code="KeyTooLongError", status=400, key=key)
 
 
 def _now(last_modified: float | None = None) -> float:

@@ -10,7 +10,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from engine.link import Access
-from engine.s3.sign import Signer, encode_path, encode_query
+from engine.s3.interface import Body
+from engine.s3.sign import EMPTY_SHA256, Signer, encode_path, encode_query
+
+# Theirs is told even if it is empty: some servers insist.
+_WITH_BODY: Final = frozenset({"PUT", "POST"})
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -52,8 +56,17 @@ class Request:
     method: str
     key: str | None  # None: the bucket itself
     query: tuple[tuple[str, str], ...] = ()
-    amz_headers: tuple[tuple[str, str], ...] = ()  # signed: `x-amz-...`
+    amz_headers: tuple[tuple[str, str], ...] = ()  # signed: `x-amz-...`, `content-type`
     headers: tuple[tuple[str, str], ...] = field(default=())  # not signed: range, if-match
+    body: Body = ()
+    payload: str = EMPTY_SHA256  # of the body, as it is signed
+    answer_seconds: float | None = None  # how long S3 may think about it; None: as about any request
+    replayed: bool = True  # may go twice without being noticed: over a connection that had been closed, then another
+
+    @property
+    def size(self) -> int:
+        """The body's, in bytes."""
+        return sum(len(buffer) for buffer in self.body)
 
     @property
     def subject(self) -> str:
@@ -87,7 +100,9 @@ class Sender:
         headers = list(request.amz_headers)
         if self.signer is not None:
             authority = self.endpoint.authority
-            headers = self.signer.sign(request.method, authority, path, query, headers, self._clock())
+            headers = self.signer.sign(request.method, authority, path, query, headers, self._clock(), request.payload)
+        if request.method in _WITH_BODY:
+            headers.append(("Content-Length", str(request.size)))
         lines = "".join([f"{name}: {value}\r\n" for name, value in (*headers, *request.headers)])
         target = f"{path}?{query}" if query else path
         return f"{request.method} {target} HTTP/1.1\r\n{self._fixed}{lines}\r\n".encode()

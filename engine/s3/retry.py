@@ -9,10 +9,14 @@ from typing import Final
 
 from engine.errors import (
     AccessDenied,
+    AlreadyExists,
     ArchivedObject,
     BadResponse,
+    EntityTooLarge,
+    KeyTooLong,
     NoSuchBucket,
     NoSuchKey,
+    NoSuchUpload,
     PreconditionFailed,
     RangeNotSatisfiable,
     S3Error,
@@ -22,12 +26,16 @@ from engine.errors import (
 )
 from engine.s3.documents import ErrorDocument
 from engine.s3.pool import CERTIFICATE_REFUSED
+from engine.spec import KiB
 
 # Together with the delays below: about 20 s of trouble are ridden out (45 s at most) before a program sees EIO.
 ATTEMPTS_MAX: Final = 10
 
 # With every attempt waiting for its own limit, ten would keep a program for minutes: after this long none is begun.
 RETRYING_SECONDS_MAX: Final = 60.0
+
+# A body's time on the slowest of lines is not held against it: at 64 KiB/s 8 MiB take two minutes.
+BODY_BYTES_PER_SECOND: Final = 64 * KiB
 
 # A probe is there to tell soon that S3 is away, not to ride it out.
 PROBE_ATTEMPTS_MAX: Final = 2
@@ -38,7 +46,15 @@ DELAY_SECONDS_MAX: Final = 20.0
 
 _TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 _TRANSIENT_CODES: Final = frozenset(
-    {"RequestTimeout", "InternalError", "ServiceUnavailable", "SlowDown", "OperationAborted"}
+    {
+        "RequestTimeout",
+        "InternalError",
+        "ServiceUnavailable",
+        "SlowDown",
+        "OperationAborted",
+        "ConditionalRequestConflict",  # another request for the key was on its way: the answer is known afterwards
+        "IncompleteBody",  # somebody on the way cut it
+    }
 )
 _THROTTLED_CODES: Final = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
@@ -59,9 +75,12 @@ _ELSEWHERE_STATUS: Final = frozenset({301, 302, 307, 308})
 _BY_CODE: Final[dict[str, type[S3Error]]] = {
     "NoSuchKey": NoSuchKey,
     "NoSuchBucket": NoSuchBucket,
+    "NoSuchUpload": NoSuchUpload,
     "PreconditionFailed": PreconditionFailed,
     "InvalidObjectState": ArchivedObject,
     "InvalidRange": RangeNotSatisfiable,
+    "EntityTooLarge": EntityTooLarge,
+    "KeyTooLongError": KeyTooLong,
     **dict.fromkeys(_THROTTLED_CODES, Throttled),
     **dict.fromkeys(_NOT_ALLOWED, AccessDenied),
 }
@@ -74,13 +93,19 @@ _BY_STATUS: Final[dict[int, type[S3Error]]] = {
     503: Throttled,
 }
 _OF_OBJECTS: Final = frozenset({"GetObject", "HeadObject"})
+_OF_UPLOADS: Final = frozenset({"UploadPart", "CompleteMultipartUpload", "AbortMultipartUpload"})
+_MAKING_OBJECTS: Final = frozenset({"PutObject", "CompleteMultipartUpload"})  # their one condition: If-None-Match
 
 _SENTENCES: Final[dict[type[S3Error], str]] = {
     NoSuchKey: "S3 has no such object",
     NoSuchBucket: "S3 has no such bucket",
+    NoSuchUpload: "the upload is not in progress any more",
     PreconditionFailed: "the object was replaced in S3",
+    AlreadyExists: "there is such an object already",
     ArchivedObject: "the object is archived and must be restored before it can be read",
     RangeNotSatisfiable: "the object is shorter than it was",
+    EntityTooLarge: "S3 takes no object or part of that size",
+    KeyTooLong: "the key is too long for S3",
     Throttled: "S3 asks to slow down",
     AccessDenied: "S3 denies access",
 }
@@ -107,6 +132,8 @@ def error_of(
         sentence = f"the bucket is {where}, not in {region or 'this one'}"
         return WrongRegion(sentence, region=elsewhere, code=code, status=status, key=subject)
     kind = _BY_CODE.get(code) or _of_status(operation, status)
+    if kind is PreconditionFailed and operation in _MAKING_OBJECTS:
+        kind = AlreadyExists
     sentence = _SENTENCES.get(kind, f"{operation} failed in S3")
     if code == "RequestTimeTooSkewed":
         sentence = "S3 denies access because this machine's clock is off by more than 15 minutes: set it (NTP)"
@@ -124,9 +151,10 @@ def is_transient(error: S3Error) -> bool:
     return error.status in _TRANSIENT_STATUS or error.code in _TRANSIENT_CODES
 
 
-def is_worth_another(error: S3Error, *, failures: int, attempts_max: int, seconds: float) -> bool:
-    """Shall the request be tried again, after so many failures in so many seconds?"""
-    return failures < attempts_max and seconds < RETRYING_SECONDS_MAX and is_transient(error)
+def is_worth_another(error: S3Error, *, failures: int, attempts_max: int, seconds: float, body_bytes: int = 0) -> bool:
+    """Shall the request, with a body of so many bytes, be tried again, after so many failures in so many seconds?"""
+    seconds_max = RETRYING_SECONDS_MAX + body_bytes / BODY_BYTES_PER_SECOND
+    return failures < attempts_max and seconds < seconds_max and is_transient(error)
 
 
 def are_keys_refused(error: S3Error, *, keys_worked: bool) -> bool:
@@ -161,6 +189,8 @@ def _is_elsewhere(status: int, code: str, elsewhere: str, region: str) -> bool:
 
 
 def _of_status(operation: str, status: int) -> type[S3Error]:
+    if status == 404 and operation in _OF_UPLOADS:
+        return NoSuchUpload
     if status == 404:
         return NoSuchKey if operation in _OF_OBJECTS else NoSuchBucket
     return _BY_STATUS.get(status, S3Error)

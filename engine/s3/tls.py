@@ -1,4 +1,5 @@
-"""TLS over a PlainWire: OpenSSL reads from memory that is filled by large receives, then decrypts into place.
+"""TLS over a PlainWire: OpenSSL reads from memory that is filled by large receives, then decrypts into place; and it
+encrypts from the caller's memory into some that is sent by large sends.
 
 An SSLSocket makes two system calls for each record of 16 KiB; this makes one for 256 KiB. Used by pool.py for https
 endpoints. Trust is the system's, or the file that AWS_CA_BUNDLE names.
@@ -7,7 +8,7 @@ endpoints. Trust is the system's, or the file that AWS_CA_BUNDLE names.
 import functools
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 import trio
@@ -18,6 +19,9 @@ from engine.spec import KiB
 # A record holds at most 16 KiB and 0.3 KiB around it. OpenSSL may hold most of one that is not complete, so that much
 # of what is "to come" may have been received: a low-water mark that counted on it would wait for ever.
 RECORD_BYTES_MAX: Final = 20 * KiB
+
+# Encrypted at once and then sent by one system call.
+ENCRYPT_BYTES: Final = 256 * KiB
 
 # Filled and emptied between two awaits, so one for all connections will do.
 _RECEIVED: Final = memoryview(bytearray(LOW_WATER_BYTES))
@@ -63,6 +67,7 @@ class TlsWire:
         self._plain = plain
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
+        self._encrypted = memoryview(b"")  # taken out of `_outgoing`, and still to be sent
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
 
     async def handshake(self) -> None:
@@ -81,6 +86,34 @@ class TlsWire:
         """Send all of it."""
         self._tls.write(data)
         await self._flush()
+
+    @property
+    def unsent(self) -> bool:
+        """Has something been encrypted that is not yet sent?"""
+        return bool(self._encrypted) or bool(self._outgoing.pending)
+
+    def push(self, buffers: Sequence[memoryview]) -> int:
+        """Encrypt and send as long as the kernel takes it."""
+        taken = 0
+        for buffer in buffers:
+            for start in range(0, len(buffer), ENCRYPT_BYTES):
+                if not self._send_encrypted():
+                    return taken
+                taken += self._tls.write(buffer[start : start + ENCRYPT_BYTES])
+        self._send_encrypted()
+        return taken
+
+    async def writable(self) -> None:
+        """Wait until the kernel takes more."""
+        await self._plain.writable()
+
+    async def hear(self, view: memoryview) -> int:
+        """Place at least one byte at the front of `view`. An answer to a key update goes with the next push."""
+        while True:
+            placed, ended = self._decrypt(view)
+            if placed or ended:
+                return placed
+            await self._feed(1)
 
     async def receive_into(self, view: memoryview, to_come: int) -> int:
         """Place at least one byte at the front of `view`; 0 at the stream's end."""
@@ -135,7 +168,16 @@ class TlsWire:
             self._incoming.write_eof()
 
     async def _flush(self) -> None:
-        if self._outgoing.pending:
-            await self._plain.send(self._outgoing.read())
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while not self._send_encrypted():
+            await self._plain.writable()
+
+    def _send_encrypted(self) -> bool:
+        """Send what is encrypted, in its order; False if the kernel takes no more for now."""
+        while self.unsent:
+            self._encrypted = self._encrypted or memoryview(self._outgoing.read())
+            sent = self._plain.push([self._encrypted])
+            if not sent:
+                return False
+            self._encrypted = self._encrypted[sent:]
+        return True

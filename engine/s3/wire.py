@@ -9,6 +9,7 @@ import encodings.idna  # noqa: F401 - name resolution would import it, which may
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -22,6 +23,9 @@ RECEIVE_BUFFER_BYTES: Final = 4 * MiB
 # A wake-up costs some 20 us; per 256 KiB that is below 3 % of the time the copy takes.
 LOW_WATER_BYTES: Final = 256 * KiB
 
+# One system call takes no more than the kernel's buffer holds, some MiB; arena slots have 1 MiB (IOV_MAX is 1,024).
+SEND_BUFFERS_MAX: Final = 16
+
 # An unprivileged process gets no more than this for SO_RCVBUF; then the kernel's own tuning gives more.
 _RECEIVE_BUFFER_LIMIT: Final = Path("/proc/sys/net/core/rmem_max")
 
@@ -31,6 +35,26 @@ class Wire(Protocol):
 
     async def send(self, data: bytes) -> None:
         """Send all of it."""
+        ...
+
+    def push(self, buffers: Sequence[memoryview]) -> int:
+        """Send what goes without waiting of at most SEND_BUFFERS_MAX buffers, one behind the other.
+
+        Returns how many bytes of them were taken.
+        """
+        ...
+
+    @property
+    def unsent(self) -> bool:
+        """Is something left that `push` took and that has not gone? `push` with no buffers sends on."""
+        ...
+
+    async def writable(self) -> None:
+        """Wait until `push` gets on. Beside it, one other task may `hear`."""
+        ...
+
+    async def hear(self, view: memoryview) -> int:
+        """Place at least one byte at the front of `view`; 0 at the stream's end. Beside a task that pushes."""
         ...
 
     async def receive_into(self, view: memoryview, to_come: int) -> int:
@@ -124,6 +148,28 @@ class PlainWire:
                 left = left[self._sock.send(left) :]
             except BlockingIOError:
                 await trio.lowlevel.wait_writable(self._sock)
+
+    @property
+    def unsent(self) -> bool:
+        """What was taken has gone."""
+        return False
+
+    def push(self, buffers: Sequence[memoryview]) -> int:
+        """Send what the kernel takes now, straight from the buffers."""
+        if not buffers:
+            return 0
+        try:
+            return self._sock.sendmsg(buffers)
+        except BlockingIOError:
+            return 0
+
+    async def writable(self) -> None:
+        """Wait until the kernel takes more."""
+        await trio.lowlevel.wait_writable(self._sock)
+
+    async def hear(self, view: memoryview) -> int:
+        """Place at least one byte at the front of `view`; 0 at the stream's end."""
+        return await self.receive_into(view, 1)
 
     async def receive_into(self, view: memoryview, to_come: int) -> int:
         """Place at least one byte at the front of `view`; 0 at the stream's end."""

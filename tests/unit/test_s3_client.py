@@ -23,7 +23,7 @@ from engine.errors import (
     WrongRegion,
 )
 from engine.link import Access
-from engine.s3.client import HttpClient
+from engine.s3.client import USER_AGENT, HttpClient
 from engine.s3.connection import HEAD_SECONDS_MAX
 from engine.s3.retry import ATTEMPTS_MAX, DELAY_SECONDS_MAX, RETRYING_SECONDS_MAX
 from engine.stats import EngineStats
@@ -335,11 +335,11 @@ def test_requests_ask_for_restores_and_say_who_pays() -> None:
         await client.list_objects("p/")
         await client.head_object("k")
 
-    server = talk([Answer(body=EMPTY_LIST), HEAD], both, requester_pays=True, user_agent="tester/1")
+    server = talk([Answer(body=EMPTY_LIST), HEAD], both, requester_pays=True, user_agent_prefix="tester/1")
     listing, head = server.seen
     assert listing.headers["x-amz-optional-object-attributes"] == "RestoreStatus"
     assert listing.headers["x-amz-request-payer"] == head.headers["x-amz-request-payer"] == "requester"
-    assert head.headers["user-agent"] == "tester/1"
+    assert head.headers["user-agent"] == f"tester/1 {USER_AGENT}"
     assert "list-type=2" in listing.target
     assert "x-amz-request-payer" in listing.headers["authorization"]
 
