@@ -76,7 +76,7 @@ class ForgetAccess(_Message):
 
 
 class ForkEngine(_Message):
-    """Supervisor to zygote. File descriptors: the session (/dev/fuse), the engine's end of its link."""
+    """Supervisor to zygote. File descriptors: the session (/dev/fuse), the engine's end of its link, the journal."""
 
     type: Literal["fork-engine"] = "fork-engine"
     spec: MountSpec

@@ -51,7 +51,11 @@ _ACCESS_WAITING_MAX: Final = 8
 
 
 def run_engine(
-    message: ForkEngine, session_fd: int, link: socket.socket, authorities: Authorities = SYSTEM_AUTHORITIES
+    message: ForkEngine,
+    session_fd: int,
+    link: socket.socket,
+    journal_fd: int,
+    authorities: Authorities = SYSTEM_AUTHORITIES,
 ) -> int:
     """Serve one mount until told to stop, the mount is gone, or the supervisor is. Returns the exit code.
 
@@ -59,17 +63,20 @@ def run_engine(
     0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
     """
     log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
-    return trio.run(_Engine(message, session_fd, link, authorities).run)
+    return trio.run(_Engine(message, session_fd, link, journal_fd, authorities).run)
 
 
 class _Engine:
     """The parts of one engine, and the tasks that join them."""
 
-    def __init__(self, order: ForkEngine, session_fd: int, sock: socket.socket, authorities: Authorities) -> None:
+    def __init__(
+        self, order: ForkEngine, session_fd: int, sock: socket.socket, journal_fd: int, authorities: Authorities
+    ) -> None:
         self._authorities = authorities
         self._order = order
         self._spec = order.spec
         self._session_fd = session_fd
+        self._journal_fd = journal_fd
         self._sock = sock
         self._stats = EngineStats()
         self._exit_code = EXIT_STOPPED
@@ -128,7 +135,9 @@ class _Engine:
             nursery.start_soon(self._apply_access, client)
             nursery.start_soon(self._announce, adopted)
             nursery.start_soon(BackendProber(client, self._stats).run)
-            async with serving(client, self._spec, self._stats, generation=self._order.generation) as operations:
+            async with serving(
+                client, self._spec, self._stats, generation=self._order.generation, journal_fd=self._journal_fd
+            ) as operations:
                 adopt(
                     operations,
                     self._session_fd,

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Never
 
 import engine.broker
@@ -38,6 +39,7 @@ _LATE_IMPORTS: Final = (
     "traceback",
     "linecache",
 )
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _EXIT_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -111,12 +113,14 @@ def _run(keep: list[int], body: Callable[[], int]) -> Never:
 
 
 def _be_engine(message: ForkEngine, fds: list[int]) -> int:
-    session_fd, link_fd = fds
+    session_fd, link_fd, journal_fd = fds
     _set_process_name(f"s3:{message.spec.name}")
     log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
     authorities = read_authorities(message.spec)  # as root: the file may be private
+    if int(_OOM_SCORE.read_text()) < 0:
+        _OOM_SCORE.write_text("0")  # the supervisor is spared; an engine is replaced, so it may go first
     drop_privileges(message.uid, message.gid)
-    return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd), authorities)
+    return engine.run.run_engine(message, session_fd, socket.socket(fileno=link_fd), journal_fd, authorities)
 
 
 def _be_broker(message: ForkBroker, fds: list[int]) -> int:

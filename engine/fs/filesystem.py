@@ -5,6 +5,7 @@ data (engine/read) and never talks to the kernel. Between two awaits every chang
 side by side and be cancelled anywhere.
 """
 
+import functools
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -16,14 +17,15 @@ import trio
 from engine.errors import Archived, Deleted, IsADirectory, NoSuchKey, NotADirectory, ReadOnly
 from engine.fs.attributes import AttributeRules, Attributes
 from engine.fs.handles import Handles
+from engine.fs.ledger import Inherited, InheritedDirectory, InheritedFile, Ledger
 from engine.fs.policy import check_open, is_direct
 from engine.namespace import names
 from engine.namespace.hidden import HiddenNames
 from engine.namespace.inodes import Inode, InodeTable
 from engine.namespace.lifetimes import lifetimes
-from engine.namespace.listing import DirectoryStream, Page
+from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
 from engine.namespace.lookup import Lookup
-from engine.s3.interface import ObjectClient
+from engine.s3.interface import ObjectClient, ObjectInfo
 from engine.spec import MountSpec
 from engine.stats import EngineStats
 
@@ -79,7 +81,8 @@ class Listed:
 
 @dataclass(slots=True)
 class _OpenFile:
-    key: str
+    info: ObjectInfo
+    direct: bool
     data: OpenObject
 
 
@@ -98,23 +101,55 @@ class S3Filesystem:
         opener: reads objects.
         generation: which engine of the session this is, for numbers that never repeat.
         stats: the engine's counters.
+        ledger: what a successor must know is written there; whoever answers the kernel flushes it first.
+        inherited: what the engine before left.
     """
 
     def __init__(
-        self, spec: MountSpec, client: ObjectClient, opener: ObjectOpener, *, generation: int, stats: EngineStats
+        self,
+        spec: MountSpec,
+        client: ObjectClient,
+        opener: ObjectOpener,
+        *,
+        generation: int,
+        stats: EngineStats,
+        ledger: Ledger | None = None,
+        inherited: Inherited | None = None,
     ) -> None:
         self._spec: Final = spec
         self._client: Final = client
         self._opener: Final = opener
         self._stats: Final = stats
         self.lifetimes: Final = lifetimes(spec.metadata_ttl, spec.negative_metadata_ttl)
-        self._table: Final = InodeTable(spec.prefix, generation=generation, stats=stats)
+        self.ledger: Final = ledger or Ledger()
+        self._table: Final = InodeTable(
+            spec.prefix,
+            generation=generation,
+            stats=stats,
+            made=self.ledger.inode,
+            forgotten=self.ledger.forgot,
+        )
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
-        self._rules: Final = AttributeRules(spec, mounted=time.time())
+        self._mounted: Final = (inherited and inherited.mounted) or time.time()
+        self._rules: Final = AttributeRules(spec, mounted=self._mounted)
         self._hidden: Final = HiddenNames(stats)
         self._files: Final[Handles[_OpenFile]] = Handles(generation=generation, gauge=self._files_open)
         self._directories: Final[Handles[_OpenDirectory]] = Handles(generation=generation, gauge=self._directories_open)
         self._told_read_only = False
+        if inherited is not None:
+            self._inherit(inherited)
+
+    def bequest(self) -> Inherited:
+        """What a successor must know, as of now."""
+        return Inherited(
+            mounted=self._mounted,
+            inodes={inode.number: (inode.location, inode.info) for inode in self._table},
+            files={handle: InheritedFile(file.info, file.direct) for handle, file in self._files},
+            directories={
+                handle: InheritedDirectory(directory.inode.number, list(directory.stream.starts))
+                for handle, directory in self._directories
+            },
+        )
 
     async def lookup(self, parent: int, name: bytes) -> Attributes:
         """A name in a directory; the kernel holds one lookup more. Raises NotFound, NotADirectory, InvalidName."""
@@ -154,8 +189,10 @@ class S3Filesystem:
         assert info is not None, "an inode never changes its kind"
         if info.archived:
             raise Archived(f"{info.key!r} is in {info.storage_class} and must be restored before it can be read")
-        file = _OpenFile(info.key, self._opener.open(info.key, info.etag, info.size))
-        return Opened(self._files.add(file), is_direct(flags))
+        direct = is_direct(flags)
+        handle = self._files.add(self._opened(info, direct=direct))
+        self.ledger.opened(handle, info, direct=direct)
+        return Opened(handle, direct)
 
     async def read(self, handle: int, offset: int, size: int) -> bytes | memoryview:
         """Bytes of an open file; fewer than asked for only at its end. A memoryview is valid until the next await.
@@ -166,17 +203,21 @@ class S3Filesystem:
         try:
             return await file.data.read(offset, size)
         except NoSuchKey as error:
-            raise Deleted(f"{file.key!r} was deleted while it was being read") from error
+            raise Deleted(f"{file.info.key!r} was deleted while it was being read") from error
 
     def release(self, handle: int) -> None:
         """The last descriptor of an open file is closed."""
         if file := self._files.remove(handle):
             file.data.close()
+            self.ledger.closed(handle)
 
     def opendir(self, number: int) -> int:
         """Open a directory; S3 is asked at the first read. Raises NotADirectory, Stale."""
         inode = self._directory(number)
-        return self._directories.add(_OpenDirectory(inode, DirectoryStream(self._client, inode.prefix, self._hidden)))
+        handle = self._directories.add(self._opened_directory(inode, [FIRST]))
+        self._directories.get(handle).stream.paged = functools.partial(self.ledger.page, handle)
+        self.ledger.opened_directory(handle, number)
+        return handle
 
     async def readdir(self, handle: int, position: int) -> Iterator[Listed]:
         """Entries of an open directory from a position on: some, and none only at the end.
@@ -187,6 +228,7 @@ class S3Filesystem:
         directory = self._directories.get(handle)
         if position == 0 and directory.stream.started:
             await directory.stream.rewind()
+            self.ledger.opened_directory(handle, directory.inode.number)
         if position < _DOTS:
             return self._dots(directory.inode, position)
         found = await directory.stream.read(position - _DOTS)
@@ -196,7 +238,8 @@ class S3Filesystem:
 
     def releasedir(self, handle: int) -> None:
         """The directory is closed."""
-        self._directories.remove(handle)
+        if self._directories.remove(handle):
+            self.ledger.closed(handle)
 
     def read_only(self, verb: str, number: int) -> ReadOnly:
         """The error for a verb that would change something; tells once in the log that this version does not."""
@@ -217,10 +260,27 @@ class S3Filesystem:
     def describe_handle(self, handle: int) -> str:
         """An open file or directory for a message."""
         if file := self._files.find(handle):
-            return f"s3://{self._spec.bucket}/{file.key}"
+            return f"s3://{self._spec.bucket}/{file.info.key}"
         if directory := self._directories.find(handle):
             return f"s3://{self._spec.bucket}/{directory.inode.key}"
         return f"handle {handle}"
+
+    def _inherit(self, inherited: Inherited) -> None:
+        for number, (location, info) in inherited.inodes.items():
+            self._table.inherit(number, location, info)
+        for handle, file in inherited.files.items():
+            self._files.inherit(handle, self._opened(file.info, direct=file.direct))
+        for handle, directory in inherited.directories.items():
+            if inode := self._table.find(directory.number):
+                opened = self._opened_directory(inode, directory.pages)
+                opened.stream.paged = functools.partial(self.ledger.page, handle)
+                self._directories.inherit(handle, opened)
+
+    def _opened(self, info: ObjectInfo, *, direct: bool) -> _OpenFile:
+        return _OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
+
+    def _opened_directory(self, inode: Inode, starts: Iterable[Start]) -> _OpenDirectory:
+        return _OpenDirectory(inode, DirectoryStream(self._client, inode.prefix, self._hidden, starts))
 
     def _directory(self, number: int) -> Inode:
         inode = self._table.get(number)

@@ -3,7 +3,7 @@
 Owned by the file system, one table for each kind. Never reads nor lists.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
 from engine.errors import BadHandle, Stale
@@ -33,6 +33,14 @@ class Handles(Generic[T]):
         self._open[number] = thing
         self._gauge(len(self._open))
         return number
+
+    def inherit(self, number: int, thing: T) -> None:
+        """What an engine before had opened under this number."""
+        self._open[number] = thing
+        self._gauge(len(self._open))
+
+    def __iter__(self) -> Iterator[tuple[int, T]]:
+        return iter(self._open.items())
 
     def get(self, number: int) -> T:
         """What a number stands for. Raises Stale if another engine opened it, BadHandle if it is not open."""

@@ -7,14 +7,19 @@ Numbers (inodes, handles) are the kernel's and stay what they are. What S3 said 
 and not believed any longer: the next open or stat asks again, and reads go on with the version that was opened.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.namespace.inodes import Inode
+from engine.namespace.listing import FIRST, Start
 from engine.s3.interface import ObjectInfo
 
+_log = logging.getLogger(__name__)
+
 Record = list[Any]
+
 
 _MOUNTED: Final = "mounted"
 _INODE: Final = "inode"
@@ -35,10 +40,10 @@ class InheritedFile:
 
 @dataclass(slots=True)
 class InheritedDirectory:
-    """A directory that was open, and how its pages are asked for: S3's token, and what the page before left over."""
+    """A directory that was open, and how its pages are asked for, as far as it was read."""
 
     number: int
-    pages: list[tuple[str | None, tuple[ObjectInfo, ...]]] = field(default_factory=list)
+    pages: list[Start] = field(default_factory=lambda: [FIRST])
 
 
 @dataclass(slots=True)
@@ -52,51 +57,63 @@ class Inherited:
 
 
 class Ledger:
-    """Writes down what happens.
+    """Writes down what happens. Records are kept until `flush`, so that an answer with a thousand names is one write.
 
     Args:
-        append: takes records; they are safe when it returns.
+        append: takes records; they are safe when it returns. May raise OSError.
     """
 
-    def __init__(self, append: Callable[[list[Record]], None]) -> None:
+    def __init__(self, append: Callable[[list[Record]], None] = lambda _records: None) -> None:
         self._append = append
+        self._records: list[Record] = []
 
-    def inodes(self, inodes: Iterable[Inode]) -> None:
-        """These are new to the kernel, or have changed."""
-        self._append([_inode(inode) for inode in inodes])
+    def flush(self) -> None:
+        """Make all of it safe: to be called before the kernel is answered."""
+        if not self._records:
+            return
+        records, self._records = self._records, []
+        try:
+            self._append(records)
+        except OSError as error:
+            # Programs are served all the same; only a successor would not know of this.
+            _log.error("what happened could not be written down for a successor: %s", error.strerror)
 
-    def forgot(self, numbers: Iterable[int]) -> None:
-        """The kernel holds these no more."""
-        self._append([[_FORGOT, number] for number in numbers])
+    def inode(self, inode: Inode) -> None:
+        """The kernel is about to know this inode."""
+        self._records.append(_inode(inode.number, inode.location, inode.info))
+
+    def forgot(self, number: int) -> None:
+        """The kernel holds this inode no more."""
+        self._records.append([_FORGOT, number])
 
     def opened(self, handle: int, info: ObjectInfo, *, direct: bool) -> None:
         """A file was opened for reading."""
-        self._append([_opened(handle, info, direct)])
+        self._records.append(_opened(handle, info, direct))
 
     def opened_directory(self, handle: int, number: int) -> None:
         """A directory was opened, or is read from its beginning again."""
-        self._append([[_OPENED_DIRECTORY, handle, number]])
+        self._records.append([_OPENED_DIRECTORY, handle, number])
 
-    def page(self, handle: int, index: int, token: str | None, pending: Iterable[ObjectInfo]) -> None:
-        """A page of an open directory can be asked for."""
-        self._append([_page(handle, index, token, pending)])
+    def page(self, handle: int, index: int, start: Start) -> None:
+        """The next page of an open directory can be asked for."""
+        self._records.append(_page(handle, index, start))
 
     def closed(self, handle: int) -> None:
         """A file or directory was closed."""
-        self._append([[_CLOSED, handle]])
+        self._records.append([_CLOSED, handle])
 
 
 def snapshot(inherited: Inherited) -> Iterator[Record]:
     """The records from which `inherit` makes this again."""
     yield [_MOUNTED, inherited.mounted]
     for number, (location, info) in inherited.inodes.items():
-        yield [_INODE, number, location, _object(info)]
+        yield _inode(number, location, info)
     for handle, file in inherited.files.items():
         yield _opened(handle, file.info, file.direct)
     for handle, directory in inherited.directories.items():
         yield [_OPENED_DIRECTORY, handle, directory.number]
-        for index, (token, pending) in enumerate(directory.pages):
-            yield _page(handle, index, token, pending)
+        for index, start in enumerate(directory.pages[1:], 1):
+            yield _page(handle, index, start)
 
 
 def inherit(records: Iterable[Record]) -> Inherited:
@@ -124,7 +141,7 @@ def _apply(inherited: Inherited, record: Record) -> None:
             inherited.directories[handle] = InheritedDirectory(number)
         case [str(kind), int(handle), int(index), token, list(pending)] if kind == _PAGE:
             pages = inherited.directories[handle].pages
-            del pages[index:]
+            del pages[max(1, index) :]
             pages.append((token, tuple(_pending(key, found) for key, found in pending)))
         case [str(kind), int(handle)] if kind == _CLOSED:
             inherited.files.pop(handle, None)
@@ -135,15 +152,16 @@ def _apply(inherited: Inherited, record: Record) -> None:
             raise ValueError(record)
 
 
-def _inode(inode: Inode) -> Record:
-    return [_INODE, inode.number, inode.location, _object(inode.info)]
+def _inode(number: int, location: str, info: ObjectInfo | None) -> Record:
+    return [_INODE, number, location, _object(info)]
 
 
 def _opened(handle: int, info: ObjectInfo, direct: bool) -> Record:  # noqa: FBT001 - a record's field
     return [_OPENED, handle, info.key, _object(info), direct]
 
 
-def _page(handle: int, index: int, token: str | None, pending: Iterable[ObjectInfo]) -> Record:
+def _page(handle: int, index: int, start: Start) -> Record:
+    token, pending = start
     return [_PAGE, handle, index, token, [[info.key, _object(info)] for info in pending]]
 
 

@@ -73,6 +73,7 @@ class Operations(pyfuse3.Operations):
         """The kernel dropped references. There is no answer, so nothing to fail with."""
         self._stats.fuse_requests["forget"] += len(inode_list)
         self._fs.forget(inode_list)
+        self._fs.ledger.flush()
 
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """An inode's attributes."""
@@ -216,6 +217,8 @@ class Operations(pyfuse3.Operations):
             raise self._told_error(verb, error, describe(*args, **kwargs)) from error
         except Exception as error:
             raise self._unexpected(verb, error, describe(*args, **kwargs)) from error
+        finally:
+            self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
 
     def _told_error(self, verb: str, error: EngineError, subject: str) -> pyfuse3.FUSEError:
         self._stats.fuse_error(error.errno)

@@ -7,6 +7,7 @@ A number means one version: an object whose ETag changed, or a name that turned 
 new number. So the kernel's page cache, which hangs on the number, can never show a mix of two versions.
 """
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from engine.errors import Stale
@@ -57,11 +58,23 @@ class InodeTable:
         prefix: the mount's prefix: empty, or ends in a slash.
         generation: which engine of the session this is; no two of them give the same number.
         stats: whose gauge `inodes` follows the table.
+        made: told of each new inode.
+        forgotten: told of each number that the kernel holds no more.
     """
 
-    def __init__(self, prefix: str, *, generation: int, stats: EngineStats) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        *,
+        generation: int,
+        stats: EngineStats,
+        made: Callable[[Inode], None] = lambda _inode: None,
+        forgotten: Callable[[int], None] = lambda _number: None,
+    ) -> None:
         self._next = (generation << GENERATION_SHIFT) + ROOT + 1
         self._stats = stats
+        self._made = made
+        self._forgotten = forgotten
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self.missing: Final = MissingNames()
         self._by_number = {ROOT: self.root}
@@ -70,6 +83,16 @@ class InodeTable:
 
     def __len__(self) -> int:
         return len(self._by_number)
+
+    def __iter__(self) -> Iterator[Inode]:
+        """All but the root, in the order in which they were made."""
+        return (inode for inode in self._by_number.values() if inode is not self.root)
+
+    def inherit(self, number: int, location: str, info: ObjectInfo | None) -> None:
+        """An inode that the kernel has from an engine before. Not believed; how many lookups it holds is not known,
+        so that its FORGET, which gives all of them back, drops it whatever the number.
+        """
+        self._put(Inode(number, location, info, float("-inf")))
 
     def get(self, number: int) -> Inode:
         """The inode of a number the kernel uses. Raises Stale if this engine never gave it, or it was forgotten."""
@@ -137,6 +160,7 @@ class InodeTable:
         del self._by_number[number]
         self.unlink(inode)
         self._stats.inodes = len(self._by_number)
+        self._forgotten(number)
 
     def _make(self, location: str, info: ObjectInfo | None, valid_until: float) -> Inode:
         inode = Inode(self._next, location, info, valid_until)
@@ -144,10 +168,14 @@ class InodeTable:
         before = self._by_location.get(location)
         if before is not None:
             self.unlink(before)
-        self._by_number[inode.number] = inode
-        self._by_location[location] = inode
-        self._stats.inodes = len(self._by_number)
+        self._put(inode)
+        self._made(inode)
         return inode
+
+    def _put(self, inode: Inode) -> None:
+        self._by_number[inode.number] = inode
+        self._by_location[inode.location] = inode
+        self._stats.inodes = len(self._by_number)
 
 
 def _same(inode: Inode, info: ObjectInfo | None) -> bool:

@@ -7,6 +7,7 @@ A position is the number of a page and of an entry in it, so that a change to on
 The kernel goes back within its last answers (when a program's buffer was small) and to 0 (rewinddir), NFS to any.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import trio
@@ -43,14 +44,9 @@ class Page:
         return (self.number << INDEX_BITS) + index
 
 
-class _Start:
-    """How to ask for a page (again): S3's token and what the pages before it left undecided."""
-
-    __slots__ = ("pending", "token")
-
-    def __init__(self, token: str | None, pending: tuple[ObjectInfo, ...]) -> None:
-        self.token = token
-        self.pending = pending
+# How to ask for a page (again): S3's token and what the pages before it left undecided.
+Start = tuple[str | None, tuple[ObjectInfo, ...]]
+FIRST: Final[Start] = (None, ())
 
 
 class DirectoryStream:
@@ -60,14 +56,18 @@ class DirectoryStream:
         client: S3.
         prefix: the directory's, empty or with its closing slash.
         hidden: told of keys that have no name here.
+        starts: how its pages are asked for, as far as an engine before has read it.
     """
 
-    def __init__(self, client: ObjectClient, prefix: str, hidden: HiddenNames) -> None:
+    def __init__(
+        self, client: ObjectClient, prefix: str, hidden: HiddenNames, starts: Iterable[Start] = (FIRST,)
+    ) -> None:
         self._client = client
         self._prefix = prefix
         self._hidden = hidden
         self._lock = trio.Lock()
-        self._starts = [_Start(None, ())]
+        self.starts = list(starts)
+        self.paged: Callable[[int, Start], None] = lambda _number, _start: None  # told of each that is added
         self._complete = False  # the last page has been seen, so no start will be added
         self._kept: dict[int, Page] = {}
 
@@ -91,7 +91,7 @@ class DirectoryStream:
     async def rewind(self) -> None:
         """Start over, as rewinddir does: the next read lists anew."""
         async with self._lock:
-            self._starts = [_Start(None, ())]
+            self.starts = [FIRST]
             self._complete = False
             self._kept.clear()
 
@@ -101,20 +101,20 @@ class DirectoryStream:
         return bool(self._kept)
 
     async def _page(self, number: int) -> Page | None:
-        while number >= len(self._starts):
+        while number >= len(self.starts):
             if self._complete:
                 return None
-            await self._fetch(len(self._starts) - 1)
+            await self._fetch(len(self.starts) - 1)
         return self._kept.get(number) or await self._fetch(number)
 
     async def _fetch(self, number: int) -> Page:
-        start = self._starts[number]
-        answer = await self._client.list_objects(self._prefix, token=start.token)
+        token, pending = self.starts[number]
+        answer = await self._client.list_objects(self._prefix, token=token)
         listed = trio.current_time()
-        merged = merge(self._prefix, start.pending, answer)
+        merged = merge(self._prefix, pending, answer)
         if len(merged.entries) > _INDEX_MASK:
             raise BadResponse(f"a page of a listing has {len(merged.entries)} entries", key=self._prefix)
-        if number == len(self._starts) - 1 and not self._complete:
+        if number == len(self.starts) - 1 and not self._complete:
             self._tell(merged)
         self._follow(number, answer, merged)
         page = Page(number, merged.entries, listed, last=answer.next_token is None)
@@ -123,11 +123,12 @@ class DirectoryStream:
 
     def _follow(self, number: int, answer: ListPage, merged: Merged) -> None:
         """Remember how the next page is asked for, unless that is known from the first time round."""
-        if number < len(self._starts) - 1:
+        if number < len(self.starts) - 1:
             return
         self._complete = answer.next_token is None
         if answer.next_token is not None:
-            self._starts.append(_Start(answer.next_token, merged.pending))
+            self.starts.append((answer.next_token, merged.pending))
+            self.paged(len(self.starts) - 1, self.starts[-1])
 
     def _keep(self, page: Page) -> None:
         self._kept.pop(page.number, None)

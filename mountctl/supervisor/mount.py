@@ -151,7 +151,7 @@ class Mount:
                 await stale.clear(self.spec.mountpoint)
                 self._session = Session(self.spec)
             session = self._session
-            engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd)
+            engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd, session.journal_fd)
         except (SessionError, ForkError, OSError) as error:
             return self._without_engine(str(error))
         self._engine, self.engine_pid, self.engine_started = engine, engine.pid, time.time()

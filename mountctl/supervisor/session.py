@@ -44,11 +44,14 @@ class Session:
         self.generation = 0
         self.attached = False
         self._made_directory = False
+        # What each engine leaves for the next: engine/journal.py.
+        self.journal_fd = os.memfd_create("mountctl-journal", os.MFD_CLOEXEC)
+        self.fuse_fd = self._mount_fd = -1
         try:
             self.fuse_fd = os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC)
         except OSError as error:
+            self.close()
             raise SessionError(f"cannot open {FUSE_DEVICE}: {error.strerror}; is the fuse module loaded?") from error
-        self._mount_fd = -1
         try:
             self._mount_fd = mount_api.fuse_fsmount(
                 self.fuse_fd, spec.source, SUBTYPE, allow_other=spec.allow_other, read_only=spec.read_only
@@ -104,10 +107,10 @@ class Session:
 
     def close(self) -> None:
         """Let go. If no engine holds the session either, what was still open on the mount fails with ENOTCONN."""
-        for fd in (self._mount_fd, self.fuse_fd):
+        for fd in (self._mount_fd, self.fuse_fd, self.journal_fd):
             if fd >= 0:
                 os.close(fd)
-        self._mount_fd = self.fuse_fd = -1
+        self._mount_fd = self.fuse_fd = self.journal_fd = -1
 
     def _answer_init(self) -> bytes:
         poll = select.poll()

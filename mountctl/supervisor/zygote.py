@@ -42,21 +42,24 @@ class Zygote:
         with trio.CancelScope(shield=True):
             await self._stop()
 
-    async def fork_engine(self, order: ForkEngine, session_fd: int) -> ForkedProcess:
+    async def fork_engine(self, order: ForkEngine, session_fd: int, journal_fd: int) -> ForkedProcess:
         """A new engine on this session. Raises ForkError."""
-        return await self._fork(order, (session_fd,))
+        return await self._fork(order, (session_fd,), (journal_fd,))
 
     async def fork_broker(self) -> ForkedProcess:
         """A new broker. Raises ForkError."""
         environment = {name: SecretStr(value) for name, value in os.environ.items() if _is_brokers(name)}
-        return await self._fork(ForkBroker(environment=environment), ())
+        return await self._fork(ForkBroker(environment=environment))
 
-    async def _fork(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> ForkedProcess:
+    async def _fork(
+        self, order: ForkEngine | ForkBroker, before: tuple[int, ...] = (), behind: tuple[int, ...] = ()
+    ) -> ForkedProcess:
+        """A process with a link of its own; the link's descriptor stands between `before` and `behind`."""
         async with self._order:
             ours, theirs = pair()
             try:
                 with trio.fail_after(FORK_TIMEOUT_SECONDS):
-                    pid, pidfd = await self._ask(order, (*fds, theirs.fileno()))
+                    pid, pidfd = await self._ask(order, (*before, theirs.fileno(), *behind))
             except (LinkClosed, trio.TooSlowError) as error:
                 ours.close()
                 _log.warning("the zygote is gone or stuck; starting another")

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fs.ledger import Inherited, InheritedDirectory, InheritedFile, Ledger, Record, inherit, snapshot
+from engine.fs.ledger import FIRST, Inherited, InheritedDirectory, InheritedFile, Ledger, Record, inherit, snapshot
 from engine.namespace.inodes import Inode
 from engine.s3.interface import ObjectInfo
 
@@ -15,14 +16,16 @@ INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)
 def test_open_files_directories_and_inodes_are_inherited() -> None:
     records: list[Record] = []
     ledger = Ledger(records.extend)
-    ledger.inodes([Inode(5, "d", None, 0.0), Inode(6, "d/f", INFO, 0.0), Inode(7, "gone", INFO, 0.0)])
+    for inode in (Inode(5, "d", None, 0.0), Inode(6, "d/f", INFO, 0.0), Inode(7, "gone", INFO, 0.0)):
+        ledger.inode(inode)
     ledger.opened(20, INFO, direct=True)
     ledger.opened(21, INFO, direct=False)
     ledger.opened_directory(22, 5)
-    ledger.page(22, 0, None, [])
-    ledger.page(22, 1, "token", [INFO])
-    ledger.forgot([7])
+    ledger.page(22, 1, ("token", (INFO,)))
+    ledger.forgot(7)
     ledger.closed(21)
+    assert records == []
+    ledger.flush()
 
     found = inherit(records)
 
@@ -35,12 +38,11 @@ def test_a_directory_that_is_read_again_starts_without_pages() -> None:
     records: list[Record] = []
     ledger = Ledger(records.extend)
     ledger.opened_directory(22, 5)
-    ledger.page(22, 0, None, [])
-    ledger.page(22, 1, "old", [])
+    ledger.page(22, 1, ("old", ()))
     ledger.opened_directory(22, 5)
-    ledger.page(22, 0, None, [])
+    ledger.flush()
 
-    assert inherit(records).directories[22].pages == [(None, ())]
+    assert inherit(records).directories[22].pages == [FIRST]
 
 
 def test_a_snapshot_is_inherited_as_it_was() -> None:
@@ -48,7 +50,7 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
         mounted=12.5,
         inodes={2: ("größe", INFO), 3: ("", None)},
         files={9: InheritedFile(INFO, direct=False)},
-        directories={10: InheritedDirectory(3, [(None, (INFO,)), ("t", ())])},
+        directories={10: InheritedDirectory(3, [FIRST, ("t", (INFO,))])},
     )
 
     after = inherit(snapshot(before))
@@ -57,6 +59,17 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
     assert after.inodes[3] == ("", None)
     assert after.inodes[2][1] is not None
     assert after.inodes[2][1].etag == INFO.etag
+
+
+def test_a_journal_that_takes_nothing_more_is_no_error_to_programs(caplog: pytest.LogCaptureFixture) -> None:
+    def full(records: list[Record]) -> None:
+        raise OSError(28, "No space left on device")
+
+    ledger = Ledger(full)
+    ledger.forgot(7)
+    ledger.flush()
+
+    assert "No space left" in caplog.text
 
 
 _JSON: Any = st.recursive(
