@@ -8,6 +8,7 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
     ├── NotADirectory                ENOTDIR
     ├── IsADirectory                 EISDIR
     ├── InvalidName                  EINVAL      a name that no S3 key of ours can have
+    │   └── NameTooLong              ENAMETOOLONG    longer than a whole key can be
     ├── InvalidArgument              EINVAL      flags or arguments ask for what S3 can't do
     ├── Stale                        ESTALE      the inode or the object's version is gone
     ├── Deleted                      EIO         the object was deleted while a handle was reading it
@@ -71,6 +72,12 @@ class InvalidName(EngineError):
 
     errno = _errno.EINVAL
     level = logging.DEBUG
+
+
+class NameTooLong(InvalidName):
+    """The name alone is longer than S3 allows a whole key to be."""
+
+    errno = _errno.ENAMETOOLONG
 
 
 class InvalidArgument(EngineError):

@@ -8,9 +8,9 @@ location `a/b`, as they share a path. A directory's *prefix* is what all keys be
 
 from typing import Final
 
-from engine.errors import InvalidName
+from engine.errors import InvalidName, NameTooLong
 
-# FUSE_NAME_MAX: the kernel fails a whole directory reply with EIO for one longer name.
+# FUSE_NAME_MAX: the kernel fails a whole directory reply with EIO for one longer name; newer ones look longer ones up.
 NAME_BYTES_MAX: Final = 1024
 
 
@@ -31,6 +31,8 @@ def problem(name: str) -> str | None:
 
 def decode(name: bytes) -> str:
     """The name as the kernel gave it. Raises InvalidName if no key of ours can have it as a component."""
+    if len(name) > NAME_BYTES_MAX:
+        raise NameTooLong(f"a name of {len(name)} bytes is longer than S3's keys can be")
     try:
         text = name.decode()
     except UnicodeDecodeError as error:
