@@ -13,17 +13,23 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import engine
 from mountctl.errors import MountctlError
 
+if TYPE_CHECKING:
+    from mountctl.commands.fstab import Call
+
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 DEBUG_VARIABLE: Final = "MOUNTCTL_DEBUG"
+RUNTIME_DIR_VARIABLE: Final = "MOUNTCTL_RUNTIME_DIR"
+# The program's other name: mount(8) calls /sbin/mount.TYPE for a file system of that type.
+HELPER: Final = "mount.mountctl"
 
 _RUNTIME_DIR: Final = Path("/run/mountctl")
 # `mount` runs beside the supervisor of the file, so each of its own mounts has a place of its own.
@@ -60,7 +66,7 @@ class Settings:
 def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     """The parameters for Settings. The environment counts once, in front of the command."""
     told = {
-        "runtime_dir": ("MOUNTCTL_RUNTIME_DIR", f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
+        "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
         "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
         "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot: nothing yet. [default: {Settings.state_dir}]"),
     }
@@ -196,6 +202,8 @@ def _add_mount(*, in_full: bool) -> None:
         """Mount one bucket, or a prefix of it, in the foreground, without a configuration file."""
         from mountctl.commands import mount as body
 
+        if (fstab := options.pop("fstab")) is not None:
+            return _mount_as_fstab(settings, fstab, options)
         spec = body.spec_from(**options)
         return body.mount(spec, settings.runtime_dir_of(spec.name))
 
@@ -207,6 +215,36 @@ def _add_mount(*, in_full: bool) -> None:
     command(mount, own)
 
 
+def _mount_as_fstab(settings: Settings, text: str, options: dict[str, Any]) -> int:
+    """`mountctl mount SOURCE DIR -o OPTIONS`: all is in the option string, and exit codes are mount(8)'s."""
+    from mountctl.commands import fstab
+
+    def body() -> int:
+        call = fstab.Call(options.pop("source"), options.pop("directory"), text)
+        if others := [name for name, value in options.items() if value not in (None, False)]:
+            option = f"--{others[0].replace('_', '-')}"
+            raise fstab.WrongCall(f"-o: not together with {option}: put it into the option string")
+        return _fstab(settings, call)
+
+    return fstab.exit_code(_guarded(body))
+
+
+def _fstab(settings: Settings, call: "Call") -> int:
+    from mountctl.commands import fstab
+
+    own = None if settings.runtime_dir_given else _ONE_MOUNT_RUNTIME_DIR
+    return fstab.mount(call, settings.runtime_dir, own)
+
+
+def _help_mount(arguments: Sequence[str]) -> int:
+    """Be mount(8)'s helper: `mount.mountctl SOURCE DIR [-sfnv] [-o OPTIONS]`."""
+    from mountctl.commands import fstab
+
+    place = os.environ.get(RUNTIME_DIR_VARIABLE)
+    settings = Settings().with_options(Path(place) if place else None, None, None)
+    return fstab.exit_code(_guarded(lambda: _fstab(settings, fstab.take_apart(arguments))))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit.
 
@@ -214,12 +252,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: without the program's name; None: the process's.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if Path(sys.argv[0]).name == HELPER:
+        sys.exit(_help_mount(given))
     _add_mount(in_full="mount" in given)
     # No command prints much, and none while it runs: so a reader that has gone, or a full disk, is met in one place.
     data = io.StringIO()
     with contextlib.redirect_stdout(data):
-        code = _guarded(lambda: typer.main.get_command(app).main(given, prog_name="mountctl", standalone_mode=False))
+        code = _guarded(lambda: _command(given))
     sys.exit(_written(data.getvalue(), code))
+
+
+def _command(arguments: list[str]) -> Any:
+    if "mount" in arguments:
+        from mountctl.commands.mount import refuse_unsupported
+
+        refuse_unsupported(arguments)
+    return typer.main.get_command(app).main(arguments, prog_name="mountctl", standalone_mode=False)
 
 
 def _guarded(call: Callable[[], Any]) -> int:

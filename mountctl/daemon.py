@@ -52,29 +52,51 @@ def run(config: Path, runtime_dir: Path) -> int:
     return _run(lambda: load(config), runtime_dir, must_mount=False)
 
 
-def run_one(spec: MountSpec, runtime_dir: Path) -> int:
-    """A supervisor of one mount and no file. Raises CannotMount when it does not come up at the first attempt."""
+def run_one(spec: MountSpec, runtime_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
+    """A supervisor of one mount and no file, until SIGTERM or until somebody unmounts it. Returns the exit code.
+
+    Args:
+        spec: the mount.
+        runtime_dir: where its control socket is.
+        mounted: called when it can be used.
+
+    Raises CannotMount when it does not come up at the first attempt.
+    """
     one = Config(path=COMMAND_LINE, files=(), supervisor=SupervisorSpec(), mounts={spec.name: spec})
-    return _run(lambda: one, runtime_dir, must_mount=True)
+    return _run(lambda: one, runtime_dir, must_mount=True, mounted=mounted)
 
 
-def _run(load_config: Callable[[], Config], runtime_dir: Path, *, must_mount: bool) -> int:
+def _run(
+    load_config: Callable[[], Config],
+    runtime_dir: Path,
+    *,
+    must_mount: bool,
+    mounted: Callable[[], None] = lambda: None,
+) -> int:
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
     _set_up_log()
     become_subreaper()
     with RuntimeDirectory(runtime_dir) as runtime:
-        return trio.run(_Daemon(load_config, runtime, must_mount=must_mount).serve)
+        return trio.run(_Daemon(load_config, runtime, mounted, must_mount=must_mount).serve)
 
 
 class _Daemon:
     """One run of the process. Is the `Control` of the control socket."""
 
-    def __init__(self, load_config: Callable[[], Config], runtime: RuntimeDirectory, *, must_mount: bool) -> None:
+    def __init__(
+        self,
+        load_config: Callable[[], Config],
+        runtime: RuntimeDirectory,
+        mounted: Callable[[], None],
+        *,
+        must_mount: bool,
+    ) -> None:
+        self._mounted = mounted
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
-        self._supervisor = Supervisor(load_config, changed=self._tell_status)
+        self._supervisor = Supervisor(load_config, changed=self._tell_status, transient=must_mount)
 
     async def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
@@ -88,6 +110,9 @@ class _Daemon:
             failure = self._first_failure() if self._must_mount else None
             if failure is None:
                 self._notifier.ready(self._summary())
+                self._mounted()
+                if self._must_mount:
+                    nursery.start_soon(self._end_with_mounts, nursery)
             else:
                 nursery.cancel_scope.cancel()
         if failure is not None:
@@ -106,6 +131,16 @@ class _Daemon:
         finally:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
+
+    async def add(self, spec: MountSpec) -> None:
+        """The control socket's `add`."""
+        await self._supervisor.add(spec)
+
+    async def _end_with_mounts(self, nursery: trio.Nursery) -> None:
+        await self._supervisor.all_unmounted.wait()
+        _log.info("nothing is mounted any more: ending")
+        self._notifier.stopping("nothing is mounted any more")
+        nursery.cancel_scope.cancel()
 
     async def _reload_by_signal(self) -> None:
         try:

@@ -65,6 +65,7 @@ class MountStatus(_Part):
     engine: EngineStatus = EngineStatus()
     backend: BackendStatus = BackendStatus()
     stats: dict[str, Any] = Field(default_factory=dict, description="counters, as an engine's heartbeat has them")
+    transient: bool = Field(default=False, description="no file declares it: it is over when somebody unmounts it")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
 
 

@@ -6,6 +6,7 @@ The options are MountSpec's fields, so that a new one is there at once, under it
 import inspect
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
@@ -14,12 +15,18 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.spec import Mode, MountSpec, kebab
+from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS
 from mountctl.errors import MountctlError
 
 _SCHEME: Final = "s3://"
 # Not options: the name comes from the mountpoint; these two are the arguments.
 _ARGUMENTS: Final = {"name", "bucket", "mountpoint"}
 _NAME_CHARACTERS_MAX: Final = 63
+# As a shell's user means them: from where the shell is.
+_PATHS: Final = ("ca_bundle", "log_directory")
+_FSTAB_OPTION: Final = typer.Option(
+    "-o", metavar="OPTIONS", show_default=False, help="As in fstab: `ro,allow-other,...`; returns once it is mounted."
+)
 
 
 class InvalidOptions(MountctlError):
@@ -37,22 +44,33 @@ def parameters() -> list[inspect.Parameter]:
         _parameter("source", Annotated[str, source], inspect.Parameter.empty),
         _parameter("directory", Annotated[str, directory], inspect.Parameter.empty),
         *[_option(name, field) for name, field in fields.items()],
+        _parameter("fstab", Annotated[str | None, _FSTAB_OPTION], None),
     ]
 
 
-def spec_from(source: str, directory: str, **options: Any) -> MountSpec:
-    """The mount that a command line describes. Raises InvalidOptions."""
-    given = {name: _value(name, value) for name, value in options.items() if value not in (None, False)}
+def refuse_unsupported(arguments: Sequence[str]) -> None:
+    """Raise InvalidOptions for an option of Mountpoint that is deliberately not here, with the reason why."""
+    for argument in arguments:
+        key = argument.removeprefix("--").partition("=")[0]
+        if argument.startswith("--") and key in UNSUPPORTED_MOUNT_OPTIONS:
+            raise InvalidOptions(f"--{key}: {UNSUPPORTED_MOUNT_OPTIONS[key]}")
+
+
+def spec_from(source: str, directory: str, *, dashes: str = "--", **options: Any) -> MountSpec:
+    """The mount that a command line, or with no dashes a line of fstab, describes. Raises InvalidOptions."""
+    given = {name: _value(name, value) for name, value in options.items() if value not in (None, False, (), [])}
     bucket = source
+    if source.startswith(f"{_SCHEME}arn:"):
+        raise InvalidOptions(f"{source}: ARNs have no {_SCHEME} in front; the prefix is an option")
     if source.startswith(_SCHEME):
         if "prefix" in given:
-            raise InvalidOptions(f"--prefix: not together with an {_SCHEME} URL, which has the prefix in it")
+            raise InvalidOptions(f"{dashes}prefix: not together with an {_SCHEME} URL, which has the prefix in it")
         bucket, _, given["prefix"] = source.removeprefix(_SCHEME).partition("/")
     mountpoint = os.path.abspath(directory)
     try:
         return MountSpec(name=name_of(mountpoint), bucket=bucket, mountpoint=mountpoint, **given)
     except ValidationError as error:
-        raise InvalidOptions(_reasons(error, source)) from error
+        raise InvalidOptions(_reasons(error, source, dashes)) from error
 
 
 def mount(spec: MountSpec, runtime_dir: Path) -> int:
@@ -74,6 +92,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         return _parameter(name, Annotated[bool, typer.Option(flag, help=field.description)], default=False)
     shown = f"0{field.default:o}" if _is_mode(field) else field.default
     help_ = f"{field.description} [default: {shown}]" if shown not in (None, "") else field.description
+    if isinstance(field.default, tuple):
+        repeated = typer.Option(flag, help=f"{field.description} May be repeated.", metavar="TEXT", show_default=False)
+        return _parameter(name, Annotated[list[str] | None, repeated], None)
     kind = "OCTAL" if _is_mode(field) else "NUMBER" if field.annotation is int else "TEXT"
     option = typer.Option(flag, help=help_, metavar=kind, show_default=False)
     return _parameter(name, Annotated[str | None, option], None)
@@ -88,24 +109,29 @@ def _is_mode(field: FieldInfo) -> bool:
 
 
 def _takes_number(field: FieldInfo) -> bool:
-    return field.annotation is int or int in get_args(field.annotation)
+    kinds = [field.annotation]
+    for kind in kinds:
+        kinds.extend(get_args(kind))
+    return int in kinds
 
 
 def _value(name: str, value: Any) -> Any:
-    """A number where the option takes one. A mode stays text: its digits are octal."""
+    """A number where the option takes one, a whole path for a file's. A mode stays text: its digits are octal."""
     field = MountSpec.model_fields[name]
+    if name in _PATHS:
+        return os.path.abspath(value)
     if isinstance(value, str) and _takes_number(field) and not _is_mode(field) and re.match(r"^-?[0-9]+$", value):
         return int(value)
     return value
 
 
-def _reasons(error: ValidationError, source: str) -> str:
+def _reasons(error: ValidationError, source: str, dashes: str) -> str:
     """One line for each mistake, each with the option it is about (the first line's `mountctl: ` is cli.py's)."""
     lines = []
     for each in error.errors():
         field = kebab(str(each["loc"][0])) if each["loc"] else ""
         reason = each["msg"].removeprefix("Value error, ")
         from_source = field == "bucket" or (field == "prefix" and source.startswith(_SCHEME))
-        about = source if from_source else "DIR" if field == "mountpoint" else f"--{field}" if field else ""
+        about = source if from_source else "DIR" if field == "mountpoint" else f"{dashes}{field}" if field else ""
         lines.append(f"{about}: {reason}" if about else reason)
     return "\nmountctl: ".join(dict.fromkeys(lines))

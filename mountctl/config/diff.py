@@ -3,8 +3,9 @@
 Called by the supervisor's reload and by `mountctl plan`; carried out by the supervisor only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from engine.spec import MountSpec, kebab
 
@@ -46,3 +47,17 @@ def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> P
 def changed_keys(before: MountSpec, after: MountSpec) -> tuple[str, ...]:
     """The keys in which two specs differ, in the order of the specification."""
     return tuple(kebab(key) for key in MountSpec.model_fields if getattr(before, key) != getattr(after, key))
+
+
+def clashes(spec: MountSpec, others: Iterable[MountSpec]) -> str | None:
+    """Why a mount can't be there beside these, as a sentence; None if it can."""
+    place = PurePosixPath(spec.mountpoint)
+    for other in others:
+        there = PurePosixPath(other.mountpoint)
+        if place == there:
+            return f"{other.name} ({other.source}) is at {there} already: unmount it or choose another mountpoint"
+        if spec.name == other.name:
+            return f"a mount of the name {spec.name} is there already, at {there}: choose another mountpoint"
+        if place.is_relative_to(there) or there.is_relative_to(place):
+            return f"{place} and the mountpoint of {other.name}, {there}, are one in the other: mounts can't be nested"
+    return None

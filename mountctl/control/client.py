@@ -22,6 +22,8 @@ SOCKET_NAME: Final = "control.sock"
 STATUS_SECONDS_MAX: Final = 10.0
 # Mounts drain and come up within a reload, each in bounded time (seconds); many may do so one behind the other.
 RELOAD_SECONDS_MAX: Final = 300.0
+# The supervisor gives a mount a minute to come up; it may be busy with a reload before.
+ADD_SECONDS_MAX: Final = 360.0
 
 
 class ControlClient:
@@ -48,11 +50,21 @@ class ControlClient:
 
         return ReloadResult.model_validate(self._ask("POST", "/v1/reload", RELOAD_SECONDS_MAX))
 
-    def _ask(self, method: str, target: str, seconds: float) -> dict[str, Any]:
+    def add(self, spec: str) -> None:
+        """Have a mount that no file declares; returns when it can be used.
+
+        Args:
+            spec: a MountSpec as JSON.
+
+        Raises as `status` does; Refused if it can't be had, which the text explains.
+        """
+        self._ask("POST", "/v1/mounts", ADD_SECONDS_MAX, spec)
+
+    def _ask(self, method: str, target: str, seconds: float, body: str | None = None) -> dict[str, Any]:
         with self._explained(seconds), contextlib.closing(_UnixConnection(self._path, seconds)) as connection:
             # Whoever is refused may find the door closed while still asking; the answer is there all the same.
             with contextlib.suppress(BrokenPipeError):
-                connection.request(method, target)
+                connection.request(method, target, None if body is None else body.encode())
             response = connection.getresponse()
             answer: dict[str, Any] = json.loads(response.read())
         if response.status == http.HTTPStatus.OK:

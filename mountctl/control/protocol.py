@@ -1,6 +1,8 @@
 """What goes over the control socket: paths, JSON shapes, limits. Shared by server.py and client.py.
 
     GET  /v1/status[?name=NAME]...   200 Status (mountctl/status.py), 404 no mount of that name
+    POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
+                                     For root only: it may mount anything anywhere
     POST /v1/reload                  200 ReloadResult, also when the reload was refused: the request was understood
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 STATUS_PATH: Final = "/v1/status"
 RELOAD_PATH: Final = "/v1/reload"
+MOUNTS_PATH: Final = "/v1/mounts"
 NAME_PARAMETER: Final = "name"
 
 # Results of a reload that need nobody's attention; every other word is trouble.

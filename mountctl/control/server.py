@@ -19,12 +19,21 @@ from urllib.parse import parse_qs
 
 import h11
 import trio
+from pydantic import ValidationError
 
-from mountctl.control.protocol import NAME_PARAMETER, RELOAD_PATH, STATUS_PATH, ErrorBody, ReloadResult
+from engine.spec import MountSpec
+from mountctl.control.protocol import (
+    MOUNTS_PATH,
+    NAME_PARAMETER,
+    RELOAD_PATH,
+    STATUS_PATH,
+    ErrorBody,
+    ReloadResult,
+)
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
 from mountctl.status import Status
 
-# A request is a line, a few headers and no body: a thousand mounts' names fit.
+# A request is a line, a few headers and at most a mount: a thousand mounts' names fit.
 REQUEST_BYTES_MAX: Final = 64 * 1024
 # Commands and a few monitors; each is done in milliseconds.
 CONNECTIONS_MAX: Final = 64
@@ -49,6 +58,10 @@ class Control(Protocol):
 
     async def reload(self) -> ReloadResult:
         """Read the configuration again and make it so; an error in it is a result, not an exception."""
+        ...
+
+    async def add(self, spec: MountSpec) -> None:
+        """Have a mount that no file declares. Returns when it can be used; raises MountctlError when it can't."""
         ...
 
 
@@ -95,6 +108,12 @@ def may_enter(peer: Peer, own_uid: int, groups: Sequence[int], gid: int | None) 
 
 
 @dataclass(frozen=True, slots=True)
+class _Request:
+    head: h11.Request
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
     body: bytes
@@ -124,10 +143,10 @@ class _Server:
             async with stream:
                 if self._connections > CONNECTIONS_MAX:
                     await _turn_away(stream, _problem(503, f"{CONNECTIONS_MAX} connections are open; try again"))
-                elif (refusal := await self._refusal(_peer(stream))) is not None:
+                elif (refusal := await self._refusal(peer := _peer(stream))) is not None:
                     await _turn_away(stream, refusal)
                 else:
-                    await self._converse(stream)
+                    await self._converse(stream, peer)
         except trio.BrokenResourceError:
             _log.debug("a peer of the control socket went away")
         except Exception:  # noqa: BLE001 - whatever one peer brings about must not end the supervisor
@@ -145,7 +164,7 @@ class _Server:
             return _problem(403, _who_may(peer.uid, self.gid))
         return None
 
-    async def _converse(self, stream: trio.SocketStream) -> None:
+    async def _converse(self, stream: trio.SocketStream, peer: Peer) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
         try:
             with trio.fail_after(PEER_SECONDS_MAX):
@@ -159,49 +178,65 @@ class _Server:
         else:
             if request is None:
                 return
-            answer = await self._answer(request)
+            answer = await self._answer(request, peer)
         with trio.move_on_after(PEER_SECONDS_MAX):
             await _send_answer(stream, connection, answer)
 
-    async def _answer(self, request: h11.Request) -> _Answer:
+    async def _answer(self, request: _Request, peer: Peer) -> _Answer:
         try:
-            return await self._route(request)
+            return await self._route(request, peer)
         except UnknownMount as error:
             return _problem(404, str(error))
         except MountctlError as error:
             return _problem(500, str(error))
         except Exception:  # noqa: BLE001 - a bug in one answer is told, and ends nothing
-            _log.exception("control socket: %s failed", request.target.decode())
+            _log.exception("control socket: %s failed", request.head.target.decode())
             return _problem(500, "internal error; the supervisor's log has it")
 
-    async def _route(self, request: h11.Request) -> _Answer:
-        path, _, query = request.target.decode("ascii").partition("?")
-        match request.method, path:
+    async def _route(self, request: _Request, peer: Peer) -> _Answer:
+        path, _, query = request.head.target.decode("ascii").partition("?")
+        match request.head.method, path:
             case b"GET", "/v1/status":
                 names = parse_qs(query, keep_blank_values=True).get(NAME_PARAMETER, [])
                 return _Answer(200, self._control.status(names).model_dump_json().encode())
             case b"POST", "/v1/reload":
                 return _Answer(200, (await self._control.reload()).model_dump_json().encode())
+            case b"POST", "/v1/mounts":
+                return await self._add(request.body, peer)
             case b"HEAD", _:
                 return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
             case _, "/v1/status":
                 return _problem(405, f"{STATUS_PATH} takes GET", allow="GET")
+            case _, "/v1/mounts":
+                return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
             case _, "/v1/reload":
                 return _problem(405, f"{RELOAD_PATH} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")
 
+    async def _add(self, body: bytes, peer: Peer) -> _Answer:
+        if peer.uid not in (0, os.geteuid()):
+            return _problem(403, f"user {peer.uid} may not add mounts: only root may")
+        try:
+            spec = MountSpec.model_validate_json(body)
+        except ValidationError as error:
+            told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
+            return _problem(400, f"that is not a mount: {'; '.join(told)}")
+        await self._control.add(spec)
+        return _Answer(200, self._control.status([spec.name]).model_dump_json().encode())
 
-async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> h11.Request | None:
-    """One whole request; None if the peer only came and went. Its body is of no use to us."""
-    request: h11.Request | None = None
+
+async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> _Request | None:
+    """One whole request; None if the peer only came and went."""
+    head: h11.Request | None = None
+    body = b""
     received = 0
     while True:
         match event := connection.next_event():
             case h11.Request():
-                request = event
+                head = event
             case h11.EndOfMessage() | h11.PAUSED:
-                return request
+                return None if head is None else _Request(head, body)
             case h11.ConnectionClosed():
                 return None
             case h11.NEED_DATA:
@@ -211,7 +246,7 @@ async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -
                     raise _TooLong
                 connection.receive_data(data)
             case h11.Data():
-                pass  # counted above
+                body += event.data
 
 
 async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, answer: _Answer) -> None:

@@ -1,4 +1,5 @@
-"""A mount's log file: opened here, by root, and handed to its engine, which may not open files. Called by mount.py.
+"""A mount's log file: opened here, by root, and handed to its engine, which may not open files. Called by mount.py, and
+by background.py for a supervisor whose own log it is too.
 
 Opened anew whenever the configuration is reloaded, so that a log that was renamed is let go of.
 """
@@ -40,14 +41,19 @@ async def opened(directory: str, name: str) -> io.FileIO:
     raise LogFileUnusable(f"cannot open {path}: no answer within {OPEN_SECONDS_MAX:.0f} s")
 
 
-def _open(path: Path) -> io.FileIO:
+def create(path: Path) -> int:
+    """The file at `path`, for appending; makes it, and its directory. Blocks. Raises OSError."""
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(_DIRECTORY_MODE)
-    file = io.FileIO(_create(path), "w")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    fd = _create(path)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
         raise OSError(0, "it is not a regular file")
-    return file
+    return fd
+
+
+def _open(path: Path) -> io.FileIO:
+    return io.FileIO(create(path), "w")
 
 
 def _create(path: Path) -> int:

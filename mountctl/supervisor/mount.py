@@ -66,10 +66,13 @@ class Mount:
         spec: what to mount; fixed for this object's life.
         uid: the user and group that its engines become.
         services: the supervisor's.
+        transient: no file declares it: it is over when somebody unmounts it.
     """
 
-    def __init__(self, spec: MountSpec, uid: int, services: Services) -> None:
+    def __init__(self, spec: MountSpec, uid: int, services: Services, *, transient: bool = False) -> None:
         self.spec: Final = spec
+        self.transient: Final = transient
+        self.unmounted = False  # by somebody else, for good
         self.uid: Final = uid
         self.state = MountState.STARTING
         self.since = time.time()
@@ -135,6 +138,9 @@ class Mount:
             backoff.served(served)
             self._apply(event, reason)
             if event is MountEvent.UNMOUNTED:
+                if self.transient:
+                    self.unmounted = True
+                    return
                 continue
             # The first engine after one that served well comes at once: programs are waiting.
             delay = backoff.next_delay()
@@ -171,7 +177,8 @@ class Mount:
         if session is not None and session.attached:
             if session.alive():
                 return MountEvent.ENGINE_LOST, reason
-            _log.warning("%s: %s was unmounted by somebody else; mounting it again", self.spec.name, session.mountpoint)
+            then = "it is over" if self.transient else "mounting it again"
+            _log.warning("%s: %s was unmounted by somebody else; %s", self.spec.name, session.mountpoint, then)
             session.detach()
             self._drop_session()
             return MountEvent.UNMOUNTED, "it was unmounted by somebody else"

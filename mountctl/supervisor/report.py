@@ -50,6 +50,7 @@ def _mount(mount: Mount) -> contract.MountStatus:
         ),
         backend=contract.BackendStatus(reachable=mount.backend.reachable, error=mount.backend.error),
         stats=mount.stats.model_dump(),
+        transient=mount.transient,
         last_error=mount.last_error,
     )
 

@@ -6,16 +6,16 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import trio
 
 from engine.spec import MountSpec
-from mountctl.config.diff import Plan, diff
+from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
-from mountctl.errors import ConfigError
+from mountctl.errors import ConfigError, MountctlError
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.mount import Mount, Services
 from mountctl.supervisor.state import MountState
@@ -24,6 +24,8 @@ from mountctl.supervisor.zygote import Zygote
 
 # How long start-up and `reload` wait for mounts to come up before they say how far each is.
 SETTLE_SECONDS: Final = 15.0
+# How long `add` waits for its mount: longer than an engine may take to start (mount.START_TIMEOUT_SECONDS).
+ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
 
@@ -40,15 +42,24 @@ class Reload:
     at: float = field(default_factory=time.time)
 
 
+class CannotAdd(MountctlError):
+    """A mount that no file declares can't be had; the message says why."""
+
+
 class Supervisor:
     """Keeps the configured mounts mounted.
 
     Args:
         load: gives the configuration; raises ConfigError.
         changed: called whenever something that `status` shows has changed.
+        transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
     """
 
-    def __init__(self, load: Callable[[], Config], changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, load: Callable[[], Config], changed: Callable[[], None] = lambda: None, *, transient: bool = False
+    ) -> None:
+        self._transient = transient
+        self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
         self.config = load()
         self.generation = 1
         self.last_reload = Reload(ok=True)
@@ -99,23 +110,52 @@ class Supervisor:
         await done.wait()
         return results[0]
 
+    async def add(self, spec: MountSpec) -> None:
+        """Have a mount that no file declares, until somebody unmounts it. Returns when it can be used.
+
+        Raises CannotAdd; then nothing is left of it.
+        """
+        await self._running.wait()
+        assert self._nursery is not None
+        async with self._reloading:
+            if (clash := clashes(spec, [mount.spec for mount in self.mounts.values()])) is not None:
+                raise CannotAdd(clash)
+            mount = self._new_mount(spec, transient=True)
+            self._nursery.start_soon(self._run_mount, mount)
+        with trio.move_on_after(ADD_SECONDS_MAX):
+            await mount.settled()
+        if mount.state in (MountState.READY, MountState.DEGRADED):
+            return
+        reason = mount.reason or f"it is still {mount.state}"
+        if self.mounts.get(spec.name) is mount:
+            await self._remove(spec.name)
+            self._changed()
+        raise CannotAdd(reason)
+
     async def _reload(self) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
             mount.reopen_log()
         try:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
-            problems = tuple(str(problem) for problem in error.problems) or (str(error),)
-            self.last_reload = Reload(ok=False, errors=problems)
-            for problem in problems:
-                _log.error("reload refused, nothing changed: %s", problem)
+            return self._refuse([str(problem) for problem in error.problems] or [str(error)])
         else:
-            plan = diff({name: mount.spec for name, mount in self.mounts.items()}, config.mounts)
+            declared = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
+            if taken := (config.mounts.keys() & self.mounts.keys()) - declared.keys():
+                return self._refuse([f"{name}: mount(8) has a mount of that name: unmount it first" for name in taken])
+            plan = diff(declared, config.mounts)
             await self._carry_out(plan, config)
             self.config = config
             self.generation += 1
             self.last_reload = Reload(ok=True, mounts=self._results(plan))
             _log.info("reloaded: %s", ", ".join(f"{k}: {v}" for k, v in self.last_reload.mounts.items()) or "no mounts")
+        self._changed()
+        return self.last_reload
+
+    def _refuse(self, problems: Sequence[str]) -> Reload:
+        self.last_reload = Reload(ok=False, errors=tuple(problems))
+        for problem in problems:
+            _log.error("reload refused, nothing changed: %s", problem)
         self._changed()
         return self.last_reload
 
@@ -139,16 +179,16 @@ class Supervisor:
         assert self._nursery is not None
         started = []
         for spec in specs:
-            mount = self._new_mount(spec)
+            mount = self._new_mount(spec, transient=self._transient)
             started.append(mount)
             self._nursery.start_soon(self._run_mount, mount)
         with trio.move_on_after(SETTLE_SECONDS):
             for mount in started:
                 await mount.settled()
 
-    def _new_mount(self, spec: MountSpec) -> Mount:
+    def _new_mount(self, spec: MountSpec, *, transient: bool) -> Mount:
         assert self._services is not None
-        mount = self.mounts[spec.name] = Mount(spec, self._uids.take(), self._services)
+        mount = self.mounts[spec.name] = Mount(spec, self._uids.take(), self._services, transient=transient)
         return mount
 
     async def _run_mount(self, mount: Mount) -> None:
@@ -159,11 +199,21 @@ class Supervisor:
                 _log.exception("%s: internal error; the mount is started again", mount.spec.name)
             finally:
                 self._uids.give_back(mount.uid)
+            if mount.unmounted:
+                self._unmounted(mount)
+                return
             if not mount.stopping:
                 await trio.sleep(_BUG_DELAY_SECONDS)
             if mount.stopping:
                 return
-            mount = self._new_mount(mount.spec)
+            mount = self._new_mount(mount.spec, transient=mount.transient)
+
+    def _unmounted(self, mount: Mount) -> None:
+        if self.mounts.get(mount.spec.name) is mount:
+            del self.mounts[mount.spec.name]
+        if not self.mounts:
+            self.all_unmounted.set()
+        self._changed()
 
     async def _remove(self, name: str) -> None:
         await self.mounts[name].stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from engine.spec import MountSpec
 from mountctl.control import server
 from mountctl.control.protocol import ReloadResult
 from mountctl.errors import UnknownMount
@@ -20,6 +21,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.reloads = 0
+        self.added: list[MountSpec] = []
         self.reload_may_end = trio.Event()
         self.reload_may_end.set()
         self.error: Exception | None = None
@@ -42,6 +44,12 @@ class Supervisor:
         return Status(
             schema_version=1, health=health(mount.state for mount in mounts), supervisor=supervisor, mounts=mounts
         )
+
+    async def add(self, spec: MountSpec) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+        self.added.append(spec)
 
     async def reload(self) -> ReloadResult:
         self.reloads += 1

@@ -74,7 +74,8 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
     assert told["supervisor"]["config"]["last_reload"] == {"ok": True, "errors": [], "at": "2026-11-22T12:00:00Z"}
     [one] = told["mounts"]
     assert set(one) == {
-        *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error")
+        *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error"),
+        "transient",
     }
     assert one["since"] == "2026-11-22T11:55:00Z"
     assert one["engine"] == {"pid": None, "started": None, "takeovers": 0, "last_exit": None}

@@ -1,0 +1,103 @@
+"""The fstab form: `mount.mountctl SOURCE DIR [-sfnv] [-t TYPE] [-o OPTIONS]`, as mount(8) calls it for a line of type
+`mountctl`, and `mountctl mount SOURCE DIR -o OPTIONS`. Called by cli.py.
+
+Returns once the mount can be used. It is given to the supervisor that runs; if there is none, it gets one of its own,
+in the background, which ends when the mount is unmounted.
+"""
+
+import getopt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from engine.spec import MountSpec
+from mountctl.commands.mount import InvalidOptions, spec_from
+from mountctl.config.fstab import FstabError, options
+from mountctl.control.client import ControlClient
+from mountctl.errors import MountctlError, SupervisorNotRunning
+
+# mount(8), "EXIT STATUS".
+EXIT_USAGE: Final = 1
+EXIT_FAILED: Final = 32
+
+_USAGE: Final = "usage: mount.mountctl s3://BUCKET/PREFIX DIR [-sfnv] [-o OPTIONS]"
+
+
+class WrongCall(MountctlError):
+    """Not how mount(8) calls its helpers."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Call:
+    """What mount(8) asks for.
+
+    Args:
+        source: the bucket.
+        directory: the mountpoint.
+        options: the option string.
+        fake: only look whether it is right (`mount -f`).
+        sloppy: pass unknown options by (`mount -s`).
+    """
+
+    source: str
+    directory: str
+    options: str
+    fake: bool = False
+    sloppy: bool = False
+
+
+def take_apart(arguments: Sequence[str]) -> Call:
+    """The arguments of mount(8). Raises WrongCall."""
+    try:
+        flags, places = getopt.gnu_getopt(list(arguments), "sfnvN:o:t:")
+    except getopt.GetoptError as error:
+        raise WrongCall(f"{error}; {_USAGE}") from error
+    if len(places) != 2:
+        raise WrongCall(_USAGE)
+    given = [flag for flag, _ in flags]
+    if "-N" in given:
+        raise WrongCall("-N: another mount namespace can't be mounted into: call mount there (nsenter)")
+    texts = [value for flag, value in flags if flag == "-o"]
+    return Call(places[0], places[1], ",".join(texts), fake="-f" in given, sloppy="-s" in given)
+
+
+def spec_of(call: Call) -> MountSpec:
+    """The mount that is asked for. Raises InvalidOptions."""
+    try:
+        found = options(call.options, sloppy=call.sloppy)
+    except FstabError as error:
+        raise InvalidOptions(str(error)) from error
+    return spec_from(call.source, call.directory, dashes="", **found)
+
+
+def mount(call: Call, runtime_dir: Path, own_runtime_dir: Path | None = None) -> int:
+    """Mount, and return 0 when it can be used.
+
+    Args:
+        call: what is asked for.
+        runtime_dir: of the supervisor that may run.
+        own_runtime_dir: of one of the mount's own, if none does; its name is added. None: `runtime_dir` itself.
+
+    Raises MountctlError: InvalidOptions, and whatever keeps it from being mounted.
+    """
+    spec = spec_of(call)
+    if call.fake:
+        return 0
+    if os.geteuid() != 0:
+        raise WrongCall("mounting needs root: run it with sudo")
+    try:
+        ControlClient(runtime_dir).add(spec.model_dump_json(by_alias=True))
+    except SupervisorNotRunning:
+        from mountctl import background
+
+        background.mount(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name)
+    return 0
+
+
+def exit_code(code: int) -> int:
+    """A command's exit code as mount(8) expects it: 1 for a wrong call, 32 for a mount that failed."""
+    return {0: 0, WrongCall.exit_code: EXIT_USAGE}.get(code, EXIT_FAILED)
