@@ -12,7 +12,7 @@ import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -21,16 +21,21 @@ import trio
 from engine.link import Access, Credentials
 
 _HEAD_BYTES_MAX: Final = 64 * 1024
+_TAKEN_BYTES_MAX: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A request that came: `headers` have lower-case names; `connection` counts connections from 0."""
+    """A request that came: `headers` have lower-case names; `connection` counts connections from 0.
+
+    `body` is what was taken of it.
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     connection: int
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,11 @@ class Answer:
         head_delay: seconds of the trio clock before the answer.
         body_pause: seconds after each `cut` bytes, instead of closing.
         never: answer nothing and keep the connection open.
-        raw: these bytes instead of all of the above.
+        raw: these bytes instead of all of the above, then close.
+        take: take only so many bytes of the request's body before the answer, and no more after it. (A close then
+            resets the connection, as unread bytes make it do.)
+        take_pause: seconds before each receive of the request's body.
+        done: the proxy only: the request is passed on, and then answered like this all the same.
     """
 
     status: int = 200
@@ -60,6 +69,9 @@ class Answer:
     body_pause: float = 0.0
     never: bool = False
     raw: bytes | None = None
+    take: int | None = None
+    take_pause: float = 0.0
+    done: bool = False
 
 
 def error(status: int, code: str, message: str = "told by a test", **headers: str) -> Answer:
@@ -118,13 +130,32 @@ class ScriptedServer:
                 seen = _parse(head, number)
                 answer = self.script[min(len(self.seen), len(self.script) - 1)]
                 self.seen.append(seen)
+                place = len(self.seen) - 1
+                body, received = await _take(stream, seen, answer, received)
+                self.seen[place] = seen = replace(seen, body=body)
                 if not await _send(stream, sock, seen, answer):
                     return
+                if answer.take is not None:
+                    await trio.sleep_forever()
         except (trio.BrokenResourceError, ssl.SSLError):
             return  # the client went away, which some tests make it do
         finally:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 1):
                 await trio.aclose_forcefully(stream)
+
+
+async def _take(stream: trio.abc.Stream, seen: Seen, answer: Answer, received: bytes) -> tuple[bytes, bytes]:
+    """As much of the request's body as the answer wants, and what was received behind it."""
+    length = int(seen.headers.get("content-length", "0"))
+    wanted = length if answer.take is None else min(length, answer.take)
+    body = bytearray(received)
+    while len(body) < wanted:
+        await trio.sleep(answer.take_pause)
+        more = await stream.receive_some(min(_TAKEN_BYTES_MAX, wanted - len(body)))
+        if not more:
+            raise trio.BrokenResourceError
+        body += more
+    return bytes(body[:wanted]), bytes(body[wanted:])
 
 
 async def _send(stream: trio.abc.Stream, sock: trio.socket.SocketType, seen: Seen, answer: Answer) -> bool:
@@ -212,13 +243,18 @@ class FaultyProxy:
         if not lines:
             return False
         seen = _parse(b"\r\n".join(lines), handler.client_address[1])
+        seen = replace(seen, body=handler.rfile.read(int(seen.headers.get("content-length", "0"))))
         self.seen.append(seen)
-        body = handler.rfile.read(int(seen.headers.get("content-length", "0")))
         answer = self.decide(seen)
         if answer is None:
-            for piece in self._forward(seen, body):
+            for piece in self._forward(seen):
                 handler.wfile.write(piece)
             return True
+        if answer.done:
+            list(self._forward(seen))
+        if answer.raw is not None:
+            handler.wfile.write(answer.raw)
+            return False
         if answer.never:
             handler.rfile.read(1)  # until the client gives up
             return False
@@ -229,13 +265,13 @@ class FaultyProxy:
             handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return not (answer.close or answer.reset or cut < len(answer.body))
 
-    def _forward(self, seen: Seen, body: bytes) -> Iterator[bytes]:
+    def _forward(self, seen: Seen) -> Iterator[bytes]:
         """The real server's answer. The Host header stays, since it is signed."""
         with contextlib.closing(http.client.HTTPConnection(self._upstream)) as upstream:
             upstream.putrequest(seen.method, seen.target, skip_host=True, skip_accept_encoding=True)
             for name, value in seen.headers.items():
                 upstream.putheader(name, value)
-            upstream.endheaders(body)
+            upstream.endheaders(seen.body)
             answer = upstream.getresponse()
             data = answer.read()
             hop = {"connection", "transfer-encoding", "content-length"}

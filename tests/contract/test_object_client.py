@@ -4,20 +4,14 @@ Each kind of bucket below makes objects in its own way; the promises are the sam
 (storage classes, restores) is asked of those that can.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Protocol, TypeVar
-
 import pytest
 import trio
 
 from engine.errors import ArchivedObject, BadResponse, NoSuchKey, PreconditionFailed, RangeNotSatisfiable, S3Error
-from engine.s3.client import HttpClient
 from engine.s3.interface import ObjectClient
-from engine.s3.memory import MemoryClient
 from engine.stats import EngineStats
+from tests.contract.buckets import Bucket, ServerBucket, ask, read
 from tests.servers import S3Server
-
-T = TypeVar("T")
 
 KEYS = [
     "plain",
@@ -32,80 +26,6 @@ KEYS = [
     "h#ash",
 ]
 ODD_KEYS = ["double//slash", "tab\t", "quote'\"", "back\\slash", "<xml>&amp;", "a=b;c,d", "star*!()"]
-
-
-class Bucket(Protocol):
-    """A bucket that a test fills, and the client that the promises are asked of."""
-
-    has_storage_classes: bool
-
-    def client(self, stats: EngineStats) -> ObjectClient: ...
-
-    def put(self, key: str, data: bytes, *, storage_class: str = ...) -> str: ...
-    def delete(self, key: str) -> None: ...
-
-
-class MemoryBucket:
-    has_storage_classes = True
-
-    def __init__(self) -> None:
-        self._memory = MemoryClient()
-
-    def client(self, stats: EngineStats) -> ObjectClient:
-        self._memory.stats = stats
-        return self._memory
-
-    def put(self, key: str, data: bytes, *, storage_class: str = "STANDARD") -> str:
-        return self._memory.put(key, data, storage_class=storage_class)
-
-    def delete(self, key: str) -> None:
-        self._memory.delete(key)
-
-
-class ServerBucket:
-    def __init__(self, server: S3Server) -> None:
-        self._server = server
-        self._name = server.bucket()
-        self.has_storage_classes = server.name == "moto"
-        self.server = server
-
-    def client(self, stats: EngineStats) -> ObjectClient:
-        return HttpClient(self._server.access(self._name), stats=stats, attempts_max=2)
-
-    def put(self, key: str, data: bytes, *, storage_class: str = "STANDARD") -> str:
-        return self._server.put(self._name, key, data, StorageClass=storage_class)
-
-    def delete(self, key: str) -> None:
-        self._server.delete(self._name, key)
-
-
-@pytest.fixture(params=["memory", "moto", "rclone"])
-def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
-    if request.param == "memory":
-        yield MemoryBucket()
-    else:
-        yield ServerBucket(request.getfixturevalue(request.param))
-
-
-def ask(bucket: Bucket, question: Callable[[ObjectClient], Awaitable[T]], stats: EngineStats | None = None) -> T:
-    """Run `question` with a client of the bucket, and close it."""
-
-    async def main() -> T:
-        client = bucket.client(stats or EngineStats())
-        try:
-            return await question(client)
-        finally:
-            await client.aclose()
-
-    return trio.run(main)
-
-
-async def read(client: ObjectClient, key: str, offset: int, sizes: list[int], etag: str) -> bytes:
-    """The bytes that `get_object` places into buffers of these sizes."""
-    buffers = [bytearray(size) for size in sizes]
-    views = [memoryview(buffer) for buffer in buffers]
-    await client.get_object(key, offset=offset, buffers=views, if_match=etag, progress=lambda _count: None)
-    return b"".join(buffers)
 
 
 def test_head_tells_size_etag_and_time_of_an_object(bucket: Bucket) -> None:

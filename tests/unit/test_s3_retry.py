@@ -4,10 +4,14 @@ import pytest
 
 from engine.errors import (
     AccessDenied,
+    AlreadyExists,
     ArchivedObject,
     BadResponse,
+    EntityTooLarge,
+    KeyTooLong,
     NoSuchBucket,
     NoSuchKey,
+    NoSuchUpload,
     PreconditionFailed,
     RangeNotSatisfiable,
     S3Error,
@@ -18,6 +22,7 @@ from engine.errors import (
 from engine.s3.documents import ErrorDocument
 from engine.s3.pool import CERTIFICATE_REFUSED
 from engine.s3.retry import (
+    BODY_BYTES_PER_SECOND,
     DELAY_SECONDS,
     DELAY_SECONDS_MAX,
     RETRYING_SECONDS_MAX,
@@ -116,6 +121,41 @@ def test_attempts_end_with_their_number_or_with_the_time(failures: int, seconds:
     error = Unreachable("reset")
     assert is_worth_another(error, failures=failures, attempts_max=10, seconds=seconds) is again
     assert not is_worth_another(NoSuchKey("gone"), failures=1, attempts_max=10, seconds=0.0)
+
+
+def test_the_time_that_a_body_takes_on_a_slow_line_is_not_held_against_it() -> None:
+    error, body_bytes = Unreachable("reset"), 8 * 1024 * 1024
+    seconds = RETRYING_SECONDS_MAX + body_bytes / BODY_BYTES_PER_SECOND
+    assert is_worth_another(error, failures=1, attempts_max=10, seconds=seconds - 1, body_bytes=body_bytes)
+    assert not is_worth_another(error, failures=1, attempts_max=10, seconds=seconds, body_bytes=body_bytes)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "operation", "kind", "again"),
+    [
+        (404, "NoSuchUpload", "UploadPart", NoSuchUpload, False),
+        (404, "", "UploadPart", NoSuchUpload, False),
+        (404, "NoSuchBucket", "CreateMultipartUpload", NoSuchBucket, False),
+        (404, "", "PutObject", NoSuchBucket, False),
+        (412, "PreconditionFailed", "PutObject", AlreadyExists, False),
+        (412, "", "CompleteMultipartUpload", AlreadyExists, False),
+        (409, "ConditionalRequestConflict", "PutObject", S3Error, True),
+        (400, "EntityTooLarge", "PutObject", EntityTooLarge, False),
+        (400, "KeyTooLongError", "PutObject", KeyTooLong, False),
+        (400, "InvalidStorageClass", "PutObject", S3Error, False),
+        (400, "KMS.DisabledException", "PutObject", S3Error, False),
+        (400, "BadDigest", "UploadPart", S3Error, False),
+        (400, "IncompleteBody", "UploadPart", S3Error, True),
+        (400, "RequestTimeout", "UploadPart", S3Error, True),
+        (200, "InternalError", "CompleteMultipartUpload", S3Error, True),
+        (200, "SlowDown", "CompleteMultipartUpload", Throttled, True),
+        (200, "InvalidPart", "CompleteMultipartUpload", S3Error, False),
+    ],
+)
+def test_what_an_answer_to_a_write_means(status: int, code: str, operation: str, kind: type, *, again: bool) -> None:
+    error = made(status, code, operation)
+    assert type(error) is kind
+    assert is_transient(error) is again
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from engine.errors import Unreachable
+from engine.errors import AccessDenied, Unreachable
 from engine.link import Access
 from engine.s3 import tls
 from engine.s3.client import HttpClient
+from engine.s3.interface import UploadOptions
 from engine.stats import EngineStats
-from tests.faults import Answer, ScriptedServer, ranged
+from tests.faults import Answer, ScriptedServer, error, ranged
 
 DATA = os.urandom(3_000_000)
 
@@ -175,3 +176,38 @@ def test_a_server_that_never_shakes_hands_is_given_up() -> None:
             nursery.cancel_scope.cancel()
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_body_is_encrypted_from_its_buffers_and_arrives_whole(certificate: Path, version: ssl.TLSVersion) -> None:
+    buffers = [memoryview(DATA)[:1_000_000], b"-", *[memoryview(DATA)] * 5]
+    server = ScriptedServer([Answer(200, {"ETag": '"e"'}, take_pause=0.001), Answer(200, {"ETag": '"e"'})])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate, version), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)), attempts_max=1)
+            for body in (buffers, [b"small"]):
+                await client.put_object("k", body=body, upload=UploadOptions())
+            await client.aclose()
+
+    trio.run(main)
+    assert [seen.body for seen in server.seen] == [b"".join(buffers), b"small"]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_refusal_in_mid_body_is_told_over_tls_too(
+    certificate: Path, version: ssl.TLSVersion, *, closes: bool
+) -> None:
+    told = error(403, "AccessDenied")
+    server = ScriptedServer([Answer(told.status, told.headers, told.body, take=100_000, close=closes)])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate, version), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)), attempts_max=1)
+            with pytest.raises(AccessDenied):
+                await client.put_object("k", body=[memoryview(DATA)] * 8, upload=UploadOptions())
+            await client.aclose()
+
+    trio.run(main)
