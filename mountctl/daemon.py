@@ -21,7 +21,7 @@ from mountctl.control.protocol import ReloadResult
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.status import Status
-from mountctl.supervisor import report
+from mountctl.supervisor import report, systemd
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
@@ -159,8 +159,13 @@ class _Daemon:
             task_status.started()
             async for number in signals:
                 if number != signal.SIGHUP:
-                    _log.info("%s: unmounting all", signal.Signals(number).name)
-                    self._notifier.stopping("unmounting all")
+                    if self._supervisor.keeps_mounts and await systemd.is_restarting():
+                        self._supervisor.leave()
+                        what = "leaving the mounts to the supervisor that comes next"
+                    else:
+                        what = "unmounting all"
+                    _log.info("%s: %s", signal.Signals(number).name, what)
+                    self._notifier.stopping(what)
                     nursery.cancel_scope.cancel()
                     # Stays, so that another signal does not cut the clean-up short.
                     with trio.CancelScope(shield=True):

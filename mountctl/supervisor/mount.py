@@ -31,8 +31,9 @@ from engine.spec import MountSpec
 from mountctl.supervisor import log_file, stale, tally
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.process import Exit, ForkedProcess
-from mountctl.supervisor.session import Session, SessionError
+from mountctl.supervisor.session import KINDS, Session, SessionError
 from mountctl.supervisor.state import SETTLED, MountEvent, MountState, next_state
 from mountctl.supervisor.zygote import ForkError, Zygote
 
@@ -56,7 +57,9 @@ class Services:
 
     zygote: Zygote
     access: AccessHub
+    fds: FdStore
     changed: Callable[[], None]  # called after each change of a state
+    leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
 
 
 class Mount:
@@ -67,14 +70,23 @@ class Mount:
         uid: the user and group that its engines become.
         services: the supervisor's.
         transient: no file declares it: it is over when somebody unmounts it.
+        session: the one that a supervisor before left attached; owned.
     """
 
-    def __init__(self, spec: MountSpec, uid: int, services: Services, *, transient: bool = False) -> None:
+    def __init__(
+        self,
+        spec: MountSpec,
+        uid: int,
+        services: Services,
+        *,
+        transient: bool = False,
+        session: Session | None = None,
+    ) -> None:
         self.spec: Final = spec
         self.transient: Final = transient
         self.unmounted = False  # by somebody else, for good
         self.uid: Final = uid
-        self.state = MountState.STARTING
+        self.state = MountState.STARTING if session is None else MountState.RECOVERING
         self.since = time.time()
         self.reason: str | None = None
         self.engine_pid: int | None = None
@@ -84,7 +96,7 @@ class Mount:
         self.backend = Backend()
         self.last_error: str | None = None
         self._services = services
-        self._session: Session | None = None
+        self._session = session
         self._engine: ForkedProcess | None = None
         self._outbox: trio.MemorySendChannel[Message] | None = None
         self._region = ""  # where an engine found the bucket to be, for those after it
@@ -155,7 +167,7 @@ class Mount:
         try:
             if self._session is None:
                 await stale.clear(self.spec.mountpoint)
-                self._session = Session(self.spec)
+                self._session = Session.create(self.spec)
             session = self._session
             engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd, session.journal_fd)
         except (SessionError, ForkError, OSError) as error:
@@ -168,7 +180,7 @@ class Mount:
         # Cancelled in between: _end has both engine and session.
         engine.link.close()  # if it is still there, it ends by this
         self._engine_gone(await engine.end(EXIT_TIMEOUT_SECONDS))
-        session.generation += 1
+        session.next_generation()
         return self._without_engine(reason or f"the engine {self.last_exit}")
 
     def _without_engine(self, reason: str) -> tuple[MountEvent, str]:
@@ -271,6 +283,7 @@ class Mount:
             self.takeovers += 1
         else:
             session.attach()
+            self._services.fds.keep(self.spec.name, session.kept)
         self._apply(MountEvent.ENGINE_READY)
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
 
@@ -321,15 +334,21 @@ class Mount:
 
     def _drop_session(self) -> None:
         if self._session is not None:
+            if not self._services.leaving():
+                self._services.fds.drop(self.spec.name, KINDS)
             self._session.close()
             self._session = None
 
     async def _end(self) -> None:
-        """Unmount first, so that nobody new comes in; then let the engine answer what it has; then let go."""
+        """Unmount first, so that nobody new comes in; then let the engine answer what it has; then let go.
+
+        When a supervisor is to come after this one, what is mounted stays: the kernel keeps requests for it.
+        """
         self._apply(MountEvent.STOP)
         self._services.access.forget(self.spec.name)
         try:
-            if self._session is not None and self._session.attached and self._session.detach():
+            stays = self._session is None or not self._session.attached or self._services.leaving()
+            if self._session is not None and not stays and self._session.detach():
                 _log.warning(
                     "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
                     self.spec.name,

@@ -8,15 +8,19 @@ import contextlib
 import logging
 import os
 import select
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from engine.spec import MountSpec
-from mountctl.supervisor import fuse_init, mount_api, mountinfo
+from mountctl.supervisor import fuse_init, mount_api, mountinfo, record
 
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
 FSTYPE: Final = f"fuse.{SUBTYPE}"
+
+# What is kept of a session for a supervisor after this one.
+KINDS: Final = ("fuse", "journal", "record")
 
 # The kernel queues INIT while the mount is made; a second is for a machine that is out of its mind.
 _INIT_TIMEOUT_MS: Final = 1000
@@ -32,38 +36,87 @@ class SessionError(Exception):
     """The kernel's side of a mount can't be had; the message says why and how to mend it."""
 
 
+@dataclass
 class Session:
-    """One mounted FUSE connection. `generation` counts the engines that have served it, from 0.
+    """One mounted FUSE connection, by `create` or `restore`. `generation` counts the engines that have served it."""
 
-    Raises:
-        SessionError: /dev/fuse is missing or the kernel refuses.
-    """
+    spec: MountSpec
+    fuse_fd: int
+    journal_fd: int  # what each engine leaves for the next: engine/journal.py
+    record_fd: int  # what this supervisor leaves for the next: record.py
+    init_request: bytes
+    minor: int
+    mount_id: int
+    mount_fd: int = -1  # until it is attached
+    generation: int = 0
+    attached: bool = False
+    made_directory: bool = False
 
-    def __init__(self, spec: MountSpec) -> None:
-        self.mountpoint: Final = spec.mountpoint
-        self.generation = 0
-        self.attached = False
-        self._made_directory = False
-        # What each engine leaves for the next: engine/journal.py.
-        self.journal_fd = os.memfd_create("mountctl-journal", os.MFD_CLOEXEC)
-        self.fuse_fd = self._mount_fd = -1
-        try:
-            self.fuse_fd = os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC)
-        except OSError as error:
-            self.close()
-            raise SessionError(f"cannot open {FUSE_DEVICE}: {error.strerror}; is the fuse module loaded?") from error
-        try:
-            self._mount_fd = mount_api.fuse_fsmount(
-                self.fuse_fd, spec.source, SUBTYPE, allow_other=spec.allow_other, read_only=spec.read_only
-            )
-            self.init_request: Final = self._answer_init()
-            self.minor, self.mount_id = mount_api.identity(self._mount_fd)
-        except (OSError, ValueError) as error:
-            self.close()
-            notes = " ".join(getattr(error, "__notes__", []))
-            raise SessionError(f"the kernel refused the mount: {error} {notes}".strip()) from error
-        self.has_resend: Final = fuse_init.parse(self.init_request).has_resend
-        self._set_read_ahead()
+    @classmethod
+    def create(cls, spec: MountSpec) -> Self:
+        """A new session, attached nowhere yet. Raises SessionError: /dev/fuse is missing or the kernel refuses."""
+        with contextlib.ExitStack() as opened:
+            try:
+                fuse_fd = os.open(FUSE_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+                opened.callback(os.close, fuse_fd)
+            except OSError as error:
+                reason = f"cannot open {FUSE_DEVICE}: {error.strerror}; is the fuse module loaded?"
+                raise SessionError(reason) from error
+            try:
+                mount_fd = mount_api.fuse_fsmount(
+                    fuse_fd, spec.source, SUBTYPE, allow_other=spec.allow_other, read_only=spec.read_only
+                )
+                opened.callback(os.close, mount_fd)
+                init_request = _answer_init(fuse_fd)
+                minor, mount_id = mount_api.identity(mount_fd)
+            except (OSError, ValueError) as error:
+                notes = " ".join(getattr(error, "__notes__", []))
+                raise SessionError(f"the kernel refused the mount: {error} {notes}".strip()) from error
+            opened.pop_all()
+        _set_read_ahead(minor)
+        journal_fd = os.memfd_create("mountctl-journal", os.MFD_CLOEXEC)
+        return cls(spec, fuse_fd, journal_fd, record.create(), init_request, minor, mount_id, mount_fd)
+
+    @classmethod
+    def restore(cls, fds: dict[str, int]) -> Self | None:
+        """The session of a supervisor before, from what was kept of it; None if that is not whole. Owns the `fds`."""
+        known = record.read(fds["record"]) if set(fds) == set(KINDS) else None
+        if known is None:
+            for fd in fds.values():
+                os.close(fd)
+            return None
+        return cls(
+            known.spec,
+            fds["fuse"],
+            fds["journal"],
+            fds["record"],
+            bytes.fromhex(known.init_request),
+            known.minor,
+            known.mount_id,
+            generation=known.generation,
+            attached=True,
+            made_directory=known.made_directory,
+        )
+
+    @property
+    def mountpoint(self) -> str:
+        """Where it belongs."""
+        return self.spec.mountpoint
+
+    @property
+    def has_resend(self) -> bool:
+        """The kernel hands out again what an engine has left unanswered."""
+        return fuse_init.parse(self.init_request).has_resend
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """What a supervisor after this one needs, by kind."""
+        return {"fuse": self.fuse_fd, "journal": self.journal_fd, "record": self.record_fd}
+
+    def next_generation(self) -> None:
+        """An engine has had this generation's numbers. Written down before the next one is told."""
+        self.generation += 1
+        self._write_record()
 
     def attach(self) -> None:
         """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError."""
@@ -74,16 +127,17 @@ class Session:
                 "unmount it or choose another mountpoint"
             )
         try:
-            self._made_directory = _make_directory(Path(self.mountpoint))
-            mount_api.attach(self._mount_fd, self.mountpoint)
+            self.made_directory = _make_directory(Path(self.mountpoint))
+            mount_api.attach(self.mount_fd, self.mountpoint)
         except (FileExistsError, NotADirectoryError) as error:
             raise SessionError(f"{self.mountpoint} is not a directory") from error
         except OSError as error:
             raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
         self.attached = True
         # As long as we held it, the mount could be unmounted, but its connection would never end.
-        os.close(self._mount_fd)
-        self._mount_fd = -1
+        os.close(self.mount_fd)
+        self.mount_fd = -1
+        self._write_record()
 
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
@@ -100,34 +154,48 @@ class Session:
             else:
                 busy = _umount(entry.mountpoint)
         self.attached = False
-        if self._made_directory:
+        if self.made_directory:
             with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
                 os.rmdir(self.mountpoint)
         return busy
 
     def close(self) -> None:
         """Let go. If no engine holds the session either, what was still open on the mount fails with ENOTCONN."""
-        for fd in (self._mount_fd, self.fuse_fd, self.journal_fd):
+        for fd in (self.mount_fd, self.fuse_fd, self.journal_fd, self.record_fd):
             if fd >= 0:
                 os.close(fd)
-        self._mount_fd = self.fuse_fd = self.journal_fd = -1
+        self.mount_fd = self.fuse_fd = self.journal_fd = self.record_fd = -1
 
-    def _answer_init(self) -> bytes:
-        poll = select.poll()
-        poll.register(self.fuse_fd, select.POLLIN)
-        if not poll.poll(_INIT_TIMEOUT_MS):
-            raise TimeoutError("no FUSE INIT request came")
-        request = os.read(self.fuse_fd, _REQUEST_BYTES_MAX)
-        os.write(self.fuse_fd, fuse_init.reply(fuse_init.parse(request)))
-        return request
+    def _write_record(self) -> None:
+        if self.attached:
+            told = record.SessionRecord(
+                spec=self.spec,
+                init_request=self.init_request.hex(),
+                minor=self.minor,
+                mount_id=self.mount_id,
+                generation=self.generation,
+                made_directory=self.made_directory,
+            )
+            record.write(self.record_fd, told)
 
-    def _set_read_ahead(self) -> None:
-        # After INIT only: its reply would cut the value back to 128. Applies to files opened from now on.
-        path = Path(f"/sys/class/bdi/0:{self.minor}/read_ahead_kb")
-        try:
-            path.write_text(str(READ_AHEAD_KIB))
-        except OSError as error:
-            _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
+
+def _answer_init(fuse_fd: int) -> bytes:
+    poll = select.poll()
+    poll.register(fuse_fd, select.POLLIN)
+    if not poll.poll(_INIT_TIMEOUT_MS):
+        raise TimeoutError("no FUSE INIT request came")
+    request = os.read(fuse_fd, _REQUEST_BYTES_MAX)
+    os.write(fuse_fd, fuse_init.reply(fuse_init.parse(request)))
+    return request
+
+
+def _set_read_ahead(minor: int) -> None:
+    # After INIT only: its reply would cut the value back to 128. Applies to files opened from now on.
+    path = Path(f"/sys/class/bdi/0:{minor}/read_ahead_kb")
+    try:
+        path.write_text(str(READ_AHEAD_KIB))
+    except OSError as error:
+        _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
 
 
 def _umount(path: str) -> bool:

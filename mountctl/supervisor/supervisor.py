@@ -6,7 +6,7 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,9 @@ from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
 from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.fdstore import NoFdStore, fd_store
 from mountctl.supervisor.mount import Mount, Services
+from mountctl.supervisor.session import KINDS, Session
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.zygote import Zygote
@@ -69,9 +71,21 @@ class Supervisor:
         self._changed = changed
         self._uids = EngineUids()
         self._reloading = trio.Lock()
+        self._fds = fd_store()
+        self._leaving = False
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there
         self._services: Services | None = None
+        self._left: dict[str, Session] = {}
+
+    @property
+    def keeps_mounts(self) -> bool:
+        """What is mounted can outlive this process."""
+        return not isinstance(self._fds, NoFdStore)
+
+    def leave(self) -> None:
+        """Another supervisor comes after this one: at the end of `run`, what is mounted stays for it."""
+        self._leaving = self.keeps_mounts
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, then unmount all. Reports started when each mount is up, or is known not to be."""
@@ -84,7 +98,10 @@ class Supervisor:
         async with Zygote() as zygote, trio.open_nursery() as outer:
             access = AccessHub(zygote)
             outer.start_soon(access.run)
-            self._services = Services(zygote=zygote, access=access, changed=self._changed)
+            self._services = Services(
+                zygote=zygote, access=access, fds=self._fds, changed=self._changed, leaving=lambda: self._leaving
+            )
+            self._left = self._take_over(self.config.mounts)
             async with trio.open_nursery() as self._nursery:
                 self._running.set()
                 await self._start(self.config.mounts.values())
@@ -186,9 +203,28 @@ class Supervisor:
             for mount in started:
                 await mount.settled()
 
+    def _take_over(self, wanted: Mapping[str, MountSpec]) -> dict[str, Session]:
+        """The sessions that a supervisor before left and that are still wanted as they are; the others end."""
+        left = {}
+        for name, fds in self._fds.take().items():
+            session = Session.restore(fds)
+            if session is not None and session.alive() and wanted.get(name) == session.spec:
+                session.next_generation()
+                left[name] = session
+                continue
+            self._fds.drop(name, KINDS)
+            if session is not None:
+                _log.info("%s: the mount of the supervisor before is no longer wanted: unmounted", name)
+                session.detach()
+                session.close()
+        return left
+
     def _new_mount(self, spec: MountSpec, *, transient: bool) -> Mount:
         assert self._services is not None
-        mount = self.mounts[spec.name] = Mount(spec, self._uids.take(), self._services, transient=transient)
+        session = self._left.pop(spec.name, None)
+        mount = self.mounts[spec.name] = Mount(
+            spec, self._uids.take(), self._services, transient=transient, session=session
+        )
         return mount
 
     async def _run_mount(self, mount: Mount) -> None:

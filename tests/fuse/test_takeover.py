@@ -103,7 +103,7 @@ class Host:
         self.path = self.base / "mount"
         self.log = self.base / "log"
         self.spec = MountSpec(name="m", bucket=bucket, mountpoint=str(self.path), metadata_ttl=1)
-        self.session = Session(self.spec)
+        self.session = Session.create(self.spec)
         self.engines: list[Engine] = []
 
     def start(self, *, attached: bool = False, access: bool = True) -> Engine:

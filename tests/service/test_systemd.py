@@ -100,6 +100,64 @@ def test_a_supervisor_that_hangs_is_bitten_by_the_watchdog_and_mounts_come_back(
     assert host.run("cat /mnt/data/x").stdout == "through systemd"
 
 
+# Keeps a file and a directory open, and reads until told to end; then says what it saw.
+_PROGRAM = """
+import os, sys, time
+os.chdir("/mnt/data")
+file = os.open("x", os.O_RDONLY | os.O_DIRECT)
+listing = os.scandir(".")
+reads = errors = 0
+while not os.path.exists("/run/end"):
+    try:
+        assert os.pread(file, 100, 0) == b"through systemd"
+        assert os.stat("x").st_size == 15
+        reads += 1
+    except OSError as error:
+        errors += 1
+        print(error, flush=True)
+print(f"reads={reads > 3} errors={errors} names={[entry.name for entry in listing]}", flush=True)
+"""
+
+
+@pytest.fixture
+def program(host: SystemdHost, bucket: str) -> Iterator[None]:
+    """A program that uses the mount all the while; at the end it has seen no error."""
+    host.run(f"rm -f /run/end /run/said; cat > /run/program.py <<'END'\n{_PROGRAM}END")
+    host.run(f"setsid {sys.executable} /run/program.py > /run/said 2>&1 < /dev/null &")
+    host.wait_until("ls -l /proc/*/cwd 2>/dev/null | grep -q /mnt/data")
+    yield
+    host.run("touch /run/end")
+    host.wait_until("grep -q names= /run/said || grep -q Traceback /run/said")
+    assert host.run("cat /run/said").stdout == "reads=True errors=0 names=['x']\n"
+
+
+def test_open_files_outlive_a_killed_supervisor(host: SystemdHost, program: None) -> None:
+    main = host.show("mountctl", "MainPID")
+    host.kill(int(main), signal.SIGKILL)
+
+    host.wait_until(f'test "$(systemctl show --value -p MainPID mountctl)" != {main} && mountctl status')
+    assert host.run("grep -c fuse.mountctl /proc/mounts").stdout == "1\n"
+
+
+def test_open_files_outlive_a_restart(host: SystemdHost, program: None) -> None:
+    for _ in range(3):
+        host.run("systemctl restart mountctl")
+
+    assert json.loads(host.run("mountctl status --json").stdout)["health"] == "ready"
+    assert host.run("grep -c fuse.mountctl /proc/mounts").stdout == "1\n"
+    assert "leaving the mounts" in host.run("journalctl -u mountctl").stdout
+
+
+def test_a_mount_that_the_file_no_longer_names_is_gone_after_a_restart(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    configure(host, moto, bucket, "other")
+    host.run("systemctl restart mountctl")
+
+    assert host.run("grep fuse.mountctl /proc/mounts | cut -d ' ' -f 2").stdout == "/mnt/other\n"
+    assert host.show("mountctl", "NFileDescriptorStore") == "3"
+
+
 def test_stop_leaves_no_mount_process_or_socket(host: SystemdHost, bucket: str) -> None:
     group = Path("/sys/fs/cgroup/system.slice/mountctl.service")
     assert json.loads(host.run("mountctl status --json").stdout)["health"] == "ready"

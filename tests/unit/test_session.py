@@ -26,7 +26,7 @@ def mountpoint(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_session_is_attached_with_our_type_source_and_flags(mountpoint: Path) -> None:
-    session = Session(spec(mountpoint, **{"prefix": "a/", "read-only": True, "allow-other": True}))
+    session = Session.create(spec(mountpoint, **{"prefix": "a/", "read-only": True, "allow-other": True}))
     session.attach()
     line = next(x for x in Path("/proc/self/mountinfo").read_text().splitlines() if str(mountpoint) in x)
 
@@ -45,7 +45,7 @@ def test_session_is_attached_with_our_type_source_and_flags(mountpoint: Path) ->
 def test_attach_onto_a_file_is_refused_with_a_reason(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("x")
-    session = Session(spec(path))
+    session = Session.create(spec(path))
 
     with pytest.raises(SessionError, match="is not a directory"):
         session.attach()
@@ -55,7 +55,7 @@ def test_attach_onto_a_file_is_refused_with_a_reason(tmp_path: Path) -> None:
 def test_attach_where_something_is_mounted_is_refused_and_names_it(mountpoint: Path) -> None:
     mountpoint.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "some-tmpfs", mountpoint], check=True)
-    session = Session(spec(mountpoint))
+    session = Session.create(spec(mountpoint))
 
     with pytest.raises(SessionError, match=r"some-tmpfs \(tmpfs\) is already mounted"):
         session.attach()
@@ -63,7 +63,7 @@ def test_attach_where_something_is_mounted_is_refused_and_names_it(mountpoint: P
 
 
 def test_unmounted_by_somebody_else_is_noticed(mountpoint: Path) -> None:
-    session = Session(spec(mountpoint))
+    session = Session.create(spec(mountpoint))
     session.attach()
     mount_api.umount(str(mountpoint))
 
@@ -74,12 +74,12 @@ def test_unmounted_by_somebody_else_is_noticed(mountpoint: Path) -> None:
 
 def test_a_mount_on_top_of_ours_is_left_alone_by_detach(mountpoint: Path) -> None:
     mountpoint.mkdir()
-    session = Session(spec(mountpoint))
+    session = Session.create(spec(mountpoint))
     session.attach()
     with pytest.raises(SessionError, match="already mounted"):
-        Session(spec(mountpoint)).attach()
-    other = Session(spec(mountpoint))
-    mount_api.attach(other._mount_fd, str(mountpoint))
+        Session.create(spec(mountpoint)).attach()
+    other = Session.create(spec(mountpoint))
+    mount_api.attach(other.mount_fd, str(mountpoint))
 
     session.detach()
 
@@ -91,14 +91,14 @@ def test_a_mount_on_top_of_ours_is_left_alone_by_detach(mountpoint: Path) -> Non
 
 
 def test_a_dead_mount_of_ours_is_cleared_and_a_served_one_is_not(mountpoint: Path) -> None:
-    dead = Session(spec(mountpoint))
+    dead = Session.create(spec(mountpoint))
     dead.attach()
     dead.close()  # nobody holds /dev/fuse any more: ENOTCONN
 
     trio.run(stale.clear, str(mountpoint))
 
     assert mountinfo.at(str(mountpoint)) is None
-    held = Session(spec(mountpoint))
+    held = Session.create(spec(mountpoint))
     held.attach()
     trio.run(stale.clear, str(mountpoint))
     assert mountinfo.at(str(mountpoint)) is not None
@@ -107,7 +107,7 @@ def test_a_dead_mount_of_ours_is_cleared_and_a_served_one_is_not(mountpoint: Pat
 
 
 def test_detach_with_an_open_directory_goes_lazily_and_says_so(mountpoint: Path) -> None:
-    session = Session(spec(mountpoint))
+    session = Session.create(spec(mountpoint))
     session.attach()
     fd = os.open(mountpoint, os.O_PATH)
 

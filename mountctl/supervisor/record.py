@@ -1,0 +1,53 @@
+"""What a supervisor after this one must know of a session, in a memfd that is kept beside it. Called by session.py."""
+
+import os
+import struct
+import zlib
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.spec import MountSpec
+
+_FRAME: Final = struct.Struct("<II")  # bytes of JSON, their CRC-32
+# A spec and a few numbers.
+_RECORD_BYTES_MAX: Final = 64 * 1024
+
+
+class SessionRecord(BaseModel):
+    """A session that is attached, in words."""
+
+    model_config = ConfigDict(frozen=True)
+
+    spec: MountSpec
+    init_request: str  # hex
+    minor: int
+    mount_id: int
+    generation: int
+    made_directory: bool
+
+
+def create() -> int:
+    """A memfd without a record."""
+    return os.memfd_create("mountctl-session", os.MFD_CLOEXEC)
+
+
+def write(fd: int, record: SessionRecord) -> None:
+    """Replace the record, by one write."""
+    data = record.model_dump_json(by_alias=True).encode()
+    os.pwrite(fd, _FRAME.pack(len(data), zlib.crc32(data)) + data, 0)
+
+
+def read(fd: int) -> SessionRecord | None:
+    """The record; None if there is no whole, good one that this version understands."""
+    head = os.pread(fd, _FRAME.size, 0)
+    if len(head) < _FRAME.size:
+        return None
+    length, check = _FRAME.unpack(head)
+    data = os.pread(fd, min(length, _RECORD_BYTES_MAX), _FRAME.size)
+    if zlib.crc32(data) != check:
+        return None
+    try:
+        return SessionRecord.model_validate_json(data)
+    except ValidationError:
+        return None

@@ -1,0 +1,111 @@
+"""What a supervisor leaves for the next one: descriptors, a record, and whether systemd restarts or stops."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.spec import MountSpec
+from mountctl.supervisor import record
+from mountctl.supervisor.fdstore import NoFdStore, SystemdFdStore, fd_store
+from mountctl.supervisor.session import Session
+from mountctl.supervisor.systemd import is_restart_job, own_unit
+
+SPEC = MountSpec.model_validate({"name": "m", "bucket": "some-bucket", "mountpoint": "/mnt/m"})
+RECORD = record.SessionRecord(spec=SPEC, init_request="00ff", minor=3, mount_id=9, generation=4, made_directory=True)
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "notify"))
+        receiver.settimeout(5)
+        yield receiver
+
+
+def test_a_record_is_read_as_it_was_written_and_the_last_one_counts() -> None:
+    fd = record.create()
+    record.write(fd, RECORD)
+    record.write(fd, RECORD.model_copy(update={"generation": 5, "init_request": ""}))
+    found = record.read(fd)
+    os.close(fd)
+
+    assert found is not None
+    assert (found.spec, found.generation, found.init_request) == (SPEC, 5, "")
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\0" * 100, b"\xff" * 100, b"\4\0\0\0\0\0\0\0true"])
+def test_garbage_is_no_record_and_no_error(data: bytes) -> None:
+    fd = record.create()
+    os.pwrite(fd, data, 0)
+
+    assert record.read(fd) is None
+    os.close(fd)
+
+
+def test_a_session_of_which_something_is_missing_is_not_restored_and_leaks_nothing() -> None:
+    fds = {"fuse": os.open(os.devnull, os.O_RDONLY), "record": record.create()}
+
+    assert Session.restore(fds) is None
+    for fd in fds.values():
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(fd)
+
+
+def test_kept_descriptors_are_sent_by_name_after_the_old_ones_are_dropped(systemd: socket.socket) -> None:
+    fd = record.create()
+    os.pwrite(fd, b"mine", 0)
+    SystemdFdStore(systemd.getsockname()).keep("a.b", {"record": fd})
+    os.close(fd)
+
+    assert systemd.recv(1000) == b"FDSTOREREMOVE=1\nFDNAME=a.b.record"
+    message, (received,), _, _ = socket.recv_fds(systemd, 1000, 2)
+    assert message == b"FDSTORE=1\nFDNAME=a.b.record"
+    assert os.pread(received, 4, 0) == b"mine"
+    os.close(received)
+
+
+def test_a_store_that_nobody_reads_blocks_nothing(systemd: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    store = SystemdFdStore(systemd.getsockname())
+    for _ in range(2000):
+        store.drop("m", ("fuse",))
+
+    assert "may not survive" in caplog.text
+
+
+def test_without_systemd_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+
+    assert isinstance(fd_store(), NoFdStore)
+    assert fd_store().take() == {}
+
+
+def test_descriptors_that_were_passed_to_another_process_are_not_taken(
+    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LISTEN_PID", "1")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_FDNAMES", "m.fuse")
+
+    assert SystemdFdStore(systemd.getsockname()).take() == {}
+    assert "LISTEN_FDS" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("jobs", "restarting"),
+    [
+        ("12 mountctl.service restart running\n", True),
+        ("11 x.service restart running\n12 mountctl.service stop running\n", False),
+        ("No jobs running.\n", False),
+        ("", False),
+    ],
+)
+def test_a_restart_is_told_from_a_stop_by_systemds_jobs(jobs: str, restarting: bool) -> None:
+    assert is_restart_job(jobs, "mountctl.service") is restarting
+
+
+def test_the_own_unit_is_that_of_the_control_group() -> None:
+    assert own_unit("1:name=systemd:/x\n0::/system.slice/mountctl.service\n") == "mountctl.service"
+    assert own_unit("0::/user.slice/session-1.scope\n") is None
