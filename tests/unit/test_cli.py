@@ -78,7 +78,11 @@ def test_the_version_is_told(arguments: list[str]) -> None:
         (["mount", "s3://bucket/"], "missing argument 'DIR'"),
         (["mount", "s3://bucket/pre/", "/mnt/x", "--prefix", "y/"], "--prefix: not together with an s3:// URL"),
         (["mount", "bucket", "/mnt/x", "--prefix", "y"], "--prefix: prefix must end in '/'"),
-        (["mount", "bucket", "/mnt/x", "--part-size", "1"], "--part-size"),
+        (["mount", "bucket", "/mnt/x", "--no-such-option", "1"], "--no-such-option"),
+        (["mount", "bucket", "/mnt/x", "--cache", "/var/cache"], "--cache: not supported, because"),
+        (["mount", "bucket", "/mnt/x", "--bucket-type=directory"], "--bucket-type: has no meaning here, because"),
+        (["mount", "bucket", "/mnt/x", "--foreground"], "--foreground: has no meaning here, because"),
+        (["mount", "s3://arn:aws:s3:::b/", "/mnt/x"], "ARNs have no s3:// in front"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_2(arguments: list[str], about: str) -> None:
@@ -240,6 +244,15 @@ def test_a_bucket_needs_no_scheme_and_takes_a_prefix() -> None:
 
     assert (spec.source, spec.metadata_ttl) == ("s3://my-bucket/a/", "indefinite")
     assert spec.mountpoint == str(Path.cwd() / "relative")
+
+
+def test_options_may_be_repeated_or_have_paths_and_numbers() -> None:
+    spec = spec_from(
+        "my-bucket", "/x", bind=["eth0", "eth1"], ca_bundle="ca.pem", negative_metadata_ttl="5", log_directory=None
+    )
+
+    assert (spec.bind, spec.ca_bundle, spec.negative_metadata_ttl) == (("eth0", "eth1"), f"{Path.cwd()}/ca.pem", 5)
+    assert (spec.log_directory, spec_from("my-bucket", "/x", bind=[]).bind) == (None, ())
 
 
 def test_a_number_that_is_none_is_told() -> None:

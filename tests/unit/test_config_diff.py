@@ -1,7 +1,9 @@
 """What a new configuration means for the mounts that run."""
 
+import pytest
+
 from engine.spec import MountSpec
-from mountctl.config.diff import Plan, changed_keys, diff
+from mountctl.config.diff import Plan, changed_keys, clashes, diff
 
 
 def _spec(name: str, **options: object) -> MountSpec:
@@ -52,3 +54,21 @@ def test_another_spelling_of_the_same_value_is_no_change() -> None:
     before = _spec("a", mountpoint="/mnt/a", **{"dir-mode": "0755"})
     after = _spec("a", mountpoint="/mnt//a/", **{"dir-mode": 0o755})
     assert changed_keys(before, after) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "mountpoint", "told"),
+    [
+        ("new", "/mnt/new", None),
+        ("new", "/mnt/data2", None),
+        ("new", "/mnt/data", "data (s3://bucket/) is at /mnt/data already"),
+        ("data", "/mnt/data", "data (s3://bucket/) is at /mnt/data already"),
+        ("data", "/mnt/elsewhere", "a mount of the name data is there already, at /mnt/data"),
+        ("new", "/mnt/data/below", "one in the other"),
+        ("new", "/mnt", "one in the other"),
+    ],
+)
+def test_a_mount_needs_a_name_and_a_place_of_its_own(name: str, mountpoint: str, told: str | None) -> None:
+    found = clashes(_spec(name, mountpoint=mountpoint), [_spec("other"), _spec("data")])
+
+    assert found is None if told is None else told in str(found)
