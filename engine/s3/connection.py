@@ -80,6 +80,8 @@ class Connection:
         try:
             with self._failures():
                 self._head = await self._exchange(method, answer_seconds)
+        except trio.TooSlowError as error:
+            raise Unreachable(f"S3 at {self._name} {error}") from error
         except Unreachable:
             self.vanished = not self._heard
             raise
@@ -121,17 +123,18 @@ class Connection:
         self._complete()
 
     async def _exchange(self, method: str, answer_seconds: float) -> Head:
+        """Raises trio.TooSlowError, with what S3 did not do, next to what else may go wrong."""
         while True:
             with trio.move_on_after(SENDING_SECONDS_MAX) as limit:
                 early = await self._sending.run(limit)
                 self._heard = self._heard or bool(early)
                 self._rest += early
             if limit.cancelled_caught:
-                raise Unreachable(f"S3 at {self._name} took no bytes for {SENDING_SECONDS_MAX:.0f} seconds")
+                raise trio.TooSlowError(f"took no bytes for {SENDING_SECONDS_MAX:.0f} seconds")
             with trio.move_on_after(answer_seconds) as limit:
                 answer = self._parse(await self._receive_head(), method)
             if limit.cancelled_caught:
-                raise Unreachable(f"S3 at {self._name} did not answer within {answer_seconds:.0f} seconds")
+                raise trio.TooSlowError(f"did not answer within {answer_seconds:.0f} seconds")
             if 200 <= answer.status < 300 and not self._sending.done:
                 raise BadResponse(f"S3 at {self._name} took a request before all of it was there")
             if answer.status >= 200:  # 100 Continue and its like precede the answer

@@ -20,7 +20,7 @@ from engine.spec import KiB
 # of what is "to come" may have been received: a low-water mark that counted on it would wait for ever.
 RECORD_BYTES_MAX: Final = 20 * KiB
 
-# Encrypted at once and then sent by one system call.
+# Encrypted at once and then sent by one system call: a quarter of a millisecond, then other tasks may run.
 ENCRYPT_BYTES: Final = 256 * KiB
 
 # Filled and emptied between two awaits, so one for all connections will do.
@@ -93,13 +93,15 @@ class TlsWire:
         return bool(self._encrypted) or bool(self._outgoing.pending)
 
     def push(self, buffers: Sequence[memoryview]) -> int:
-        """Encrypt and send as long as the kernel takes it."""
+        """Encrypt ENCRYPT_BYTES at most, once all before is sent, and send what the kernel takes of it."""
+        if not self._send_encrypted():
+            return 0
         taken = 0
         for buffer in buffers:
-            for start in range(0, len(buffer), ENCRYPT_BYTES):
-                if not self._send_encrypted():
-                    return taken
-                taken += self._tls.write(buffer[start : start + ENCRYPT_BYTES])
+            piece = buffer[: ENCRYPT_BYTES - taken]
+            if not piece:
+                break
+            taken += self._tls.write(piece)
         self._send_encrypted()
         return taken
 

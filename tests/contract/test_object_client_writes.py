@@ -11,6 +11,7 @@ import trio
 
 from engine.errors import AlreadyExists, KeyTooLong, NoSuchKey, NoSuchUpload, S3Error
 from engine.s3.checksums import checksum_of, checksum_of_parts
+from engine.s3.client import HttpClient
 from engine.s3.interface import (
     PART_BYTES_MIN,
     Body,
@@ -23,6 +24,7 @@ from engine.s3.interface import (
 from engine.stats import EngineStats
 from tests.contract.buckets import Bucket, ServerBucket, ask, read
 from tests.contract.test_object_client import KEYS, ODD_KEYS
+from tests.faults import Answer, FaultyProxy, Seen
 from tests.servers import S3Server
 
 PLAIN = UploadOptions()
@@ -344,3 +346,35 @@ def test_a_cancelled_put_leaves_the_client_usable_and_no_object(bucket: Bucket) 
 
     ask(bucket, cancel_in_mid_body, stats)
     assert bucket.get("k") == b"afterwards"
+
+
+LOST = Answer(done=True, raw=b"")  # done, and the connection is cut instead of an answer
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+def test_a_write_whose_answer_was_lost_is_done_once_and_known_as_ours(moto: S3Server, method: str) -> None:
+    name = moto.bucket()
+    done: list[str] = []
+
+    def decide(seen: Seen) -> Answer | None:
+        first = seen.method == method and "partNumber" not in seen.target and "uploads" not in seen.target and not done
+        done.extend([seen.target] if first else [])
+        return LOST if first else None
+
+    async def write(client: ObjectClient) -> str:
+        if method == "PUT":
+            return await put(client, "k", b"mine", if_none_match=True)
+        upload_id, parts = await send(client, "k", [b"mine"])
+        return await client.complete_multipart_upload("k", upload_id, parts, if_none_match=True)
+
+    async def main() -> None:
+        with FaultyProxy(moto.endpoint, decide) as proxy:
+            access = moto.access(name).model_copy(update={"endpoint": f"{proxy.endpoint}/{name}"})
+            client = HttpClient(access, stats=EngineStats())
+            etag = await write(client)
+            assert (await client.head_object("k")).etag == etag
+            await client.aclose()
+
+    trio.run(main)
+    assert len(done) == 1
+    assert moto.boto.get_object(Bucket=name, Key="k")["Body"].read() == b"mine"

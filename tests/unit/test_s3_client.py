@@ -214,6 +214,15 @@ def test_a_server_that_never_answers_is_unreachable_in_bounded_time() -> None:
     assert "did not answer" in (stats.backend.error or "")
 
 
+def test_a_kept_connection_on_which_nothing_comes_is_a_failure_and_no_closed_one() -> None:
+    async def twice(client: HttpClient) -> None:
+        await client.head_object("k")
+        with pytest.raises(Unreachable, match="did not answer"):
+            await client.head_object("k")
+
+    assert len(talk([HEAD, Answer(never=True)], twice, attempts_max=1).seen) == 2
+
+
 def test_a_body_that_stalls_is_resumed_over_another_connection() -> None:
     async def once(client: HttpClient) -> None:
         assert await read(client, 0, 1000) == DATA[:1000]
