@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -134,11 +133,9 @@ def _logger() -> int | None:
     if program is None:
         return None
     ours, theirs = os.pipe()
-    with os.fdopen(ours) as input_:
-        subprocess.Popen(
-            [program, "--tag", _TAG, "--priority", "daemon.info"],
-            stdin=input_,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+    nowhere = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_WRONLY, 0) for fd in (1, 2)]
+    arguments = [program, "--tag", _TAG, "--priority", "daemon.info"]
+    # Nobody waits for it: it ends behind us.
+    os.posix_spawn(program, arguments, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, ours, 0), *nowhere])
+    os.close(ours)
     return theirs

@@ -186,7 +186,10 @@ class Supervisor:
         results = dict.fromkeys(plan.removed, "removed") | dict.fromkeys(plan.unchanged, "unchanged")
         for names, done in ((plan.added, "added"), (plan.changed, "restarted")):
             for name in names:
-                mount = self.mounts[name]
+                mount = self.mounts.get(name)
+                if mount is None:
+                    results[name] = "unmounted by somebody else"
+                    continue
                 trouble = f", {mount.state}: {mount.reason}" if mount.state is not MountState.READY else ""
                 results[name] = done + trouble
         return dict(sorted(results.items()))
@@ -252,5 +255,7 @@ class Supervisor:
         self._changed()
 
     async def _remove(self, name: str) -> None:
-        await self.mounts[name].stop()
-        del self.mounts[name]
+        mount = self.mounts[name]
+        await mount.stop()
+        if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
+            del self.mounts[name]
