@@ -1,0 +1,37 @@
+"""Places on shared mounts for the cases of this directory."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.sharing import Place, SharedMounts
+from tests.servers import MotoServer, S3Server
+
+
+@pytest.fixture(scope="session")
+def shared_mounts() -> Iterator[SharedMounts]:
+    """All shared mounts of the run."""
+    with SharedMounts() as mounts:
+        yield mounts
+
+
+@pytest.fixture
+def place(s3_server: S3Server, shared_mounts: SharedMounts) -> Place:
+    """A directory on each server in turn, mounted with the default options.
+
+    Not for cases that delete all of a directory, nor for very deep ones: rclone climbs and removes what became empty,
+    while somebody lists it, and may then answer nobody any more.
+    """
+    return shared_mounts.place(s3_server)
+
+
+@pytest.fixture
+def moto_place(moto: MotoServer, shared_mounts: SharedMounts) -> Place:
+    """The same on moto alone, for what the other server can't do."""
+    return shared_mounts.place(moto)
+
+
+@pytest.fixture
+def lasting_place(moto: MotoServer, shared_mounts: SharedMounts) -> Place:
+    """A directory of a mount that believes names and attributes for longer than any test takes."""
+    return shared_mounts.place(moto, metadata_ttl=3600)
