@@ -1,4 +1,5 @@
-"""Real S3 servers for tests, benches and the demo: moto (Python, rich semantics) and rclone (Go, independent).
+"""Real S3 servers for tests, benches and the demo: moto (Python, rich semantics) and rclone (Go, independent), and
+versitygw (Go, strict) for those who have it.
 
 Started as processes of their own on a free port of 127.0.0.1, credentials `test`/`test`, region us-east-1. No
 fixtures here (tests/conftest.py has them), so that anything can use these as context managers. They never read the
@@ -9,10 +10,12 @@ import contextlib
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import uuid
 from pathlib import Path
 from types import TracebackType
@@ -205,3 +208,42 @@ class RcloneServer(S3Server):
             program, "serve", "s3", "--config", os.devnull, "--addr", "127.0.0.1:0", "--auth-key", keys,
             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--log-level", "NOTICE", str(self.directory),
         ]  # fmt: skip
+
+
+class VersityServer(S3Server):
+    """`versitygw` on a temporary directory: compares signatures and checksums, knows conditional writes.
+
+    Not on PyPI: `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`.
+    """
+
+    name = "versitygw"
+
+    @staticmethod
+    def program() -> str | None:
+        """Where it is, if it is there."""
+        return shutil.which("versitygw") or shutil.which("versitygw", path=str(Path.home() / "go/bin"))
+
+    def command(self) -> list[str]:
+        directory = Path(tempfile.mkdtemp(prefix="mountctl-versitygw-"))
+        self._closing.callback(shutil.rmtree, directory)
+        program = self.program()
+        assert program is not None, self.__doc__
+        with socket.socket() as free:  # it does not tell which port it got, so one that is free now has to do
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
+        told_on_stderr = ["sh", "-c", 'exec "$@" >&2', "sh"]
+        return [*told_on_stderr, program, *keys, "--port", f"127.0.0.1:{self._port}", "posix", str(directory)]
+
+    def _wait_until_listening(self) -> str:
+        url = super()._wait_until_listening()  # it says so just before it does
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self._port)).close()
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            else:
+                return url

@@ -86,6 +86,15 @@ def check_encryption(upload: UploadOptions, headers: Mapping[str, str]) -> None:
         raise WrongEncryption("S3 encrypts with another KMS key than it was asked to")
 
 
+def check_checksum(checksum: Checksum | None, headers: Mapping[str, str]) -> None:
+    """Does S3, if it tells, have the bytes that were sent? Raises BadResponse, which has them sent again."""
+    if checksum is None:
+        return
+    name, text = _checksum_header(checksum)
+    if headers.get(name, text) != text:
+        raise BadResponse(f"S3 says that what it took has the {name} {headers[name][:20]!r}, not {text!r}")
+
+
 def etag_of_headers(headers: Mapping[str, str]) -> str:
     """The ETag of what was sent. Raises BadResponse."""
     etag = headers.get("etag", "")

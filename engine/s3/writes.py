@@ -72,6 +72,7 @@ class Writes(abc.ABC):
 
         async def receive(head: Head, connection: Connection) -> str:
             await connection.read()
+            documents.check_checksum(checksum, head.headers)
             documents.check_encryption(upload, head.headers)
             return documents.etag_of_headers(head.headers)
 
@@ -123,6 +124,7 @@ class Writes(abc.ABC):
 
         async def receive(head: Head, connection: Connection) -> PartInfo:
             await connection.read()
+            documents.check_checksum(checksum, head.headers)
             return PartInfo(number, documents.etag_of_headers(head.headers), request.size, checksum)
 
         return await self._perform(lambda: request, receive)

@@ -26,7 +26,7 @@ from engine.errors import (
     Unreachable,
     WrongEncryption,
 )
-from engine.s3.checksums import checksum_of, composite_text
+from engine.s3.checksums import checksum_of, composite_text, text_of
 from engine.s3.client import USER_AGENT, HttpClient
 from engine.s3.connection import HEAD_SECONDS_MAX
 from engine.s3.etags import etag_of_body, etag_of_parts
@@ -503,3 +503,14 @@ def test_an_answer_without_an_etag_is_a_bad_response() -> None:
             await put_small(client)
 
     talk([Answer(200)], once, attempts_max=1)
+
+
+def test_bytes_that_s3_took_otherwise_than_they_were_sent_are_sent_again() -> None:
+    checksum = checksum_of("crc32c", [b"data"])
+    right, wrong = ({"ETag": '"e"', "x-amz-checksum-crc32c": text} for text in (text_of(checksum), "AAAAAA=="))
+
+    async def both(client: HttpClient) -> None:
+        await client.put_object("k", body=[b"data"], upload=UploadOptions(), checksum=checksum)
+        await client.upload_part("k", "u", 1, body=[b"data"], checksum=checksum)
+
+    assert len(talk([Answer(200, wrong), Answer(200, right), Answer(200, wrong), Answer(200, right)], both).seen) == 4
