@@ -10,7 +10,7 @@ import socket
 from typing import Annotated, Any, Final, Literal
 
 import trio
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
 from engine.spec import MountSpec
 
@@ -199,7 +199,7 @@ _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)
 
 
 class LinkClosed(Exception):
-    """The other side is gone. Not raised for our own close."""
+    """The other side is gone, or talks nonsense, which is no better. Not raised for our own close."""
 
 
 def encode(message: Message) -> bytes:
@@ -227,23 +227,35 @@ def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> No
         raise LinkClosed from error
 
 
-def receive(sock: socket.socket) -> tuple[Message, list[int]]:
-    """Receive one message and its file descriptors from a blocking socket. Raises LinkClosed at the end."""
+def receive(sock: socket.socket, fds_max: int = FDS_MAX) -> tuple[Message, list[int]]:
+    """Receive one message and its file descriptors from a blocking socket. Raises LinkClosed at the end.
+
+    The kernel closes file descriptors beyond `fds_max`.
+    """
     try:
-        packet, fds, _, _ = socket.recv_fds(sock, PACKET_BYTES_MAX, FDS_MAX, socket.MSG_CMSG_CLOEXEC)
+        packet, fds, _, _ = socket.recv_fds(sock, PACKET_BYTES_MAX, fds_max, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:
         raise LinkClosed from error
     if not packet:
         raise LinkClosed
-    return decode(packet), list(fds)
+    try:
+        return decode(packet), list(fds)
+    except ValidationError as error:
+        raise LinkClosed("it sent something that is no message") from error
 
 
 class Link:
-    """A link under trio. Takes ownership of the socket. One task may receive and one send at a time."""
+    """A link under trio. Takes ownership of the socket. One task may receive and one send at a time.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        sock: one end.
+        fds_max: how many file descriptors a message may bring; none, unless told: who is not to send any can't fill us.
+    """
+
+    def __init__(self, sock: socket.socket, *, fds_max: int = 0) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._fds_max = fds_max
 
     async def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Send one message. Waits while the other side is slow to read; raises LinkClosed if it is gone."""
@@ -263,10 +275,11 @@ class Link:
 
     async def receive(self) -> tuple[Message, list[int]]:
         """The next message and its file descriptors. Raises LinkClosed when the other side is gone."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        # A whole checkpoint: another side that never stops talking must not keep all other tasks from running.
+        await trio.lowlevel.checkpoint()
         while True:
             try:
-                return receive(self._sock)
+                return receive(self._sock, self._fds_max)
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
             except OSError as error:

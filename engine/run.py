@@ -86,7 +86,7 @@ class _Engine:
         self._scope = trio.CancelScope()
 
     async def run(self) -> int:
-        self._link = Link(self._sock)
+        self._link = Link(self._sock, fds_max=links.FDS_MAX)
         accesses, self._accesses = trio.open_memory_channel[Access](_ACCESS_WAITING_MAX)
         try:
             async with trio.open_nursery() as nursery:
@@ -166,6 +166,7 @@ class _Engine:
                         await self._without_access(message)
                     case Stop():
                         self._end(EXIT_STOPPED)
+                        return
                     case LogFile():
                         log.use_file(fds[0])
                     case _:

@@ -12,7 +12,7 @@ from typing import Final, Self
 import trio
 from pydantic import SecretStr
 
-from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, pair
+from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, pair
 from mountctl.supervisor.process import ForkedProcess
 
 # A fork takes 10-30 ms, the imports before the first one a second on a busy machine; beyond this it is stuck.
@@ -56,22 +56,35 @@ class Zygote:
     ) -> ForkedProcess:
         """A process with a link of its own; the link's descriptor stands between `before` and `behind`."""
         async with self._order:
-            ours, theirs = pair()
             try:
-                with trio.fail_after(FORK_TIMEOUT_SECONDS):
-                    pid, pidfd = await self._ask(order, (*before, theirs.fileno(), *behind))
-            except (LinkClosed, trio.TooSlowError) as error:
-                ours.close()
-                _log.warning("the zygote is gone or stuck; starting another")
-                await self._stop()
-                self._start()
-                raise ForkError("the zygote did not answer") from error
-            except BaseException:
-                ours.close()
-                raise
-            finally:
-                theirs.close()
-            return ForkedProcess(pid, pidfd, Link(ours))
+                return await self._order_fork(order, before, behind)
+            except LinkClosed:
+                # Killed or crashed: no reason to keep programs waiting for a mount's next try.
+                _log.warning("the zygote is gone; starting another")
+            await self._restart()
+            try:
+                return await self._order_fork(order, before, behind)
+            except LinkClosed as error:
+                await self._restart()
+                raise ForkError("the zygote ends before it has forked; its log lines say why") from error
+
+    async def _order_fork(
+        self, order: ForkEngine | ForkBroker, before: tuple[int, ...], behind: tuple[int, ...]
+    ) -> ForkedProcess:
+        """One order and its answer. Raises LinkClosed if the zygote is gone, ForkError if it can't or is stuck."""
+        ours, theirs = pair()
+        try:
+            with theirs:
+                pid, pidfd = await self._ask(order, (*before, theirs.fileno(), *behind))
+        except trio.TooSlowError as error:
+            ours.close()
+            _log.warning("the zygote is stuck; starting another")
+            await self._restart()
+            raise ForkError(f"the zygote did not answer within {FORK_TIMEOUT_SECONDS:.0f} s") from error
+        except BaseException:
+            ours.close()
+            raise
+        return ForkedProcess(pid, pidfd, Link(ours))
 
     async def _ask(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> tuple[int, int]:
         link = self._link
@@ -102,7 +115,12 @@ class Zygote:
                     name: value for name, value in os.environ.items() if not (_is_brokers(name) or _is_systemds(name))
                 },
             )
-        self._link = Link(ours)
+        self._link = Link(ours, fds_max=FDS_MAX)
+
+    async def _restart(self) -> None:
+        with trio.CancelScope(shield=True):  # half of it would leave a zygote that nobody has
+            await self._stop()
+        self._start()
 
     async def _stop(self) -> None:
         process, link = self._process, self._link
