@@ -21,7 +21,7 @@ from mountctl.control.protocol import ReloadResult
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.status import Status
-from mountctl.supervisor import report, systemd
+from mountctl.supervisor import orphans, report, systemd
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
@@ -78,7 +78,10 @@ def _run(
     _set_up_log()
     become_subreaper()
     with RuntimeDirectory(runtime_dir) as runtime:
-        return trio.run(_Daemon(load_config, runtime, mounted, must_mount=must_mount).serve)
+        try:
+            return trio.run(_Daemon(load_config, runtime, mounted, must_mount=must_mount).serve)
+        finally:
+            orphans.end_all()
 
 
 class _Daemon:

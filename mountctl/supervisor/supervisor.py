@@ -16,6 +16,7 @@ from engine.spec import MountSpec
 from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
+from mountctl.supervisor import orphans
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.fdstore import NoFdStore, fd_store
 from mountctl.supervisor.mount import Mount, Services
@@ -98,6 +99,7 @@ class Supervisor:
         async with Zygote() as zygote, trio.open_nursery() as outer:
             access = AccessHub(zygote)
             outer.start_soon(access.run)
+            outer.start_soon(orphans.collect)
             self._services = Services(
                 zygote=zygote, access=access, fds=self._fds, changed=self._changed, leaving=lambda: self._leaving
             )
