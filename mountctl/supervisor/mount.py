@@ -5,6 +5,7 @@ which state stands in state.py; this file applies it. Never touches the mountpoi
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -154,11 +155,9 @@ class Mount:
                     self.unmounted = True
                     return
                 continue
-            # The first engine after one that served well comes at once: programs are waiting.
-            delay = backoff.next_delay()
-            if event is MountEvent.ENGINE_LOST and served > _SERVED_WELL_SECONDS:
-                delay = 0.0
-            await trio.sleep(delay)
+            # The first engine after one that served well comes at once, however many there were: programs are waiting.
+            at_once = event is MountEvent.ENGINE_LOST and served > _SERVED_WELL_SECONDS
+            await trio.sleep(0.0 if at_once else backoff.next_delay())
             if event is MountEvent.FAILED:
                 self._apply(MountEvent.RETRY)
 
@@ -166,7 +165,6 @@ class Mount:
         """One engine, from its fork to its end. Returns what happened and why."""
         try:
             if self._session is None:
-                await stale.clear(self.spec.mountpoint)
                 self._session = Session.create(self.spec)
             session = self._session
             engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd, session.journal_fd)
@@ -178,7 +176,7 @@ class Mount:
         finally:
             self._before, self._now = tally.without_gauges(self.stats), Stats()
         # Cancelled in between: _end has both engine and session.
-        engine.link.close()  # if it is still there, it ends by this
+        self._tell_to_stop(engine)  # if it is still there: nobody can use what it serves
         self._engine_gone(await engine.end(EXIT_TIMEOUT_SECONDS))
         session.next_generation()
         return self._without_engine(reason or f"the engine {self.last_exit}")
@@ -230,8 +228,8 @@ class Mount:
                         ready.set()
                         self._region = message.region
                         try:
-                            self._ready(session)
-                        except SessionError as error:
+                            await self._ready(session)
+                        except (SessionError, OSError) as error:
                             reason.append(str(error))
                             break
                     case Unavailable():
@@ -278,10 +276,11 @@ class Mount:
         reason.append(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
         engine.kill()
 
-    def _ready(self, session: Session) -> None:
+    async def _ready(self, session: Session) -> None:
         if session.attached:
             self.takeovers += 1
         else:
+            await stale.clear(session.mountpoint)
             session.attach()
             self._services.fds.keep(self.spec.name, session.kept)
         self._apply(MountEvent.ENGINE_READY)
@@ -348,19 +347,29 @@ class Mount:
         self._services.access.forget(self.spec.name)
         try:
             stays = self._session is None or not self._session.attached or self._services.leaving()
-            if self._session is not None and not stays and self._session.detach():
-                _log.warning(
-                    "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
-                    self.spec.name,
-                    self.spec.mountpoint,
-                )
+            if self._session is not None and not stays:
+                await self._detach(self._session)
         finally:
             if self._engine is not None:
-                try:
-                    self._engine.link.send_nowait(Stop())
-                except LinkClosed:
-                    _log.debug("%s: the engine was gone already", self.spec.name)
+                self._tell_to_stop(self._engine)
                 self._engine_gone(await self._engine.end(STOP_TIMEOUT_SECONDS))
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()
+
+    async def _detach(self, session: Session) -> None:
+        place = session.place()
+        if place is not None and await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
+            _log.error("%s: %s is left mounted: the file system it is on does not answer", self.spec.name, place)
+        elif session.detach():
+            _log.warning(
+                "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
+                self.spec.name,
+                session.mountpoint,
+            )
+
+    def _tell_to_stop(self, engine: ForkedProcess) -> None:
+        try:
+            engine.link.send_nowait(Stop())
+        except LinkClosed:
+            _log.debug("%s: the engine was gone already", self.spec.name)

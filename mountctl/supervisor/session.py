@@ -18,6 +18,8 @@ from mountctl.supervisor import fuse_init, mount_api, mountinfo, record
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
 FSTYPE: Final = f"fuse.{SUBTYPE}"
+# What waits for somebody to come is there to be mounted over.
+AUTOFS: Final = "autofs"
 
 # What is kept of a session for a supervisor after this one.
 KINDS: Final = ("fuse", "journal", "record")
@@ -119,9 +121,12 @@ class Session:
         self._write_record()
 
     def attach(self) -> None:
-        """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError."""
-        found = mountinfo.at(self.mountpoint)
-        if found is not None and found.fstype != "autofs":
+        """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError.
+
+        Call stale.clear before: from here on the path is touched.
+        """
+        found = mountinfo.at(self.mountpoint) or mountinfo.at(os.path.realpath(self.mountpoint))
+        if found is not None and found.fstype != AUTOFS:
             raise SessionError(
                 f"{found.source} ({found.fstype}) is already mounted at {self.mountpoint}: "
                 "unmount it or choose another mountpoint"
@@ -142,6 +147,11 @@ class Session:
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
         return mountinfo.by_id(self.mount_id) is not None
+
+    def place(self) -> str | None:
+        """Where the attached mount is now (somebody may have moved it), or None if it is gone."""
+        entry = mountinfo.by_id(self.mount_id) if self.attached else None
+        return None if entry is None else entry.mountpoint
 
     def detach(self) -> bool:
         """Take the mount away. True if files were open on it: then it went lazily, and their reads will fail."""

@@ -1,17 +1,22 @@
-"""Clears away dead mounts of ours that a supervisor before us left at a mountpoint. Called by mount.py."""
+"""Asks what lies at a mountpoint before anything is mounted there, and clears away dead mounts of ours.
+
+A path may lead into a file system that hangs (NFS, another FUSE mount): so a process of its own is sent ahead, and the
+supervisor touches no path that has not answered. Called by mount.py.
+"""
 
 import logging
 import os
 import signal
 import subprocess
+from enum import Enum, auto
 from typing import Final
 
 import trio
 
 from mountctl.supervisor import mount_api, mountinfo
-from mountctl.supervisor.session import FSTYPE
+from mountctl.supervisor.session import AUTOFS, FSTYPE, SessionError
 
-# A dead mount answers at once (ENOTCONN); one that has not answered by then has somebody behind it.
+# A dead mount answers at once (ENOTCONN); one that has not answered by then has somebody behind it, or nobody.
 _PROBE_SECONDS: Final = 2.0
 # Each supervisor that died could leave one; more at one path is somebody's loop.
 _STACK_MAX: Final = 16
@@ -20,20 +25,38 @@ _DEAD: Final = b"Transport endpoint is not connected"
 _log = logging.getLogger(__name__)
 
 
+class Answer(Enum):
+    """What a path says."""
+
+    ANSWERS = auto()  # also that there is nothing
+    DEAD = auto()  # a FUSE mount whose connection is closed
+    SILENT = auto()  # who touches it hangs
+
+
 async def clear(mountpoint: str) -> None:
-    """Detach mounts of ours at `mountpoint` that nobody serves any more. Leaves all others alone."""
+    """Detach mounts of ours at `mountpoint`, or where it links to, that nobody serves. Leaves all others alone.
+
+    Raises SessionError if the file system that it is on does not answer: then nothing there may be touched.
+    """
     for _ in range(_STACK_MAX):
-        found = mountinfo.at(mountpoint)
-        if found is None or found.fstype != FSTYPE or not await _is_dead(mountpoint):
+        answer = await probe(mountpoint)
+        if answer is Answer.SILENT:
+            found = mountinfo.at(mountpoint)
+            if found is None or found.fstype == AUTOFS:
+                raise SessionError(f"cannot mount at {mountpoint}: the file system it is on does not answer")
+            return  # whoever mounts will name it
+        place = os.path.realpath(mountpoint)  # noqa: ASYNC240 - it has just answered
+        found = mountinfo.at(place)
+        if answer is not Answer.DEAD or found is None or found.fstype != FSTYPE:
             return
         _log.warning("%s: detaching a dead mount of %s that was left there", mountpoint, found.source)
-        mount_api.umount(mountpoint, lazily=True)
+        mount_api.umount(place, lazily=True)
 
 
-async def _is_dead(mountpoint: str) -> bool:
+async def probe(path: str) -> Answer:
     """Ask by a process of its own, which may hang as it likes: nobody waits for it longer than _PROBE_SECONDS."""
     process = subprocess.Popen(  # noqa: ASYNC220 - trio's would wait for its end, even for ever
-        ["stat", "--file-system", "--format=%T", mountpoint],
+        ["stat", "--file-system", "--format=%T", "--", path],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -44,11 +67,11 @@ async def _is_dead(mountpoint: str) -> bool:
     try:
         with trio.move_on_after(_PROBE_SECONDS):
             await trio.lowlevel.wait_readable(pidfd)
-            return _DEAD in process.stderr.read()
+            return Answer.DEAD if _DEAD in process.stderr.read() else Answer.ANSWERS
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         with trio.move_on_after(_PROBE_SECONDS):  # in the kernel's hands it may never end: then it is left to it
             await trio.lowlevel.wait_readable(pidfd)
-        return False
+        return Answer.SILENT
     finally:
         process.stderr.close()
         process.poll()

@@ -115,3 +115,36 @@ def test_detach_with_an_open_directory_goes_lazily_and_says_so(mountpoint: Path)
     assert mountinfo.at(str(mountpoint)) is None
     os.close(fd)
     session.close()
+
+
+def test_attach_through_a_link_onto_a_mount_is_refused_and_names_it(tmp_path: Path, mountpoint: Path) -> None:
+    mountpoint.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "some-tmpfs", mountpoint], check=True)
+    (tmp_path / "link").symlink_to(mountpoint)
+    session = Session.create(spec(tmp_path / "link"))
+
+    with pytest.raises(SessionError, match=r"some-tmpfs \(tmpfs\) is already mounted"):
+        session.attach()
+    session.close()
+
+
+def test_a_dead_mount_of_ours_behind_a_link_is_cleared_away(tmp_path: Path, mountpoint: Path) -> None:
+    dead = Session.create(spec(mountpoint))
+    dead.attach()
+    dead.close()
+    (tmp_path / "link").symlink_to(mountpoint)
+
+    trio.run(stale.clear, str(tmp_path / "link"))
+
+    assert mountinfo.at(str(mountpoint)) is None
+
+
+def test_below_a_file_system_that_hangs_nothing_is_touched(mountpoint: Path) -> None:
+    hanging = Session.create(spec(mountpoint))
+    hanging.attach()
+
+    with pytest.raises(SessionError, match="does not answer"):
+        trio.run(stale.clear, str(mountpoint / "below"))
+
+    hanging.detach()
+    hanging.close()

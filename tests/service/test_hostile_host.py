@@ -1,0 +1,101 @@
+"""A host that does not play along: file systems that hang, processes that are killed or stay behind."""
+
+import os
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.spec import MountSpec
+from mountctl.supervisor.session import Session
+from tests.servers import S3Server
+from tests.service.running import Running, poll_until
+
+# A look-up that takes longer than any test.
+SLOW_KEYS = """#!/bin/sh
+echo $$ > {pid_file}.new
+mv {pid_file}.new {pid_file}
+exec sleep 1000
+"""
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Iterator[Session]:
+    """A file system that never answers: this process must not touch it either."""
+    (tmp_path / "hanging").mkdir()
+    session = Session.create(
+        MountSpec(name="h", bucket="hangs", mountpoint=str(tmp_path / "hanging"), allow_other=True)
+    )
+    session.attach()
+    yield session
+    session.detach()
+    session.close()
+
+
+def child(parent: int, name: str) -> int | None:
+    """The child of `parent` whose process name starts so."""
+    for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if Path(f"/proc/{pid}/comm").read_text().startswith(name):
+            return int(pid)
+    return None
+
+
+@pytest.mark.parametrize("through_a_link", [False, True])
+def test_a_mountpoint_on_a_file_system_that_hangs_holds_up_nobody(
+    running: Running, moto: S3Server, hanging: Session, through_a_link: bool
+) -> None:
+    mountpoint = Path(hanging.mountpoint) / "deep" / "x"
+    if through_a_link:
+        mountpoint = running.work / "link"
+        mountpoint.symlink_to(hanging.mountpoint)
+    bucket = moto.bucket()
+    running.configure(moto, good={"bucket": bucket}, hung={"bucket": bucket, "mountpoint": str(mountpoint)})
+
+    with running.running("ready", "backoff"):
+        mount = running.wait_for("hung", "backoff")
+        assert f"{mountpoint}: the file system it is on does not answer" in mount["reason"]
+        assert running.mount("good")["state"] == "ready"
+        hanging.detach()
+        running.wait_for("hung", "ready")
+    assert "supervisor is gone" not in running.log_text()
+
+
+def test_an_engine_whose_zygote_is_gone_too_is_replaced_at_once(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"still here")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        assert running.process is not None
+        zygote = child(running.process.pid, "python")
+        assert zygote is not None
+        os.kill(zygote, signal.SIGKILL)
+        os.kill(running.mount("data")["engine"]["pid"], signal.SIGKILL)
+        assert (running.mountpoint("data") / "x").read_bytes() == b"still here"
+        assert running.wait_for("data", "ready")["engine"]["takeovers"] == 1
+
+    assert "the zygote is gone; starting another" in running.log_text()
+    assert "recovering -> recovering" not in running.log_text()
+
+
+def test_what_a_killed_broker_was_running_is_gone_with_the_supervisor(running: Running, moto: S3Server) -> None:
+    pid_file, program, config = running.work / "pid", running.work / "keys", running.work / "aws"
+    program.write_text(SLOW_KEYS.format(pid_file=pid_file))
+    program.chmod(stat.S_IRWXU)
+    config.write_text(f"[profile slow]\ncredential_process = {program}\n")
+    running.environment["AWS_CONFIG_FILE"] = str(config)
+    bucket = moto.bucket()
+    running.configure(moto, good={"bucket": bucket}, slow={"bucket": bucket, "profile": "slow"})
+
+    with running.running("ready", "starting"):
+        pid = int(poll_until(lambda: pid_file.exists() and pid_file.read_text(), "the look-up"))
+        assert running.process is not None
+        broker = child(running.process.pid, "s3:broker")
+        assert broker is not None
+        os.kill(broker, signal.SIGKILL)
+        poll_until(lambda: child(running.process.pid, "s3:broker") not in (None, broker), "another broker")
+        assert Path(f"/proc/{pid}").exists()
+
+    assert not Path(f"/proc/{pid}").exists()
