@@ -50,9 +50,8 @@ def mount(spec: MountSpec, runtime_dir: Path) -> None:
 
 
 def _detach(body: Callable[[], int]) -> Never:
-    """Become a process without parent or terminal, and never return."""
+    """Become a process without parent, and never return. The session stays the caller's for now: see _serve."""
     try:
-        os.setsid()
         if os.fork():
             os._exit(0)
         os._exit(body())
@@ -61,6 +60,11 @@ def _detach(body: Callable[[], int]) -> Never:
 
 
 def _serve(spec: MountSpec, runtime_dir: Path, pipe: int) -> int:
+    def mounted() -> None:
+        # Not before: at an automount point systemd lets its own process group in, to mount, and has all others wait.
+        os.setsid()
+        tell(_MOUNTED)
+
     def tell(what: bytes) -> None:
         nonlocal pipe
         if pipe >= 0:
@@ -74,7 +78,7 @@ def _serve(spec: MountSpec, runtime_dir: Path, pipe: int) -> int:
         os.umask(0o022)
         _redirect(spec)
         os.set_inheritable(pipe, False)
-        return daemon.run_one(spec, runtime_dir, lambda: tell(_MOUNTED))
+        return daemon.run_one(spec, runtime_dir, mounted)
     except BaseException as error:  # noqa: BLE001 - the last line of a process: whatever it is must be told
         reason = _first(error)
         tell(_FAILED + (str(reason) or type(reason).__name__).encode())

@@ -17,7 +17,10 @@ from mountctl.commands.mount import InvalidOptions, spec_from
 from mountctl.config.fstab import FstabError, options
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorNotRunning
+from mountctl.supervisor import mountinfo
 
+# Below a runtime directory that was told: those of mounts whose supervisors are their own.
+_ALONE: Final = "mounts"
 # mount(8), "EXIT STATUS".
 EXIT_USAGE: Final = 1
 EXIT_FAILED: Final = 32
@@ -89,13 +92,26 @@ def mount(call: Call, runtime_dir: Path, own_runtime_dir: Path | None = None) ->
         return 0
     if os.geteuid() != 0:
         raise WrongCall("mounting needs root: run it with sudo")
+    if _is_automount(spec.mountpoint):
+        _mount_alone(spec, (own_runtime_dir or runtime_dir / _ALONE) / spec.name)
+        return 0
     try:
         ControlClient(runtime_dir).add(spec.model_dump_json(by_alias=True))
     except SupervisorNotRunning:
-        from mountctl import background
-
-        background.mount(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name)
+        _mount_alone(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name)
     return 0
+
+
+def _is_automount(mountpoint: str) -> bool:
+    """At an automount point only processes that systemd started for it may mount: a supervisor would wait for ever."""
+    there = mountinfo.at(mountpoint)
+    return there is not None and there.fstype == "autofs"
+
+
+def _mount_alone(spec: MountSpec, runtime_dir: Path) -> None:
+    from mountctl import background
+
+    background.mount(spec, runtime_dir)
 
 
 def exit_code(code: int) -> int:

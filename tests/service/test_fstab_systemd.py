@@ -17,12 +17,13 @@ pytestmark = pytest.mark.skipif(systemd_host.lacking() is not None, reason=str(s
 
 @pytest.fixture(scope="module")
 def host(moto: S3Server) -> Iterator[SystemdHost]:
-    """A host without a supervisor, whose fstab has two lines: the second has no bucket."""
+    """A host without a supervisor, whose fstab has a line to mount, one for the first use, and one without a bucket."""
     bucket = moto.bucket()
     moto.put(bucket, "x", b"from fstab")
     options = f"_netdev,nosuid,nodev,noauto,ro,endpoint-url={moto.endpoint},force-path-style,region=us-east-1"
     lines = [
         f"s3://{bucket}/ /mnt/now mountctl {options} 0 0",
+        f"s3://{bucket}/ /mnt/later mountctl {options},x-systemd.automount 0 0",
         f"s3://no-such-bucket/ /mnt/never mountctl {options} 0 0",
     ]
     keys = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n"
@@ -47,6 +48,17 @@ def test_a_line_is_mounted_and_unmounted_by_its_unit(host: SystemdHost) -> None:
 
     host.run("systemctl stop mnt-now.mount")
     assert host.show("mnt-now.mount", "Result") == "success"
+    host.wait_until("! pgrep -f '[m]ount.mountctl|[e]ngine.zygote'")
+
+
+@pytest.mark.skipif(not Path("/dev/autofs").exists(), reason="this kernel has no autofs")
+def test_a_line_with_an_automount_is_mounted_by_the_first_who_looks(host: SystemdHost) -> None:
+    # systemd looks for the device once.
+    host.run("mknod /dev/autofs c 10 235; systemctl daemon-reexec; systemctl start mnt-later.automount")
+    assert processes(host) == ""
+    assert host.run("timeout 30 cat /mnt/later/x").stdout == "from fstab"
+
+    host.run("systemctl stop mnt-later.automount mnt-later.mount")
     host.wait_until("! pgrep -f '[m]ount.mountctl|[e]ngine.zygote'")
 
 
