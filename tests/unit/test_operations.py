@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from engine.errors import AccessDenied, BadHandle, EngineError, NotFound, ReadOnly, Stale, Unreachable
+from engine.fs.ledger import Ledger
 from engine.fuse.operations import Operations
 from engine.namespace.lifetimes import lifetimes
 from engine.spec import Ttl
@@ -22,6 +23,7 @@ class Failing:
     def __init__(self, failure: Exception, ttl: Ttl = "minimal") -> None:
         self._failure = failure
         self.lifetimes = lifetimes(ttl)
+        self.ledger = Ledger()
 
     async def lookup(self, parent: int, name: bytes) -> Any:
         await trio.lowlevel.checkpoint()
