@@ -48,6 +48,10 @@ EXIT_TIMEOUT_SECONDS: Final = 1.0
 _SERVED_WELL_SECONDS: Final = 2.0
 # Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
 _OUTBOX_MAX: Final = 16
+# Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
+_VANISHED: Final = (
+    "somebody unmounted it while it was in use; it is mounted again when the last program has let go of it"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -309,6 +313,9 @@ class Mount:
             self._apply(MountEvent.BACKEND_BACK)
         elif self.state is MountState.DEGRADED and before.error != self.backend.error:
             self.reason = self.backend.error
+        vanished = self._session is not None and self._session.vanished(trio.current_time())
+        if vanished and self.state in (MountState.READY, MountState.DEGRADED):
+            self._apply(MountEvent.UNMOUNTED, _VANISHED)
 
     def _apply(self, event: MountEvent, reason: str | None = None) -> None:
         """Go where the table says, and tell."""

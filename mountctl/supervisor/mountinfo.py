@@ -46,6 +46,12 @@ def by_id(mount_id: int) -> MountEntry | None:
     return next((entry for entry in entries() if entry.mount_id == mount_id), None)
 
 
+def has(mount_id: int) -> bool:
+    """Whether there is a mount with this id. For looking often: nothing is parsed."""
+    with open("/proc/self/mountinfo", "rb") as file:
+        return f"\n{mount_id} ".encode() in b"\n" + file.read()
+
+
 def _unescape(field: str) -> str:
     # The kernel writes blanks, tabs, newlines and backslashes as three octal digits.
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)

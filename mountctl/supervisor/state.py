@@ -39,6 +39,7 @@ _E = MountEvent
 TRANSITIONS: Final[dict[tuple[MountState, MountEvent], MountState]] = {
     (_S.STARTING, _E.ENGINE_READY): _S.READY,
     (_S.STARTING, _E.FAILED): _S.BACKOFF,
+    (_S.STARTING, _E.UNMOUNTED): _S.STARTING,  # the last program has let go of what was unmounted lazily
     (_S.BACKOFF, _E.RETRY): _S.STARTING,
     (_S.READY, _E.BACKEND_LOST): _S.DEGRADED,
     (_S.READY, _E.ENGINE_LOST): _S.RECOVERING,

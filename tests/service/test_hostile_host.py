@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.spec import MountSpec
+from mountctl.supervisor import mount_api
 from mountctl.supervisor.session import Session
 from tests.servers import S3Server
 from tests.service.running import Running, poll_until
@@ -99,3 +100,20 @@ def test_what_a_killed_broker_was_running_is_gone_with_the_supervisor(running: R
         assert Path(f"/proc/{pid}").exists()
 
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_unmounted_lazily_by_somebody_else_is_told_and_mended_when_nobody_uses_it(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"still readable")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        with (running.mountpoint("data") / "x").open("rb") as file:
+            mount_api.umount(str(running.mountpoint("data")), lazily=True)
+            told = running.wait_for("data", "starting")
+            assert "somebody unmounted it while it was in use" in told["reason"]
+            assert file.read() == b"still readable"
+        running.wait_for("data", "ready")
+        assert running.mounted() == [str(running.mountpoint("data"))]
