@@ -42,6 +42,10 @@ class Observed(Mounted):
         directory = Path(f"/proc/{self.pid}/fd")
         return sorted(os.readlink(directory / name) for name in os.listdir(directory))
 
+    def logged(self) -> str:
+        """What the engine has logged so far."""
+        return self._log.read_text()
+
     def resident_kib(self) -> int:
         """Memory of the engine, in KiB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()

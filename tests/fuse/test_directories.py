@@ -28,6 +28,7 @@ WEIRD = [
 
 
 def test_odd_names_are_listed_found_and_read(s3_server: S3Server) -> None:
+    """S7: names that are awkward in XML, URLs or shells."""
     bucket = s3_server.bucket()
     for name in WEIRD:
         s3_server.put(bucket, f"d/{name}", name.encode())
@@ -39,6 +40,7 @@ def test_odd_names_are_listed_found_and_read(s3_server: S3Server) -> None:
 
 
 def test_a_prefix_is_the_root_and_hides_all_else(s3_server: S3Server) -> None:
+    """S2: and keys that only begin alike are not below it."""
     bucket = s3_server.bucket()
     for key in ("train/a", "train/deep/er/b", "trainer/c", "d"):
         s3_server.put(bucket, key, key.encode())
@@ -52,6 +54,7 @@ def test_a_prefix_is_the_root_and_hides_all_else(s3_server: S3Server) -> None:
 
 
 def test_a_directory_hides_a_file_until_it_is_empty(moto: MotoServer) -> None:
+    """S5: and the log says so."""
     bucket = moto.bucket()
     moto.put(bucket, "blue", b"file")
     moto.put(bucket, "blue/x", b"x")
@@ -70,6 +73,7 @@ def test_a_directory_hides_a_file_until_it_is_empty(moto: MotoServer) -> None:
 
 
 def test_markers_make_empty_directories_and_are_no_entries(moto: MotoServer) -> None:
+    """S4: also a marker that has content."""
     bucket = moto.bucket()
     moto.put(bucket, "empty/")
     moto.put(bucket, "full/", b"content")
@@ -84,6 +88,7 @@ def test_markers_make_empty_directories_and_are_no_entries(moto: MotoServer) -> 
 
 
 def test_keys_without_a_path_are_hidden_and_the_others_are_there(moto: MotoServer) -> None:
+    """S6: and counted."""
     bucket = moto.bucket()
     for key in ("a//b", "a/ok", "a/./c", "/lead", "top"):
         moto.put(bucket, key)
@@ -109,6 +114,7 @@ def test_names_no_key_can_have_are_invalid_and_missing_ones_missing(moto: MotoSe
 
 
 def test_attributes_are_those_of_the_mount_and_the_object(moto: MotoServer) -> None:
+    """S15, S18, S20: by stat, by a listing and by statvfs."""
     bucket = moto.bucket()
     moto.put(bucket, "d/f", b"x" * 1000)
     before = int(time.time())
@@ -143,6 +149,7 @@ def test_ten_thousand_entries_cost_ten_lists_and_no_head_also_with_attributes() 
 
 
 def test_seekdir_and_rewinddir_give_what_was_there(moto: MotoServer) -> None:
+    """S11, S12: by the C library."""
     bucket = moto.bucket()
     names = sorted(f"file-{number:03}-{'x' * 100}" for number in range(60))
     for name in names:

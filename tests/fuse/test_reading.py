@@ -21,6 +21,7 @@ def _bytes(size: int, seed: int = 0) -> bytes:
 
 
 def test_files_have_the_objects_bytes(s3_server: S3Server) -> None:
+    """S23: whole files of all sizes."""
     bucket = s3_server.bucket()
     contents = {f"f{size}": _bytes(size) for size in (0, 1, 4096, MiB, MiB + 1, 20 * MiB)}
     for key, data in contents.items():
@@ -35,6 +36,7 @@ def test_files_have_the_objects_bytes(s3_server: S3Server) -> None:
 
 
 def test_random_reads_and_reads_across_the_end_are_exact(moto: MotoServer) -> None:
+    """S23: and none behind the end."""
     data = _bytes(5 * MiB + 12_345)
     bucket = moto.bucket()
     moto.put(bucket, "f", data)
@@ -101,6 +103,7 @@ def test_with_a_ttl_names_are_believed_and_reading_again_costs_nothing(moto: Mot
 
 
 def test_a_replaced_object_shows_its_old_bytes_or_estale_and_opened_anew_the_new_ones(moto: MotoServer) -> None:
+    """S24: all over a file that is too large to have been read ahead."""
     old, new = b"o" * (24 * MiB), b"n" * (24 * MiB)
     bucket = moto.bucket()
     moto.put(bucket, "f", old)
@@ -135,6 +138,7 @@ def _bytes_or_errno(file: int, offset: int) -> bytes | int:
 
 
 def test_a_deleted_object_fails_its_readers_with_eio_and_has_no_name(moto: MotoServer) -> None:
+    """S29: from its end, which nobody has read ahead."""
     bucket = moto.bucket()
     moto.put(bucket, "f", b"x" * (24 * MiB))
 
@@ -152,6 +156,7 @@ def test_a_deleted_object_fails_its_readers_with_eio_and_has_no_name(moto: MotoS
 
 
 def test_archived_objects_have_no_permissions_and_cannot_be_opened(moto: MotoServer) -> None:
+    """S21: of the classes that need a restore; the others are as any."""
     bucket = moto.bucket()
     for name in ("GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "STANDARD_IA"):
         moto.put(bucket, name, b"data", StorageClass=name)
@@ -168,6 +173,7 @@ def test_archived_objects_have_no_permissions_and_cannot_be_opened(moto: MotoSer
 
 
 def test_o_direct_reads_the_newest_version_whatever_the_ttl(moto: MotoServer) -> None:
+    """S29: beside an open that is believed for ever."""
     bucket = moto.bucket()
     moto.put(bucket, "f", b"1" * 8192)
 
@@ -220,6 +226,7 @@ def test_whatever_would_write_is_refused_with_erofs(moto: MotoServer, *, read_on
 
 
 def test_extended_attributes_and_holes_are_not_supported_and_do_no_harm(moto: MotoServer) -> None:
+    """S35: programs that try them go on without."""
     bucket = moto.bucket()
     moto.put(bucket, "f", b"x" * 100)
 
