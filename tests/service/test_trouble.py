@@ -91,15 +91,19 @@ def test_programs_in_flight_at_an_engine_crash_are_answered(running: Running, mo
     running.configure(moto, data={"bucket": bucket})
 
     with running.running():
-        script = 'cd "$1"; while :; do for f in f*; do cat "$f" >/dev/null; done; done'
+        script = 'cd "$1" && while :; do for f in f*; do cat "$f" >/dev/null; done; done'
         reader = subprocess.Popen(["bash", "-c", script, "reader", running.mountpoint("data")], stderr=subprocess.PIPE)
-        poll_until(lambda: running.mount("data")["stats"]["bytes_read"], "the reader to begin")
-        os.kill(running.mount("data")["engine"]["pid"], signal.SIGKILL)
-        poll_until(lambda: running.mount("data")["engine"]["takeovers"] == 1, "the takeover")
-        opens = running.wait_for("data", "ready")["stats"]["fuse_requests"]["open"]
-        poll_until(lambda: running.mount("data")["stats"]["fuse_requests"]["open"] > opens + 20, "the reader to go on")
-        reader.terminate()
-        _, errors = reader.communicate(timeout=60)
+        try:
+            poll_until(lambda: running.mount("data")["stats"]["bytes_read"], "the reader to begin")
+            os.kill(running.mount("data")["engine"]["pid"], signal.SIGKILL)
+            poll_until(lambda: running.mount("data")["engine"]["takeovers"] == 1, "the takeover")
+            opens = running.wait_for("data", "ready")["stats"]["fuse_requests"]["open"]
+            poll_until(
+                lambda: running.mount("data")["stats"]["fuse_requests"]["open"] > opens + 20, "the reader to go on"
+            )
+        finally:
+            reader.terminate()
+            _, errors = reader.communicate(timeout=60)
 
     assert errors == b""
 
