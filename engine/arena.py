@@ -1,6 +1,6 @@
-"""The memory of an engine: equal slots in one memfd, one budget for all readers (and the writers to come).
+"""The memory of an engine: equal slots in one memfd, one budget for all readers and writers.
 
-Called by engine/read (and by writers later); run.py makes one and closes it. It never knows what lies in a slot.
+Called by engine/read and engine/write; run.py makes one and closes it. It never knows what lies in a slot.
 
 A memfd, so that another process can map it and fill slots. Pages are taken by the first touch and given back by
 `trim`; slots are used again last in, first out, so that a small working set stays in the CPU's cache.

@@ -19,13 +19,15 @@ from engine.read.window import width_for
 from engine.s3.interface import ObjectClient
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
+from engine.write.uploader import Uploader
 
 
 @contextlib.asynccontextmanager
 async def serving(
     client: ObjectClient, spec: MountSpec, stats: EngineStats, *, generation: int, journal_fd: int | None = None
 ) -> AsyncIterator[Operations]:
-    """Operations that answer from S3. On leaving, all that open files still fetch is cancelled and memory freed.
+    """Operations that answer from S3. On leaving, all that open files still fetch is cancelled, what is not written to
+    its end is given up, and memory freed.
 
     Args:
         client: S3; stays the caller's.
@@ -41,15 +43,22 @@ async def serving(
                 client,
                 arena,
                 fetching,
-                part_bytes=spec.read_part_size,
+                part_bytes=spec.read_part_bytes,
                 stats=stats,
                 width_max=width_for(spec.maximum_throughput_gbps),
             )
             fetching.start_soon(_trim, prefetcher)
-            with contextlib.ExitStack() as journals:
-                make = functools.partial(S3Filesystem, spec, client, prefetcher, generation=generation, stats=stats)
-                filesystem = make() if journal_fd is None else _journalled(make, journal_fd, journals)
-                yield Operations(filesystem, stats)
+            uploader = None if spec.read_only else Uploader(client, arena, fetching, spec=spec, stats=stats)
+            try:
+                with contextlib.ExitStack() as journals:
+                    make = functools.partial(
+                        S3Filesystem, spec, client, prefetcher, generation=generation, stats=stats, uploader=uploader
+                    )
+                    filesystem = make() if journal_fd is None else _journalled(make, journal_fd, journals)
+                    yield Operations(filesystem, stats)
+            finally:
+                if uploader is not None:
+                    await uploader.aclose()
             fetching.cancel_scope.cancel()
         prefetcher.close()
     finally:

@@ -10,12 +10,21 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
     ├── InvalidName                  EINVAL      a name that no S3 key of ours can have
     │   └── NameTooLong              ENAMETOOLONG    longer than a whole key can be
     ├── InvalidArgument              EINVAL      flags or arguments ask for what S3 can't do
+    │   └── OutOfOrderWrite          EINVAL      a write that does not begin where the last one ended
     ├── Stale                        ESTALE      the inode or the object's version is gone
     ├── Deleted                      EIO         the object was deleted while a handle was reading it
     ├── Archived                     EACCES      the object's storage class needs a restore first
     ├── ReadOnly                     EROFS       this mount does not write
     ├── NotPermitted                 EPERM
+    │   └── Unsettable               EPERM       modes, owners, times and sizes of objects
     ├── BadHandle                    EBADF
+    ├── NameTaken                    EEXIST      there is a file or directory by this name
+    ├── NotEmpty                     ENOTEMPTY   a directory that is to be removed holds something
+    ├── CrossDevice                  EXDEV       renaming: programs that know this copy and delete instead
+    ├── TooManyWriters               ENOMEM      no memory for another file open for writing
+    ├── FileTooBig                   EFBIG       more than S3, or our memory, can make one object of
+    ├── UploadFailed                 EIO         what was written could not be stored; none of it is
+    ├── UploadCompleted              EIO         a write behind fsync, which made the object
     ├── NotSupported                 ENOSYS
     └── S3Error                      EIO         S3 said no, or nothing
         ├── NoSuchKey                ENOENT      404 of an object
@@ -87,6 +96,12 @@ class InvalidArgument(EngineError):
     level = logging.DEBUG
 
 
+class OutOfOrderWrite(InvalidArgument):
+    """A write does not begin where the last one ended. The file is given up."""
+
+    level = logging.WARNING
+
+
 class Stale(EngineError):
     """The inode is unknown, or the object was replaced in S3 while a handle was reading the old version."""
 
@@ -116,10 +131,57 @@ class NotPermitted(EngineError):
     errno = _errno.EPERM
 
 
+class Unsettable(NotPermitted):
+    """S3 keeps no modes, owners or times that could be set, and can't cut an object. (Archivers ask for each file.)"""
+
+    level = logging.DEBUG
+
+
 class BadHandle(EngineError):
     """The file or directory handle is not open, or not for this."""
 
     errno = _errno.EBADF
+
+
+class NameTaken(EngineError):
+    """There is a file or directory by this name already."""
+
+    errno = _errno.EEXIST
+    level = logging.DEBUG
+
+
+class NotEmpty(EngineError):
+    """The directory that is to be removed holds something."""
+
+    errno = _errno.ENOTEMPTY
+    level = logging.DEBUG
+
+
+class CrossDevice(EngineError):
+    """S3 can't rename. Programs such as `mv` take this errno for "copy, then delete"."""
+
+    errno = _errno.EXDEV
+    level = logging.DEBUG
+
+
+class TooManyWriters(EngineError):
+    """There is no memory for another file that is open for writing."""
+
+    errno = _errno.ENOMEM
+
+
+class FileTooBig(EngineError):
+    """The file has become larger than S3 takes, or than parts of the size that memory allows can make."""
+
+    errno = _errno.EFBIG
+
+
+class UploadFailed(EngineError):
+    """What was written could not be stored; nothing of it is in S3, and what was there before still is."""
+
+
+class UploadCompleted(EngineError):
+    """The object was made by fsync; S3 can add nothing to it."""
 
 
 class NotSupported(EngineError):

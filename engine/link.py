@@ -143,6 +143,7 @@ class Stats(_Message):
     inodes: int = 0
     open_files: int = 0
     open_directories: int = 0
+    uploads: int = Field(0, description="files being written, not complete in S3 yet")
     hidden_names: int = Field(0, description="keys that listings left out: no valid name, or hidden by a directory")
     arena_bytes: int = Field(0, description="memory holding data now")
 

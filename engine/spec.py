@@ -18,6 +18,9 @@ MiB: Final = 1024 * KiB
 PATH_BYTES_MAX: Final = 4095
 PATH_COMPONENT_BYTES_MAX: Final = 255
 
+# Mountpoint's default, in bytes, of both directions: a connection to S3 moves it in a tenth of a second.
+PART_BYTES: Final = 8 * MiB
+
 # Mountpoint's bound: 100 years in seconds.
 TTL_MAX_SECONDS: Final = 3_153_600_000
 
@@ -122,6 +125,18 @@ def _interfaces(value: Any) -> Any:
     return names
 
 
+def _kms_key(value: str) -> str:
+    if not value.startswith("arn:") or ":key" not in value:
+        raise ValueError("must be a key's ARN, arn:PARTITION:kms:REGION:ACCOUNT:key/ID: no key id, no alias")
+    return value
+
+
+def _header_text(value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise ValueError("must be printable ASCII: it is sent as an HTTP header")
+    return value
+
+
 def _mode(value: Any) -> Any:
     """Octal text ("0755"), or an integer as TOML's 0o755 gives it."""
     if isinstance(value, str):
@@ -145,6 +160,7 @@ Ttl = Annotated[int | Literal["minimal", "indefinite"], BeforeValidator(_ttl)]
 Mode = Annotated[int, BeforeValidator(_mode)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Interfaces = Annotated[tuple[str, ...], BeforeValidator(_interfaces)]
+HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
 
 
 def kebab(name: str) -> str:
@@ -185,6 +201,12 @@ class MountSpec(BaseModel):
     )
     dual_stack: bool = Field(default=False, description="Use Amazon's endpoints that have IPv6 addresses too.")
     requester_pays: bool = Field(default=False, description="Accept that requests and transfer are charged to you.")
+    expected_bucket_owner: HeaderText | None = Field(
+        None, description="The account that must own the bucket; every request is refused otherwise."
+    )
+    user_agent_prefix: HeaderText | None = Field(
+        None, description="Put before the user agent that S3's access logs show."
+    )
 
     profile: str | None = Field(None, min_length=1, description="Profile of the AWS configuration files.")
     no_sign_request: bool = Field(default=False, description="Anonymous requests; wins over `profile`.")
@@ -206,6 +228,25 @@ class MountSpec(BaseModel):
     )
 
     read_only: bool = Field(default=False, description="Mount read-only.")
+    allow_delete: bool = Field(default=False, description="Let programs delete files.")
+    allow_overwrite: bool = Field(
+        default=False, description="Let programs replace files, by opening them with O_TRUNC as `>` of a shell does."
+    )
+    storage_class: HeaderText | None = Field(
+        None, description="Storage class of files that are written. Default: S3's."
+    )
+    sse: Literal["aws:kms", "aws:kms:dsse", "AES256"] | None = Field(
+        None, description="Server-side encryption of files that are written. Default: the bucket's."
+    )
+    sse_kms_key_id: Annotated[str, AfterValidator(_kms_key)] | None = Field(
+        None, description="ARN of the KMS key for it. Default: the bucket's, or Amazon's own."
+    )
+    upload_checksums: Literal["crc32c", "crc64nvme", "off"] = Field(
+        "crc32c", description="The checksum that S3 checks what is written by, and keeps."
+    )
+    infer_content_type: bool = Field(
+        default=False, description="Store a Content-Type by the file name's extension, as the system's table has it."
+    )
     allow_other: bool = Field(default=False, description="Let every user in, not only root; modes then decide.")
     allow_root: bool = Field(
         default=False, description="Let root in. Mounts are made by root, so root always is; not with `allow-other`."
@@ -223,10 +264,19 @@ class MountSpec(BaseModel):
         description="How long it is believed that there is no such name: seconds, `minimal` (not at all) or "
         "`indefinite`. Default: `metadata-ttl`.",
     )
-    read_part_size: int = Field(
-        8 * MiB, ge=128 * KiB, le=5 * KiB * MiB, description="Largest range of one GET request, in bytes."
+    read_part_size: int | None = Field(
+        None, ge=128 * KiB, le=5 * KiB * MiB, description="Largest range of one GET request, in bytes. Default: 8 MiB."
     )
-    memory_target: int = Field(512, ge=16, le=KiB * KiB, description="Memory for data being read, in MiB.")
+    write_part_size: int | None = Field(
+        None,
+        ge=5 * MiB,
+        le=5 * KiB * MiB,
+        description="Size of the parts of large uploads, in bytes; behind 2,000 of them they grow. Default: 8 MiB.",
+    )
+    part_size: int | None = Field(
+        None, ge=5 * MiB, le=5 * KiB * MiB, description="`read-part-size` and `write-part-size` in one."
+    )
+    memory_target: int = Field(512, ge=16, le=KiB * KiB, description="Memory for data being read and written, in MiB.")
     max_threads: int = Field(
         64, ge=1, le=4096, description="Requests of the kernel served at once (tasks here; no thread is started)."
     )
@@ -258,10 +308,28 @@ class MountSpec(BaseModel):
             yield "dual-stack conflicts with endpoint-url: what addresses a server has is its own business"
         if self.force_path_style and is_arn(self.bucket):
             yield "force-path-style conflicts with an access point's ARN: it is addressed by its host name"
+        if self.part_size is not None and self.read_part_size is not None:
+            yield "part-size conflicts with read-part-size: keep one"
+        if self.part_size is not None and self.write_part_size is not None:
+            yield "part-size conflicts with write-part-size: keep one"
+        if self.sse_kms_key_id is not None and self.sse is None:
+            yield "sse-kms-key-id needs sse: set it to 'aws:kms' or 'aws:kms:dsse'"
+        if self.sse_kms_key_id is not None and self.sse == "AES256":
+            yield "sse-kms-key-id conflicts with sse 'AES256', which uses no key of KMS"
         if self.no_log and self.log_directory is not None:
             yield "no-log conflicts with log-directory: keep one"
         if self.no_log and self.debug:
             yield "no-log conflicts with debug: keep one"
+
+    @property
+    def read_part_bytes(self) -> int:
+        """Largest range of one GET request."""
+        return self.read_part_size or self.part_size or PART_BYTES
+
+    @property
+    def write_part_bytes(self) -> int:
+        """Size of an upload's parts, before they grow."""
+        return self.write_part_size or self.part_size or PART_BYTES
 
     @property
     def source(self) -> str:

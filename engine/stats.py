@@ -12,6 +12,7 @@ class EngineStats:
 
     def __init__(self) -> None:
         self.bytes_read = 0
+        self.bytes_written = 0
         self.s3_requests: Counter[str] = Counter()
         self.s3_errors: Counter[str] = Counter()
         self.s3_retries = 0
@@ -22,6 +23,7 @@ class EngineStats:
         self.inodes = 0
         self.open_files = 0
         self.open_directories = 0
+        self.uploads = 0
         self.hidden_names = 0
         self.arena_bytes = 0
         self.answers = 0  # of S3, whatever they said
@@ -50,6 +52,7 @@ class EngineStats:
         """The counters as a message."""
         return Stats(
             bytes_read=self.bytes_read,
+            bytes_written=self.bytes_written,
             s3_requests=dict(self.s3_requests),
             s3_errors=dict(self.s3_errors),
             s3_retries=self.s3_retries,
@@ -60,6 +63,7 @@ class EngineStats:
             inodes=self.inodes,
             open_files=self.open_files,
             open_directories=self.open_directories,
+            uploads=self.uploads,
             hidden_names=self.hidden_names,
             arena_bytes=self.arena_bytes,
         )

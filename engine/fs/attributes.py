@@ -23,7 +23,10 @@ _NANOSECONDS: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """One inode as the kernel gets it. Sizes in bytes, `time_ns` since the epoch, `valid` in seconds from now."""
+    """One inode as the kernel gets it. Sizes in bytes, times since the epoch, `valid` in seconds from now.
+
+    `time_ns` is when it changed, `access_ns` when it was read last, as far as a program has set that.
+    """
 
     number: int
     mode: int
@@ -34,6 +37,7 @@ class Attributes:
     blocks: int
     time_ns: int
     valid: float
+    access_ns: int
 
 
 class AttributeRules:
@@ -53,12 +57,12 @@ class AttributeRules:
 
     def of(self, inode: Inode, valid: float) -> Attributes:
         """An inode's attributes, to be believed for `valid` seconds. An archived object has no permissions."""
-        info = inode.info
+        info, uid, gid = inode.info, self._uid, self._gid
         if info is None:
-            return Attributes(
-                inode.number, self._directory_mode, 2, self._uid, self._gid, 0, 0, self._mounted_ns, valid
-            )
+            access, changed = inode.times_ns or (self._mounted_ns, self._mounted_ns)
+            return Attributes(inode.number, self._directory_mode, 2, uid, gid, 0, 0, changed, valid, access)
         mode = stat.S_IFREG if info.archived else self._file_mode
         blocks = -(-info.size // STAT_BLOCK_BYTES)
         time_ns = int(info.last_modified) * _NANOSECONDS
-        return Attributes(inode.number, mode, 1, self._uid, self._gid, info.size, blocks, time_ns, valid)
+        access, changed = inode.times_ns or (time_ns, time_ns)
+        return Attributes(inode.number, mode, 1, uid, gid, info.size, blocks, changed, valid, access)

@@ -1,44 +1,43 @@
-"""The file system of one mount: the verbs of the VFS in our own types, reading only.
+"""The file system of one mount: the verbs of the VFS in our own types.
 
 engine/fuse calls it for the kernel's requests and turns its errors into errnos. It joins names (engine/namespace) and
-data (engine/read) and never talks to the kernel. Between two awaits every change is complete, so requests may run
-side by side and be cancelled anywhere.
+data (engine/read); what changes something is writing.py's, what readdir gets directories.py's. It never talks to the
+kernel. Between two awaits every change is complete, so requests may run side by side and be cancelled anywhere.
 """
 
-import functools
-import logging
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import trio
 
-from engine.errors import Archived, Deleted, IsADirectory, NoSuchKey, NotADirectory, ReadOnly
+from engine.errors import (
+    Archived,
+    BadHandle,
+    Deleted,
+    EngineError,
+    IsADirectory,
+    NoSuchKey,
+    NotADirectory,
+    NotPermitted,
+    ReadOnly,
+)
 from engine.fs.attributes import AttributeRules, Attributes
-from engine.fs.handles import Handles
-from engine.fs.ledger import Inherited, InheritedDirectory, InheritedFile, Ledger
-from engine.fs.policy import check_open, is_direct
+from engine.fs.directories import Directories, Listed
+from engine.fs.handles import Handles, is_writers
+from engine.fs.ledger import Inherited, InheritedFile, Ledger
+from engine.fs.policy import Access, access, check_synchronous, is_direct, writes
+from engine.fs.sharing import Sharer
+from engine.fs.writing import OpenWriter, Writing
 from engine.namespace import names
-from engine.namespace.hidden import HiddenNames
 from engine.namespace.inodes import Inode, InodeTable
 from engine.namespace.lifetimes import lifetimes
-from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
 from engine.namespace.lookup import Lookup
 from engine.s3.interface import ObjectClient, ObjectInfo
 from engine.spec import MountSpec
 from engine.stats import EngineStats
-
-logger = logging.getLogger(__name__)
-
-# Positions of a directory as the kernel knows them: 0 the start, then `.`, then `..`, then those of the listing,
-# moved by this many.
-_DOTS: Final = 2
-
-# Seconds that a page of a listing may wait until a program reads its entries, for them to count as fresh then: what a
-# directory may be out of date with `metadata-ttl = minimal`. Else their lifetime began when S3 answered, and with the
-# shortest lifetimes a slow reader's next stat asks S3.
-LISTED_SECONDS_MAX: Final = 1.0
+from engine.write.uploader import Uploader
 
 
 class OpenObject(Protocol):
@@ -69,27 +68,13 @@ class Opened:
     direct: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """One entry of a directory, and the position behind it. `counted`: the kernel holds one lookup more by it."""
-
-    name: bytes
-    attributes: Attributes
-    position: int
-    counted: bool
-
-
 @dataclass(slots=True)
 class _OpenFile:
     info: ObjectInfo
     direct: bool
     data: OpenObject
-
-
-@dataclass(slots=True)
-class _OpenDirectory:
-    inode: Inode
-    stream: DirectoryStream
+    inode: Inode | None = None  # None: an engine before opened it
+    sharer: Sharer = field(default_factory=Sharer)
 
 
 class S3Filesystem:
@@ -101,6 +86,7 @@ class S3Filesystem:
         opener: reads objects.
         generation: which engine of the session this is, for numbers that never repeat.
         stats: the engine's counters.
+        uploader: writes objects; None: this mount only reads.
         ledger: what a successor must know is written there; whoever answers the kernel flushes it first.
         inherited: what the engine before left.
     """
@@ -113,6 +99,7 @@ class S3Filesystem:
         *,
         generation: int,
         stats: EngineStats,
+        uploader: Uploader | None = None,
         ledger: Ledger | None = None,
         inherited: Inherited | None = None,
     ) -> None:
@@ -132,10 +119,24 @@ class S3Filesystem:
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
-        self._hidden: Final = HiddenNames(stats)
         self._files: Final[Handles[_OpenFile]] = Handles(generation=generation, gauge=self._files_open)
-        self._directories: Final[Handles[_OpenDirectory]] = Handles(generation=generation, gauge=self._directories_open)
-        self._told_read_only = False
+        self._writers: Final[Handles[OpenWriter]] = Handles(
+            generation=generation, gauge=lambda _count: self._files_open(len(self._files)), writers=True
+        )
+        self._writing: Final = (
+            None
+            if uploader is None
+            else Writing(spec, client, uploader, table=self._table, lookup=self._lookup, handles=self._writers)
+        )
+        self._directories: Final = Directories(
+            client,
+            self._table,
+            ledger=self.ledger,
+            lifetimes=self.lifetimes,
+            attributes=self._attributes,
+            generation=generation,
+            stats=stats,
+        )
         if inherited is not None:
             self._inherit(inherited)
 
@@ -145,10 +146,7 @@ class S3Filesystem:
             mounted=self._mounted,
             inodes={inode.number: (inode.location, inode.info) for inode in self._table},
             files={handle: InheritedFile(file.info, file.direct) for handle, file in self._files},
-            directories={
-                handle: InheritedDirectory(directory.inode.number, list(directory.stream.starts))
-                for handle, directory in self._directories
-            },
+            directories=self._directories.bequest(),
         )
 
     async def lookup(self, parent: int, name: bytes) -> Attributes:
@@ -177,76 +175,133 @@ class S3Filesystem:
             await self._lookup.revalidate(inode)
         return self._attributes(inode)
 
-    async def open(self, number: int, flags: int) -> Opened:
-        """Open a file for reading, pinned to the version it has now. Raises IsADirectory, ReadOnly, Archived, Stale."""
+    async def open(self, number: int, flags: int, process: int = 0) -> Opened:
+        """Open a file for reading, pinned to the version it has now, or for writing.
+
+        `process` is who asks, 0 if that is not known. Raises, in this order: InvalidArgument, ReadOnly, Stale,
+        IsADirectory, Archived, TooManyWriters, NotPermitted, or what a deferred upload of the file fails with.
+        """
         inode = self._table.get(number)
-        if inode.is_directory:
-            raise IsADirectory(f"{inode.location!r} is a directory")
-        self._check_open(inode, flags)
+        self._check_flags(inode, flags)
         if is_direct(flags) or not self._lookup.believed(inode):
             await self._lookup.revalidate(inode)
-        info = inode.info
-        assert info is not None, "an inode never changes its kind"
-        if info.archived:
-            raise Archived(f"{info.key!r} is in {info.storage_class} and must be restored before it can be read")
-        direct = is_direct(flags)
-        handle = self._files.add(self._opened(info, direct=direct))
-        self.ledger.opened(handle, info, direct=direct)
-        return Opened(handle, direct)
+        if inode.is_directory:
+            raise IsADirectory(f"{inode.location!r} is a directory")
+        if self._writing is None:
+            return self._open_for_reading(inode, flags)
+        new = self._writing.is_new(inode)
+        if access(flags, new=new, allow_overwrite=self._spec.allow_overwrite) is Access.WRITE:
+            return Opened(await self._writing.open(inode, flags, process), is_direct(flags))
+        _check_readable(inode)
+        await self._writing.admit_reader(inode)
+        return self._open_for_reading(inode, flags)
 
     async def read(self, handle: int, offset: int, size: int) -> bytes | memoryview:
         """Bytes of an open file; fewer than asked for only at its end. A memoryview is valid until the next await.
 
-        Raises PreconditionFailed (ESTALE) when the object was replaced, Deleted when it is gone.
+        Raises PreconditionFailed (ESTALE) when the object was replaced, Deleted when it is gone, BadHandle when the
+        handle is for writing.
         """
+        if is_writers(handle):
+            self._writers.get(handle)
+            raise BadHandle("the file is open for writing: it can be read when it is closed")
         file = self._files.get(handle)
+        file.sharer.used()
         try:
             return await file.data.read(offset, size)
         except NoSuchKey as error:
             raise Deleted(f"{file.info.key!r} was deleted while it was being read") from error
 
+    async def write(self, handle: int, offset: int, data: bytes) -> int:
+        """Append to a file that is open for writing; returns how many bytes: all.
+
+        Raises BadHandle, Stale, OutOfOrderWrite, FileTooBig, UploadCompleted, UploadFailed.
+        """
+        return await self._writer_of(handle).write(handle, offset, data)
+
+    async def flush(self, handle: int, process: int | None = None) -> None:
+        """A descriptor of an open file was closed, by this process (None: by the one that opened it).
+
+        Completes a file that was written. Raises what that fails with.
+        """
+        if file := self._files.find(handle):
+            file.sharer.closed_once()
+        elif is_writers(handle):
+            await self._writer_of(handle).flush(handle, process)
+
+    async def fsync(self, handle: int) -> None:
+        """Have in S3 what was written. Raises what that fails with."""
+        if is_writers(handle) and self._files.find(handle) is None:
+            await self._writer_of(handle).fsync(handle)
+
+    def flush_tells(self, handle: int) -> bool:
+        """Whether it matters who closes a descriptor of this handle."""
+        writer = self._writers.find(handle)
+        return writer is not None and not writer.over and writer.upload.size > 0
+
     def release(self, handle: int) -> None:
-        """The last descriptor of an open file is closed."""
+        """The last descriptor of a file that was open for reading is closed."""
         if file := self._files.remove(handle):
             file.data.close()
+            if self._writing is not None and file.inode is not None:
+                self._writing.remove_reader(file.inode, file.sharer)
             self.ledger.closed(handle)
+
+    async def close(self, handle: int) -> None:
+        """The same for any file; completes what was written and is not complete yet. Raises nothing."""
+        if self._writing is not None and self._writers.find(handle) is not None:
+            await self._writing.release(handle)
+        else:
+            self.release(handle)
+
+    async def mknod(self, parent: int, name: bytes, mode: int) -> Attributes:
+        """Make a file, not in S3 yet; the kernel holds one lookup. Raises NameTaken, InvalidArgument, ReadOnly, ..."""
+        directory, writing = self._changing("mknod", parent)
+        return self._attributes(await writing.make_file(directory, names.decode(name), mode))
+
+    async def mkdir(self, parent: int, name: bytes) -> Attributes:
+        """Make a directory, not in S3; the kernel holds one lookup. Raises NameTaken, ReadOnly, ..."""
+        directory, writing = self._changing("mkdir", parent)
+        return self._attributes(await writing.make_directory(directory, names.decode(name)))
+
+    async def unlink(self, parent: int, name: bytes) -> None:
+        """Delete a file. Raises NotPermitted, IsADirectory, NotFound, ReadOnly, or what S3 failed with."""
+        directory, writing = self._changing("unlink", parent)
+        await writing.unlink(directory, names.decode(name))
+
+    async def rmdir(self, parent: int, name: bytes) -> None:
+        """Remove an empty directory. Raises NotEmpty, NotPermitted, NotADirectory, NotFound, ReadOnly, ..."""
+        directory, writing = self._changing("rmdir", parent)
+        await writing.rmdir(directory, names.decode(name))
+
+    def rename(self, parent: int, flags: int) -> EngineError:
+        """The error for it: InvalidArgument, NotPermitted, or CrossDevice where programs may copy. Raises ReadOnly."""
+        return self._changing("rename", parent)[1].rename(flags)
+
+    def link(self, verb: str, parent: int) -> EngineError:
+        """The error for a hard or symbolic link: NotPermitted. Raises ReadOnly."""
+        self._changing(verb, parent)
+        return NotPermitted("S3 has no links")
+
+    async def setattr(
+        self, number: int, *, access_ns: int | None, change_ns: int | None, size: int | None
+    ) -> Attributes:
+        """Set what can be set: times of what is not in S3 yet. Raises NotPermitted, ReadOnly, Stale."""
+        inode = self._table.get(number)
+        self._may_write("setattr", number).set_times(inode, access_ns, change_ns, truncates=size is not None)
+        return await self.getattr(number)
 
     def opendir(self, number: int) -> int:
         """Open a directory; S3 is asked at the first read. Raises NotADirectory, Stale."""
-        inode = self._directory(number)
-        handle = self._directories.add(self._opened_directory(inode, [FIRST]))
-        self._directories.get(handle).stream.paged = functools.partial(self.ledger.page, handle)
-        self.ledger.opened_directory(handle, number)
-        return handle
+        return self._directories.open(self._directory(number))
 
     async def readdir(self, handle: int, position: int) -> Iterator[Listed]:
-        """Entries of an open directory from a position on: some, and none only at the end.
-
-        Position 0 after a start lists anew. Each entry drawn from the iterator with `counted` holds a lookup, which
-        must be given back by `forget` if the kernel does not get it. No await may come between drawing two entries.
-        """
-        directory = self._directories.get(handle)
-        if position == 0 and directory.stream.started:
-            await directory.stream.rewind()
-            self.ledger.opened_directory(handle, directory.inode.number)
-        if position < _DOTS:
-            return self._dots(directory.inode, position)
-        found = await directory.stream.read(position - _DOTS)
-        if found is None:
-            return iter(())
-        return self._entries(directory.inode, *found)
+        """Entries of an open directory from a position on: see Directories.read."""
+        return await self._directories.read(handle, position)
 
     def releasedir(self, handle: int) -> None:
         """The directory is closed."""
-        if self._directories.remove(handle):
-            self.ledger.closed(handle)
-
-    def read_only(self, verb: str, number: int) -> ReadOnly:
-        """The error for a verb that would change something; tells once in the log that this version does not."""
-        if not self._spec.read_only and not self._told_read_only:
-            self._told_read_only = True
-            logger.warning("%s in a mount that is not read-only: this version does not write yet (EROFS)", verb)
-        return ReadOnly(f"{verb} of {self.describe(number)}: this mount only reads")
+        self._directories.release(handle)
 
     def describe(self, number: int) -> str:
         """An inode for a message: its key, as far as it is known."""
@@ -261,8 +316,10 @@ class S3Filesystem:
         """An open file or directory for a message."""
         if file := self._files.find(handle):
             return f"s3://{self._spec.bucket}/{file.info.key}"
+        if writer := self._writers.find(handle):
+            return f"s3://{self._spec.bucket}/{writer.upload.key}"
         if directory := self._directories.find(handle):
-            return f"s3://{self._spec.bucket}/{directory.inode.key}"
+            return f"s3://{self._spec.bucket}/{directory.key}"
         return f"handle {handle}"
 
     def _inherit(self, inherited: Inherited) -> None:
@@ -270,17 +327,21 @@ class S3Filesystem:
             self._table.inherit(number, location, info)
         for handle, file in inherited.files.items():
             self._files.inherit(handle, self._opened(file.info, direct=file.direct))
-        for handle, directory in inherited.directories.items():
-            if inode := self._table.find(directory.number):
-                opened = self._opened_directory(inode, directory.pages)
-                opened.stream.paged = functools.partial(self.ledger.page, handle)
-                self._directories.inherit(handle, opened)
+        self._directories.inherit(inherited.directories)
 
     def _opened(self, info: ObjectInfo, *, direct: bool) -> _OpenFile:
         return _OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
 
-    def _opened_directory(self, inode: Inode, starts: Iterable[Start]) -> _OpenDirectory:
-        return _OpenDirectory(inode, DirectoryStream(self._client, inode.prefix, self._hidden, starts))
+    def _open_for_reading(self, inode: Inode, flags: int) -> Opened:
+        info = _check_readable(inode)
+        direct = is_direct(flags)
+        file = self._opened(info, direct=direct)
+        if self._writing is not None:
+            file.inode = inode
+            self._writing.add_reader(inode, file.sharer)
+        handle = self._files.add(file)
+        self.ledger.opened(handle, info, direct=direct)
+        return Opened(handle, direct)
 
     def _directory(self, number: int) -> Inode:
         inode = self._table.get(number)
@@ -288,38 +349,42 @@ class S3Filesystem:
             raise NotADirectory(f"{inode.location!r} is a file")
         return inode
 
-    def _check_open(self, inode: Inode, flags: int) -> None:
-        try:
-            check_open(flags)
-        except ReadOnly as error:
-            raise self.read_only("opening for writing", inode.number) from error
+    def _check_flags(self, inode: Inode, flags: int) -> None:
+        if writes(flags):
+            check_synchronous(flags)
+            self._may_write("opening for writing", inode.number)
+
+    def _may_write(self, verb: str, number: int) -> Writing:
+        if self._writing is None:
+            raise ReadOnly(f"{verb} of {self.describe(number)}: this mount only reads")
+        return self._writing
+
+    def _changing(self, verb: str, parent: int) -> tuple[Inode, Writing]:
+        """The directory in which something is to change."""
+        writing = self._may_write(verb, parent)
+        return self._directory(parent), writing
+
+    def _writer_of(self, handle: int) -> Writing:
+        """What a handle is written through. Raises BadHandle if it is not for writing, Stale if another engine's."""
+        if not is_writers(handle):
+            self._files.get(handle)
+            raise BadHandle("the file is open for reading")
+        self._writers.get(handle)
+        assert self._writing is not None, "a handle for writing is open"
+        return self._writing
 
     def _attributes(self, inode: Inode) -> Attributes:
         if inode is self._table.root:
             return self._rules.of(inode, self.lifetimes.directory)
         return self._rules.of(inode, max(0.0, inode.valid_until - trio.current_time()))
 
-    def _dots(self, inode: Inode, position: int) -> Iterator[Listed]:
-        """`.` and `..`, which the kernel neither adds by itself nor counts as lookups."""
-        both = ((b".", inode), (b"..", self._table.parent(inode)))
-        for index, (name, target) in enumerate(both[position:], position):
-            yield Listed(name, self._attributes(target), index + 1, counted=False)
-
-    def _entries(self, inode: Inode, page: Page, index: int) -> Iterator[Listed]:
-        now = trio.current_time()
-        age = now - page.listed
-        if age <= LISTED_SECONDS_MAX:
-            age = 0.0
-        prefix = inode.prefix
-        for entry in page.entries[index:]:
-            valid = max(0.0, self.lifetimes.of(directory=entry.info is None) - age)
-            child = self._table.link(prefix + entry.name, entry.info, now + valid)
-            index += 1
-            attributes = self._rules.of(child, valid)
-            yield Listed(entry.name.encode(), attributes, page.position(index) + _DOTS, counted=True)
-
     def _files_open(self, count: int) -> None:
-        self._stats.open_files = count
+        self._stats.open_files = count + len(self._writers)
 
-    def _directories_open(self, count: int) -> None:
-        self._stats.open_directories = count
+
+def _check_readable(inode: Inode) -> ObjectInfo:
+    info = inode.info
+    assert info is not None, "an inode never changes its kind"
+    if info.archived:
+        raise Archived(f"{info.key!r} is in {info.storage_class} and must be restored before it can be read")
+    return info

@@ -11,6 +11,14 @@ from engine.namespace.inodes import GENERATION_SHIFT
 
 T = TypeVar("T")
 
+# Numbers are even or odd.
+_STEP: Final = 2
+
+
+def is_writers(number: int) -> bool:
+    """A handle is open for writing, in whatever engine it was opened."""
+    return number % _STEP == 1
+
 
 class Handles(Generic[T]):
     """Numbers for open things.
@@ -18,18 +26,19 @@ class Handles(Generic[T]):
     Args:
         generation: which engine of the session this is; no two of them give the same number.
         gauge: told how many are open, whenever that changes.
+        writers: these are of files open for writing, whose numbers are odd: also a later engine can tell.
     """
 
-    def __init__(self, *, generation: int, gauge: Callable[[int], None]) -> None:
+    def __init__(self, *, generation: int, gauge: Callable[[int], None], writers: bool = False) -> None:
         self._generation: Final = generation
-        self._next = (generation << GENERATION_SHIFT) + 1
+        self._next = (generation << GENERATION_SHIFT) + _STEP + writers
         self._gauge = gauge
         self._open: dict[int, T] = {}
 
     def add(self, thing: T) -> int:
         """A number for something that was opened."""
         number = self._next
-        self._next += 1
+        self._next += _STEP
         self._open[number] = thing
         self._gauge(len(self._open))
         return number
@@ -38,6 +47,9 @@ class Handles(Generic[T]):
         """What an engine before had opened under this number."""
         self._open[number] = thing
         self._gauge(len(self._open))
+
+    def __len__(self) -> int:
+        return len(self._open)
 
     def __iter__(self) -> Iterator[tuple[int, T]]:
         return iter(self._open.items())

@@ -1,14 +1,22 @@
-"""What an open may do: flags of open(2) against what the mount allows.
+"""What an open may do: flags of open(2) against what the mount allows and what the file is.
 
 Used by the file system at OPEN. Pure.
 """
 
 import os
+from enum import Enum, auto
 
-from engine.errors import InvalidArgument, ReadOnly
+from engine.errors import InvalidArgument, NotPermitted
 
 # A write that returns when it is durable would be a whole upload each.
 _SYNCHRONOUS = os.O_SYNC | os.O_DSYNC
+
+
+class Access(Enum):
+    """What a handle is for. S3 has none for both."""
+
+    READ = auto()
+    WRITE = auto()
 
 
 def writes(flags: int) -> bool:
@@ -16,13 +24,38 @@ def writes(flags: int) -> bool:
     return flags & os.O_ACCMODE != os.O_RDONLY or bool(flags & os.O_TRUNC)
 
 
-def check_open(flags: int) -> None:
-    """Raises InvalidArgument for writers with O_SYNC or O_DSYNC, ReadOnly for all others."""
-    if not writes(flags):
-        return
+def check_synchronous(flags: int) -> None:
+    """Raises InvalidArgument for O_SYNC and O_DSYNC, to be asked of writers."""
     if flags & _SYNCHRONOUS:
         raise InvalidArgument("O_SYNC and O_DSYNC are not possible on S3")
-    raise ReadOnly("this mount only reads")
+
+
+def access(flags: int, *, new: bool, allow_overwrite: bool) -> Access:
+    """What a handle is opened for.
+
+    O_RDWR is for writing where there is nothing to read: a file that was just made, or is truncated with leave. Else it
+    is for reading, and a write to it fails. Raises NotPermitted for O_TRUNC without leave, InvalidArgument for
+    O_TRUNC with O_RDONLY.
+    """
+    truncates = bool(flags & os.O_TRUNC) and not new
+    if truncates and not allow_overwrite:
+        raise NotPermitted("the file exists, and only with allow-overwrite files can be replaced")
+    mode = flags & os.O_ACCMODE
+    if mode == os.O_RDONLY:
+        if truncates:
+            raise InvalidArgument("O_TRUNC needs O_WRONLY or O_RDWR")
+        return Access.READ
+    if mode == os.O_RDWR and not new and not truncates:
+        return Access.READ
+    return Access.WRITE
+
+
+def check_replace(flags: int, *, allow_overwrite: bool) -> None:
+    """Whether a file that exists may be opened for writing. Raises NotPermitted."""
+    if not flags & os.O_TRUNC:
+        raise NotPermitted("the file exists: it can be replaced as a whole (O_TRUNC), not changed or added to")
+    if not allow_overwrite:
+        raise NotPermitted("the file exists, and only with allow-overwrite files can be replaced")
 
 
 def is_direct(flags: int) -> bool:

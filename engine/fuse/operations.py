@@ -17,6 +17,8 @@ import pyfuse3
 from engine.errors import EngineError
 from engine.fs.attributes import IO_BLOCK_BYTES, Attributes
 from engine.fs.filesystem import S3Filesystem
+from engine.fs.policy import writes
+from engine.fuse.caller import flushing_thread, process_of
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -83,7 +85,8 @@ class Operations(pyfuse3.Operations):
     async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file. Pages of it that the kernel has stay good: a number is one version of an object."""
         with self._answering("open", self._fs.describe, inode):
-            opened = await self._fs.open(inode, flags)
+            process = process_of(ctx.pid) if writes(flags) else None
+            opened = await self._fs.open(inode, flags, process or 0)
             handle = pyfuse3.FileHandleT(opened.handle)
             return pyfuse3.FileInfo(fh=handle, direct_io=opened.direct, keep_cache=not opened.direct)
 
@@ -93,18 +96,28 @@ class Operations(pyfuse3.Operations):
             # pyfuse3 takes any buffer, and hands it to the kernel before the next await.
             return await self._fs.read(fh, off, size)  # type: ignore[return-value]
 
+    async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
+        """Bytes for an open file."""
+        with self._answering("write", self._fs.describe_handle, fh):
+            return await self._fs.write(fh, off, buf)
+
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
-        """A descriptor was closed; nothing is written, so nothing to do. Not ENOSYS: it would outlive this engine."""
-        self._stats.fuse_requests["flush"] += 1
+        """A descriptor was closed. Never ENOSYS: the kernel would remember it beyond this engine."""
+        with self._answering("flush", self._fs.describe_handle, fh):
+            process = None
+            if self._fs.flush_tells(fh) and (thread := await flushing_thread(fh)) is not None:
+                process = process_of(thread)
+            await self._fs.flush(fh, process)
 
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 pyfuse3's signature
-        """Nothing is written, so all of it is in S3."""
-        self._stats.fuse_requests["fsync"] += 1
+        """Have in S3 what was written."""
+        with self._answering("fsync", self._fs.describe_handle, fh):
+            await self._fs.fsync(fh)
 
     async def release(self, fh: pyfuse3.FileHandleT) -> None:
         """An open file's last descriptor is closed."""
         with self._answering("release", self._fs.describe_handle, fh):
-            self._fs.release(fh)
+            await self._fs.close(fh)
 
     async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
         """Open a directory."""
@@ -143,8 +156,16 @@ class Operations(pyfuse3.Operations):
         fh: pyfuse3.FileHandleT | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """EROFS."""
-        raise self._read_only("setattr", inode)
+        """Times of what is not in S3 yet; nothing else can be set."""
+        with self._answering("setattr", self._fs.describe, inode):
+            return _entry(
+                await self._fs.setattr(
+                    inode,
+                    access_ns=attr.st_atime_ns if fields.update_atime else None,
+                    change_ns=attr.st_mtime_ns if fields.update_mtime else None,
+                    size=attr.st_size if fields.update_size else None,
+                )
+            )
 
     async def mknod(
         self,
@@ -154,8 +175,9 @@ class Operations(pyfuse3.Operations):
         rdev: int,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """EROFS."""
-        raise self._read_only("mknod", parent_inode)
+        """Make a file."""
+        with self._answering("mknod", self._fs.describe_child, parent_inode, name):
+            return _entry(await self._fs.mknod(parent_inode, name, mode))
 
     async def mkdir(
         self,
@@ -164,16 +186,19 @@ class Operations(pyfuse3.Operations):
         mode: pyfuse3.ModeT,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """EROFS."""
-        raise self._read_only("mkdir", parent_inode)
+        """Make a directory."""
+        with self._answering("mkdir", self._fs.describe_child, parent_inode, name):
+            return _entry(await self._fs.mkdir(parent_inode, name))
 
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
-        """EROFS."""
-        raise self._read_only("unlink", parent_inode)
+        """Delete a file."""
+        with self._answering("unlink", self._fs.describe_child, parent_inode, name):
+            await self._fs.unlink(parent_inode, name)
 
     async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
-        """EROFS."""
-        raise self._read_only("rmdir", parent_inode)
+        """Remove a directory."""
+        with self._answering("rmdir", self._fs.describe_child, parent_inode, name):
+            await self._fs.rmdir(parent_inode, name)
 
     async def symlink(
         self,
@@ -182,8 +207,9 @@ class Operations(pyfuse3.Operations):
         target: pyfuse3.FileNameT,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """EROFS."""
-        raise self._read_only("symlink", parent_inode)
+        """EPERM, or EROFS."""
+        with self._answering("symlink", self._fs.describe_child, parent_inode, name):
+            raise self._fs.link("symlink", parent_inode)
 
     async def link(
         self,
@@ -192,8 +218,9 @@ class Operations(pyfuse3.Operations):
         new_name: pyfuse3.FileNameT,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """EROFS."""
-        raise self._read_only("link", new_parent_inode)
+        """EPERM, or EROFS."""
+        with self._answering("link", self._fs.describe_child, new_parent_inode, new_name):
+            raise self._fs.link("link", new_parent_inode)
 
     async def rename(
         self,
@@ -204,8 +231,9 @@ class Operations(pyfuse3.Operations):
         flags: pyfuse3.FlagT,
         ctx: pyfuse3.RequestContext,
     ) -> None:
-        """EROFS."""
-        raise self._read_only("rename", parent_inode_old)
+        """EXDEV where files may be deleted, so that programs copy; else EPERM."""
+        with self._answering("rename", self._fs.describe_child, parent_inode_old, name_old):
+            raise self._fs.rename(parent_inode_old, flags)
 
     @contextlib.contextmanager
     def _answering(self, verb: str, describe: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
@@ -238,10 +266,6 @@ class Operations(pyfuse3.Operations):
         self._told.add(kind)
         return pyfuse3.FUSEError(errno.EIO)
 
-    def _read_only(self, verb: str, inode: pyfuse3.InodeT) -> pyfuse3.FUSEError:
-        self._stats.fuse_requests[verb] += 1
-        return self._told_error(verb, self._fs.read_only(verb, inode), self._fs.describe(inode))
-
 
 def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
     entry = pyfuse3.EntryAttributes()
@@ -255,5 +279,6 @@ def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
     entry.st_size = attributes.size
     entry.st_blksize = IO_BLOCK_BYTES
     entry.st_blocks = attributes.blocks
-    entry.st_atime_ns = entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
+    entry.st_atime_ns = attributes.access_ns
+    entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
     return entry

@@ -5,6 +5,10 @@ holds. Synchronous: no method awaits, so every change is atomic under trio. Neve
 
 A number means one version: an object whose ETag changed, or a name that turned from a file into a directory, gets a
 new number. So the kernel's page cache, which hangs on the number, can never show a mix of two versions.
+
+What programs make here is *pending* until it is in S3: a file that is being written (or replaced), a directory that
+holds nothing yet. Pending inodes stay whether the kernel remembers them or not, and hide an object of their name; a
+directory in S3 hides a pending file, and becomes one with a pending directory.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,18 +26,28 @@ ROOT: Final = 1
 # Numbers of one engine: a trillion, and 2^23 engines a session before the kernel's 64 bits (as signed) are used up.
 GENERATION_SHIFT: Final = 40
 
+# S3 was asked just now: nothing that happened here is newer.
+_ALWAYS: Final = float("inf")
+
 
 class Inode:
-    """A file or directory that the kernel knows, or is about to. `info` is None for a directory."""
+    """A file or directory that the kernel knows, or is about to. `info` is None for a directory.
 
-    __slots__ = ("info", "location", "lookups", "number", "valid_until")
+    Of a pending file `info` has an empty ETag, and `times_ns` what a program set: of access, of change.
+    """
+
+    __slots__ = ("emptied", "info", "location", "lookups", "number", "pending", "settled", "times_ns", "valid_until")
 
     def __init__(self, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> None:
         self.number = number
         self.location = location
         self.info = info
         self.lookups = 0
-        self.valid_until = valid_until  # on trio's clock
+        self.valid_until = valid_until  # on trio's clock, as all times below
+        self.pending = False
+        self.settled = float("-inf")  # since when it is in S3 by our doing: answers to older questions don't count
+        self.emptied = float("-inf")  # when something below it was deleted here last
+        self.times_ns: tuple[int, int] | None = None
 
     @property
     def is_directory(self) -> bool:
@@ -58,7 +72,7 @@ class InodeTable:
         prefix: the mount's prefix: empty, or ends in a slash.
         generation: which engine of the session this is; no two of them give the same number.
         stats: whose gauge `inodes` follows the table.
-        made: told of each new inode.
+        made: told of each new inode, and of one whose object was made here.
         forgotten: told of each number that the kernel holds no more.
     """
 
@@ -77,8 +91,10 @@ class InodeTable:
         self._forgotten = forgotten
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self.missing: Final = MissingNames()
+        self.just_missing: Final = MissingNames()
         self._by_number = {ROOT: self.root}
         self._by_location = {self.root.location: self.root}
+        self._pending: dict[str, dict[str, Inode]] = {}  # by prefix and name
         stats.inodes = len(self._by_number)
 
     def __len__(self) -> int:
@@ -119,20 +135,73 @@ class InodeTable:
         """The inode's location still is this inode: nothing replaced it and nothing was seen missing."""
         return self._by_location.get(inode.location) is inode
 
-    def link(self, location: str, info: ObjectInfo | None, valid_until: float) -> Inode:
+    def link(self, location: str, info: ObjectInfo | None, valid_until: float, *, asked: float = _ALWAYS) -> Inode:
         """The inode for what S3 says is at a location, with one lookup more, for an answer the kernel will count.
 
-        The one that is there if it is the same version, else a new one in its place.
+        The one that is there if it is the same version or hides what S3 says, else a new one in its place. `asked`:
+        when S3 was asked.
         """
         self.missing.found(location)
+        self.just_missing.found(location)
         inode = self._by_location.get(location)
+        if inode is not None and _hides(inode, info, asked):
+            return self.counted(inode)
         if inode is None or not _same(inode, info):
             inode = self._make(location, info, valid_until)
         else:
             self.refresh(inode, info, valid_until)
+        self.counted(inode)
+        if inode.pending:  # a directory that was made here, and has come to be in S3
+            self._let_go(inode)
+        return inode
+
+    def counted(self, inode: Inode) -> Inode:
+        """The inode, with one lookup more."""
         if inode is not self.root:
             inode.lookups += 1
         return inode
+
+    def create(self, location: str, info: ObjectInfo | None, valid_until: float) -> Inode:
+        """A pending file (its `info` has an empty ETag) or directory, with one lookup more."""
+        self.missing.found(location)
+        self.just_missing.found(location)
+        inode = self._make(location, info, valid_until)
+        self.hold(inode)
+        return self.counted(inode)
+
+    def hold(self, inode: Inode) -> None:
+        """What is to be at this location is only here, from now on."""
+        inode.pending = True
+        if self.is_current(inode):
+            self._pending.setdefault(parent_prefix(inode.location), {})[_name(inode)] = inode
+
+    def settle(self, inode: Inode, info: ObjectInfo | None, now: float, valid_until: float) -> None:
+        """A pending inode is in S3 now, and so are the directories above it."""
+        inode.info = info
+        inode.times_ns = None
+        inode.valid_until = valid_until
+        inode.settled = now
+        self._made(inode)
+        self._let_go(inode)
+        above = parent_prefix(inode.location).removesuffix("/")
+        directory = self._by_location.get(above) if self.is_current(inode) else None
+        if directory is not None and directory.pending:
+            self.settle(directory, None, now, valid_until)
+
+    def discard(self, inode: Inode) -> None:
+        """A pending inode will never be in S3: there is no such file, or what was there before is there again."""
+        self.unlink(inode)
+        self._let_go(inode)
+
+    def pending_below(self, prefix: str) -> list[str]:
+        """The names of pending inodes in a directory, in order."""
+        return sorted(self._pending.get(prefix, ()))
+
+    def above(self, location: str) -> Iterator[Inode]:
+        """The directories that a location is in, as far as they are known, without the root."""
+        while location := parent_prefix(location).removesuffix("/"):
+            if (inode := self._by_location.get(location)) is not None and inode is not self.root:
+                yield inode
 
     def refresh(self, inode: Inode, info: ObjectInfo | None, valid_until: float) -> bool:
         """S3 was asked again and says `info`. True if that is this inode's version; else the inode loses its name."""
@@ -147,6 +216,7 @@ class InodeTable:
         """The location is empty or is another version now; the number lives on until the kernel forgets it."""
         inode.valid_until = float("-inf")
         if self.is_current(inode):
+            self._drop_pending(inode)
             del self._by_location[inode.location]
 
     def forget(self, number: int, lookups: int) -> None:
@@ -155,12 +225,26 @@ class InodeTable:
         if inode is None or inode is self.root:
             return
         inode.lookups -= lookups
-        if inode.lookups > 0:
+        if inode.lookups > 0 or (inode.pending and self.is_current(inode)):
             return
         del self._by_number[number]
         self.unlink(inode)
         self._stats.inodes = len(self._by_number)
         self._forgotten(number)
+
+    def _let_go(self, inode: Inode) -> None:
+        """It is pending no more; if the kernel has forgotten it meanwhile, that counts now."""
+        inode.pending = False
+        self._drop_pending(inode)
+        self.forget(inode.number, 0)
+
+    def _drop_pending(self, inode: Inode) -> None:
+        prefix, name = parent_prefix(inode.location), _name(inode)
+        names = self._pending.get(prefix, {})
+        if names.get(name) is inode:
+            del names[name]
+            if not names:
+                del self._pending[prefix]
 
     def _make(self, location: str, info: ObjectInfo | None, valid_until: float) -> Inode:
         inode = Inode(self._next, location, info, valid_until)
@@ -182,3 +266,14 @@ def _same(inode: Inode, info: ObjectInfo | None) -> bool:
     if inode.info is None or info is None:
         return inode.info is info
     return inode.info.etag == info.etag
+
+
+def _hides(inode: Inode, info: ObjectInfo | None, asked: float) -> bool:
+    """Whether what is here counts, and not what S3 says."""
+    if inode.settled > asked:
+        return True
+    return inode.pending and info is not None
+
+
+def _name(inode: Inode) -> str:
+    return inode.location.rpartition("/")[2]

@@ -7,7 +7,7 @@ A position is the number of a page and of an entry in it, so that a change to on
 The kernel goes back within its last answers (when a program's buffer was small) and to 0 (rewinddir), NFS to any.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import trio
@@ -27,13 +27,14 @@ PAGES_KEPT: Final = 2
 
 
 class Page:
-    """Entries of one page. `listed` is when S3 answered, on trio's clock."""
+    """Entries of one page. `asked` and `listed` are when S3 was asked and when it answered, on trio's clock."""
 
-    __slots__ = ("entries", "last", "listed", "number")
+    __slots__ = ("asked", "entries", "last", "listed", "number")
 
-    def __init__(self, number: int, entries: list[Entry], listed: float, *, last: bool) -> None:
+    def __init__(self, number: int, entries: list[Entry], asked: float, listed: float, *, last: bool) -> None:
         self.number = number
         self.entries = entries
+        self.asked = asked
         self.listed = listed
         self.last = last
 
@@ -57,14 +58,23 @@ class DirectoryStream:
         prefix: the directory's, empty or with its closing slash.
         hidden: told of keys that have no name here.
         starts: how its pages are asked for, as far as an engine before has read it.
+        local: the names that are not in S3 yet, or are being replaced there, in order; asked when a reading begins.
     """
 
     def __init__(
-        self, client: ObjectClient, prefix: str, hidden: HiddenNames, starts: Iterable[Start] = (FIRST,)
+        self,
+        client: ObjectClient,
+        prefix: str,
+        hidden: HiddenNames,
+        starts: Iterable[Start] = (FIRST,),
+        *,
+        local: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._client = client
         self._prefix = prefix
         self._hidden = hidden
+        self._local = local
+        self._local_from: dict[int, Sequence[str]] = {}  # by page: those that the pages before have left
         self._lock = trio.Lock()
         self.starts = list(starts)
         self.paged: Callable[[int, Start], None] = lambda _number, _start: None  # told of each that is added
@@ -93,6 +103,7 @@ class DirectoryStream:
         async with self._lock:
             self.starts = [FIRST]
             self._complete = False
+            self._local_from.clear()
             self._kept.clear()
 
     @property
@@ -109,15 +120,19 @@ class DirectoryStream:
 
     async def _fetch(self, number: int) -> Page:
         token, pending = self.starts[number]
+        if not self._local_from:
+            self._local_from[0] = self._local()
+        asked = trio.current_time()
         answer = await self._client.list_objects(self._prefix, token=token)
         listed = trio.current_time()
-        merged = merge(self._prefix, pending, answer)
+        merged = merge(self._prefix, pending, answer, self._local_from.get(number, ()))
+        self._local_from[number + 1] = merged.local
         if len(merged.entries) > _INDEX_MASK:
             raise BadResponse(f"a page of a listing has {len(merged.entries)} entries", key=self._prefix)
         if number == len(self.starts) - 1 and not self._complete:
             self._tell(merged)
         self._follow(number, answer, merged)
-        page = Page(number, merged.entries, listed, last=answer.next_token is None)
+        page = Page(number, merged.entries, asked, listed, last=answer.next_token is None)
         self._keep(page)
         return page
 

@@ -8,10 +8,18 @@ from typing import Final
 
 import trio
 
-from engine.errors import EngineError, NoSuchKey, NotFound, Stale
+from engine.errors import EngineError, NameTaken, NoSuchKey, NotFound, Stale
 from engine.namespace.inodes import Inode, InodeTable
-from engine.namespace.lifetimes import Lifetimes
+from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL, FILE_SECONDS_MINIMAL, Lifetimes
 from engine.s3.interface import ObjectClient, ObjectInfo
+
+# Between the kernel's lookup of a name that is to be made and the order to make it lie microseconds, or, on a busy
+# machine, a good part of a second. To ask S3 again would double what making a file costs, and still be no lock.
+JUST_MISSING_SECONDS: Final = 1.0
+
+# A directory in S3 is gone with its last key. `rm -r`, which deletes that, must then still find the directory to remove
+# it, even if the machine is busy; others do not see it in listings meanwhile. In seconds since the last delete.
+EMPTIED_SECONDS: Final = 10.0
 
 
 class Lookup:
@@ -30,37 +38,107 @@ class Lookup:
         location = parent.prefix + name
         known = self._table.at(location)
         if known is not None and self._lifetimes.trusted and self.believed(known):
-            return self._table.link(location, known.info, known.valid_until)
+            return self._table.counted(known)
+        if known is not None and known.pending:
+            return await self._pending(known)
         if self._table.missing.until(location, trio.current_time()) is not None:
             raise NotFound(f"there was no {location!r} a moment ago")
+        asked = trio.current_time()
         try:
             info = await resolve(self._client, location)
         except NotFound:
-            if gone := self._table.at(location):
-                self._table.unlink(gone)
-            if self._lifetimes.missing:
-                now = trio.current_time()
-                self._table.missing.add(location, now + self._lifetimes.missing, now)
+            if (kept := self._kept(location, asked)) is not None:
+                return self._table.counted(kept)
+            self.is_gone(location)
             raise
-        return self._table.link(location, info, self._expiry(info))
+        return self._table.link(location, info, self.expiry(info), asked=asked)
+
+    async def check_free(self, parent: Inode, name: str) -> None:
+        """Make sure that there is nothing by this name, to make something there.
+
+        A lookup that found nothing a moment ago counts: the kernel has just made it. Raises NameTaken, NotFound if the
+        directory is gone, or what S3 failed with.
+        """
+        if parent is not self._table.root and not self._table.is_current(parent):
+            raise NotFound(f"there is no directory {parent.location!r} any more")
+        location, now = parent.prefix + name, trio.current_time()
+        if self._table.just_missing.until(location, now) or self._table.missing.until(location, now):
+            return
+        try:
+            await self.peek(parent, name)
+        except NotFound:
+            return
+        raise NameTaken(f"there is {location!r} already")
+
+    async def peek(self, parent: Inode, name: str) -> Inode:
+        """As `child`, but for ourselves: the kernel holds no lookup by it."""
+        before = self._table.at(parent.prefix + name)
+        found = await self.child(parent, name)
+        if found is before:
+            found.lookups -= 1
+        else:
+            self._table.forget(found.number, 1)
+        return found
 
     async def revalidate(self, inode: Inode) -> None:
         """Ask S3 whether a location still is this inode, and renew its attributes and expiry.
 
         One request: what else the name may have become is found by the lookup that the kernel makes after ESTALE,
-        which programs do not see unless they ask by an open file. Raises Stale, or what S3 failed with.
+        which programs do not see unless they ask by an open file. Nothing is asked of what is pending. Raises Stale,
+        or what S3 failed with.
         """
-        if inode is self._table.root:
+        if inode is self._table.root or inode.pending:
             return
         if not self._table.is_current(inode):
             raise Stale(f"{inode.location!r} was replaced or deleted in S3")
+        asked = trio.current_time()
         try:
             info = await self._ask_kind(inode)
         except (NotFound, NoSuchKey) as error:
+            if self._kept(inode.location, asked) is inode:
+                return
             self._table.unlink(inode)
             raise Stale(f"{inode.location!r} was deleted in S3") from error
-        if not self._table.refresh(inode, info, self._expiry(info)):
+        if inode.pending or inode.settled > asked:
+            return
+        if not self._table.refresh(inode, info, self.expiry(info)):
             raise Stale(f"{inode.location!r} was replaced in S3")
+
+    def is_gone(self, location: str) -> None:
+        """There is nothing at a location, by S3's word or our doing."""
+        if gone := self._table.at(location):
+            self._table.unlink(gone)
+        now = trio.current_time()
+        self._table.just_missing.add(location, now + JUST_MISSING_SECONDS, now)
+        if self._lifetimes.missing:
+            self._table.missing.add(location, now + self._lifetimes.missing, now)
+
+    def pending_until(self, *, directory: bool) -> float:
+        """Until when to believe what is pending: not long, for it may fail, whatever the lifetimes are."""
+        seconds = DIRECTORY_SECONDS_MINIMAL if directory else FILE_SECONDS_MINIMAL
+        return trio.current_time() + seconds
+
+    async def _pending(self, known: Inode) -> Inode:
+        """A pending inode, unless a directory has come to be in S3 by its name."""
+        if await has_children(self._client, known.location + "/"):
+            return self._table.link(known.location, None, self.expiry(None))
+        known.valid_until = self.pending_until(directory=known.is_directory)
+        return self._table.counted(known)
+
+    def _kept(self, location: str, asked: float) -> Inode | None:
+        """What is at a location though S3 says that nothing is.
+
+        That is what was made here meanwhile, and a directory that programs are emptying: they still have to remove it.
+        """
+        known = self._table.at(location)
+        if known is None:
+            return None
+        if known.pending or known.settled > asked:
+            return known
+        if trio.current_time() - known.emptied >= EMPTIED_SECONDS:
+            return None
+        known.valid_until = self.pending_until(directory=True)
+        return known
 
     def believed(self, inode: Inode) -> bool:
         """What S3 said last of an inode has not expired."""
@@ -73,7 +151,8 @@ class Lookup:
             return None
         raise NotFound(f"no key starts with {inode.prefix!r}")
 
-    def _expiry(self, info: ObjectInfo | None) -> float:
+    def expiry(self, info: ObjectInfo | None) -> float:
+        """Until when to believe what S3 says now."""
         return trio.current_time() + self._lifetimes.of(directory=info is None)
 
 

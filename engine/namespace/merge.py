@@ -6,7 +6,7 @@ therefore *pending* until the listing has passed its name with a slash. All pend
 they are few: each is a prefix of the next.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from engine.namespace.names import name_in, problem
@@ -15,10 +15,11 @@ from engine.s3.interface import ListPage, ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One name in a directory; `info` is None for a directory."""
+    """One name in a directory; `info` is None for a directory, and for what is only `local`."""
 
     name: str
     info: ObjectInfo | None
+    local: bool = False
 
 
 @dataclass(slots=True)
@@ -28,6 +29,7 @@ class Merged:
     Args:
         entries: sorted by name; no name twice.
         pending: objects that a later page's common prefix may hide.
+        local: local names whose place is on a later page.
         invalid: listed keys and prefixes whose component can't be a name, each with the reason.
         shadowed: objects that a directory of their name hides.
         marker: the directory's own object, if it was listed.
@@ -35,13 +37,17 @@ class Merged:
 
     entries: list[Entry] = field(default_factory=list)
     pending: tuple[ObjectInfo, ...] = ()
+    local: tuple[str, ...] = ()
     invalid: list[tuple[str, str]] = field(default_factory=list)
     shadowed: list[ObjectInfo] = field(default_factory=list)
     marker: ObjectInfo | None = None
 
 
-def merge(prefix: str, pending: Sequence[ObjectInfo], page: ListPage) -> Merged:
+def merge(prefix: str, pending: Sequence[ObjectInfo], page: ListPage, local: Sequence[str] = ()) -> Merged:
     """Turn the next page of a directory's listing, and what the pages before left pending, into entries.
+
+    `local` are names that are not in S3 yet, or are being replaced there, as far as the pages before left them: each
+    hides an object of its name, and a directory in S3 hides it. It waits for that like an object.
 
     Entries come in name order within a page. Across pages too, but for an object whose siblings that start with its
     name and a character below the slash (`a`, `a-b`) are cut by the page's end: it follows on the next page.
@@ -50,18 +56,34 @@ def merge(prefix: str, pending: Sequence[ObjectInfo], page: ListPage) -> Merged:
     directories = _directories(prefix, page.prefixes, merged)
     end = _end(page)
     waiting: list[ObjectInfo] = []
+    mine = set(local)
     for info in (*pending, *_files(prefix, page.objects, merged)):
         name = name_in(prefix, info.key)
         if name in directories:
             merged.shadowed.append(info)
+        elif name in mine:
+            continue
         elif end is not None and end <= info.key + "/":
             waiting.append(info)
         else:
             merged.entries.append(Entry(name, info))
     merged.entries.extend(Entry(name, None) for name in directories)
+    _place_local(prefix, local, directories, end, merged)
     merged.entries.sort(key=lambda entry: entry.name)
     merged.pending = tuple(waiting)
     return merged
+
+
+def _place_local(prefix: str, local: Sequence[str], directories: Container[str], end: str | None, to: Merged) -> None:
+    later = []
+    for name in local:
+        if name in directories:
+            continue
+        if end is not None and end <= f"{prefix}{name}/":
+            later.append(name)
+        else:
+            to.entries.append(Entry(name, None, local=True))
+    to.local = tuple(later)
 
 
 def _end(page: ListPage) -> str | None:

@@ -79,6 +79,8 @@ def client_for(
         access,
         stats=stats,
         requester_pays=spec.requester_pays,
+        expected_bucket_owner=spec.expected_bucket_owner,
+        user_agent_prefix=spec.user_agent_prefix,
         rejected=rejected,
         attempts_max=attempts_max,
         connections_max=connections_for(spec.maximum_throughput_gbps),

@@ -53,22 +53,7 @@ class Config:
 # Mountpoint's options that a user may bring along. None may be ignored in silence: data would be written with the
 # wrong encryption, or a cache be missed. An option that becomes a field of MountSpec leaves this table.
 UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
-    dict.fromkeys(
-        (
-            "allow-delete",
-            "allow-overwrite",
-            "expected-bucket-owner",
-            "infer-content-type",
-            "sse",
-            "sse-kms-key-id",
-            "storage-class",
-            "upload-checksums",
-            "user-agent-prefix",
-            "write-part-size",
-        ),
-        _LATER,
-    )
-    | {
+    {
         "auto-unmount": "has no meaning here, because the supervisor unmounts: remove it",
         "bucket-type": "has no meaning here, because the bucket's name tells its type: remove it",
         "cache": _NO_DISK_CACHE,
@@ -81,7 +66,6 @@ UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
         "max-cache-size": _NO_DISK_CACHE,
         "otlp-endpoint": _NO_PUSH,
         "otlp-export-interval": _NO_PUSH,
-        "part-size": "not supported: use read-part-size",
     }
 )
 

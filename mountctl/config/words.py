@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, time
 from functools import lru_cache
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel
@@ -89,6 +89,10 @@ def wanted(field: FieldInfo) -> str:
         return "true or false"
     if int in parts:
         return "an integer"
+    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+    if choices:
+        *others, last = [_quoted(choice) for choice in choices]
+        return f"{', '.join(others)} or {last}"
     if any(get_origin(part) is tuple for part in parts):
         return "an array of strings"
     return "a string"

@@ -7,12 +7,27 @@ from typing import Final
 import trio
 
 from engine.errors import EngineError
-from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
+from engine.s3.interface import (
+    LIST_ENTRIES_MAX,
+    Body,
+    Checksum,
+    ListPage,
+    ObjectInfo,
+    PartInfo,
+    UploadInfo,
+    UploadOptions,
+)
 from engine.s3.memory import MemoryClient
 
 HEAD: Final = "HeadObject"
 LIST: Final = "ListObjectsV2"
 GET: Final = "GetObject"
+PUT: Final = "PutObject"
+CREATE: Final = "CreateMultipartUpload"
+PART: Final = "UploadPart"
+COMPLETE: Final = "CompleteMultipartUpload"
+ABORT: Final = "AbortMultipartUpload"
+DELETE: Final = "DeleteObject"
 
 
 class Bucket:
@@ -75,6 +90,56 @@ class Bucket:
     ) -> None:
         await self._begin(GET)
         await self.memory.get_object(key, offset=offset, buffers=buffers, if_match=if_match, progress=progress)
+
+    async def put_object(
+        self,
+        key: str,
+        *,
+        body: Body,
+        upload: UploadOptions,
+        checksum: Checksum | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        await self._begin(PUT)
+        return await self.memory.put_object(
+            key, body=body, upload=upload, checksum=checksum, if_none_match=if_none_match
+        )
+
+    async def create_multipart_upload(self, key: str, *, upload: UploadOptions) -> str:
+        await self._begin(CREATE)
+        return await self.memory.create_multipart_upload(key, upload=upload)
+
+    async def upload_part(
+        self, key: str, upload_id: str, number: int, *, body: Body, checksum: Checksum | None = None
+    ) -> PartInfo:
+        await self._begin(PART)
+        return await self.memory.upload_part(key, upload_id, number, body=body, checksum=checksum)
+
+    async def complete_multipart_upload(
+        self,
+        key: str,
+        upload_id: str,
+        parts: Sequence[PartInfo],
+        *,
+        checksum: Checksum | None = None,
+        if_none_match: bool = False,
+    ) -> str:
+        await self._begin(COMPLETE)
+        return await self.memory.complete_multipart_upload(
+            key, upload_id, parts, checksum=checksum, if_none_match=if_none_match
+        )
+
+    async def abort_multipart_upload(self, key: str, upload_id: str) -> None:
+        await self._begin(ABORT)
+        await self.memory.abort_multipart_upload(key, upload_id)
+
+    async def list_multipart_uploads(self, prefix: str) -> list[UploadInfo]:
+        await self._begin("ListMultipartUploads")
+        return await self.memory.list_multipart_uploads(prefix)
+
+    async def delete_object(self, key: str) -> None:
+        await self._begin(DELETE)
+        await self.memory.delete_object(key)
 
     async def probe(self) -> None:
         await self._begin("HeadBucket")

@@ -120,7 +120,26 @@ def test_the_control_group_must_exist(tmp_path: Path) -> None:
             "negative-metadata-ttl = -1",
             "mount.a.negative-metadata-ttl: must be between 0 and 3153600000 seconds (100 years)",
         ),
-        ("part-size = 1", "mount.a.part-size: not supported: use read-part-size"),
+        ("part-size = 1", "mount.a.part-size: must be between 5242880 and 5368709120, not 1"),
+        ("write-part-size = 5242879", "mount.a.write-part-size: must be between 5242880 and 5368709120, not 5242879"),
+        (
+            'sse = "none"',
+            'mount.a.sse: must be "aws:kms", "aws:kms:dsse" or "AES256", not the string "none"',
+        ),
+        ('sse = ""', 'mount.a.sse: must be "aws:kms", "aws:kms:dsse" or "AES256", not the string ""'),
+        (
+            'upload-checksums = "sha256"',
+            'mount.a.upload-checksums: must be "crc32c", "crc64nvme" or "off", not the string "sha256"',
+        ),
+        (
+            'sse-kms-key-id = "alias/mine"\nsse = "aws:kms"',
+            "mount.a.sse-kms-key-id: must be a key's ARN, arn:PARTITION:kms:REGION:ACCOUNT:key/ID: no key id, no alias",
+        ),
+        ('storage-class = ""', "mount.a.storage-class: must not be empty: remove the key, or give it a value"),
+        (
+            'user-agent-prefix = "a\\nb"',
+            "mount.a.user-agent-prefix: must be printable ASCII: it is sent as an HTTP header",
+        ),
         ('name = "b"', "mount.a.name: a mount's name is that of its table, [mount.NAME]: remove it"),
         ("b.c = 1", 'mount.a.b: unknown table: a mount\'s name with a dot needs quotes: [mount."a.b"]'),
         ("region.x = 1", 'mount.a.region: unknown table: a mount\'s name with a dot needs quotes: [mount."a.region"]'),
@@ -366,6 +385,16 @@ def test_an_option_of_mountpoint_that_is_not_there_yet_is_refused_with_a_sentenc
             "no-log conflicts with log-directory: keep one",
         ),
         ("no-log = true\ndebug = true", "no-log conflicts with debug: keep one"),
+        ("part-size = 8388608\nread-part-size = 8388608", "part-size conflicts with read-part-size: keep one"),
+        ("part-size = 8388608\nwrite-part-size = 8388608", "part-size conflicts with write-part-size: keep one"),
+        (
+            'sse-kms-key-id = "arn:aws:kms:eu-west-1:1:key/a"',
+            "sse-kms-key-id needs sse: set it to 'aws:kms' or 'aws:kms:dsse'",
+        ),
+        (
+            'sse-kms-key-id = "arn:aws:kms:eu-west-1:1:key/a"\nsse = "AES256"',
+            "sse-kms-key-id conflicts with sse 'AES256', which uses no key of KMS",
+        ),
     ],
 )
 def test_options_that_do_not_go_together_are_one_clear_error(tmp_path: Path, lines: str, told: str) -> None:

@@ -24,7 +24,8 @@ from engine.errors import (
     ReadOnly,
     Stale,
 )
-from engine.fs.filesystem import LISTED_SECONDS_MAX, Listed, S3Filesystem
+from engine.fs.directories import LISTED_SECONDS_MAX, Listed
+from engine.fs.filesystem import S3Filesystem
 from engine.fs.handles import Handles
 from engine.spec import MountSpec
 from engine.stats import EngineStats
@@ -169,7 +170,7 @@ def test_opening_what_was_replaced_is_stale_so_that_the_kernel_looks_again() -> 
         (os.O_RDWR | os.O_DSYNC, InvalidArgument),
     ],
 )
-def test_opening_for_writing_is_refused(flags: int, error: type[EngineError]) -> None:
+def test_a_mount_that_only_reads_opens_nothing_for_writing(flags: int, error: type[EngineError]) -> None:
     async def test() -> None:
         mount = Mount("f")
         number = await mount.number("f")

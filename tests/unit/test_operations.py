@@ -9,7 +9,7 @@ import pyfuse3
 import pytest
 import trio
 
-from engine.errors import AccessDenied, BadHandle, EngineError, NotFound, ReadOnly, Stale, Unreachable
+from engine.errors import AccessDenied, BadHandle, CrossDevice, EngineError, NotFound, ReadOnly, Stale, Unreachable
 from engine.fs.ledger import Ledger
 from engine.fuse.operations import Operations
 from engine.namespace.lifetimes import lifetimes
@@ -36,11 +36,19 @@ class Failing:
     def missing_seconds(self, parent: int, name: bytes) -> float:
         return self.lifetimes.missing
 
-    def release(self, handle: int) -> None:
+    async def close(self, handle: int) -> None:
+        await trio.lowlevel.checkpoint()
         raise self._failure
 
-    def read_only(self, verb: str, number: int) -> ReadOnly:
-        return ReadOnly("no")
+    async def mkdir(self, parent: int, name: bytes) -> Any:
+        await trio.lowlevel.checkpoint()
+        raise self._failure
+
+    def rename(self, parent: int, flags: int) -> EngineError:
+        return CrossDevice("copy, then delete")
+
+    def link(self, verb: str, parent: int) -> EngineError:
+        raise self._failure
 
     def describe(self, number: int) -> str:
         return "s3://b/k"
@@ -118,14 +126,14 @@ def test_an_unexpected_error_is_eio_and_its_traceback_told_once(caplog: pytest.L
     assert "ZeroDivisionError" in stats.last_error
 
 
-def test_changes_are_refused_with_erofs() -> None:
-    served, stats = operations(NotFound("unused"))
+def test_changes_that_a_mount_refuses_are_told_by_their_errno() -> None:
+    served, stats = operations(ReadOnly("no"))
     root: Any = pyfuse3.ROOT_INODE
     context: Any = None
-    for call in (
-        lambda: served.mkdir(root, b"k", pyfuse3.ModeT(0), context),
-        lambda: served.unlink(root, b"k", context),
-        lambda: served.rename(root, b"k", root, b"l", pyfuse3.FlagT(0), context),
+    for call, expected in (
+        (lambda: served.mkdir(root, b"k", pyfuse3.ModeT(0), context), errno.EROFS),
+        (lambda: served.symlink(root, b"k", b"l", context), errno.EROFS),
+        (lambda: served.rename(root, b"k", root, b"l", pyfuse3.FlagT(0), context), errno.EXDEV),
     ):
-        assert told(call) == errno.EROFS
-    assert stats.fuse_errors == {"EROFS": 3}
+        assert told(call) == expected
+    assert stats.fuse_errors == {"EROFS": 2, "EXDEV": 1}

@@ -1,0 +1,170 @@
+"""Open directories: what readdir gets, from S3's listing and from what is only here.
+
+Part of the file system (filesystem.py), which checks what is opened. Asks S3 by DirectoryStream only.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from engine.fs.attributes import Attributes
+from engine.fs.handles import Handles
+from engine.fs.ledger import InheritedDirectory, Ledger
+from engine.namespace.hidden import HiddenNames
+from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.lifetimes import Lifetimes
+from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
+from engine.s3.interface import ObjectClient
+from engine.stats import EngineStats
+
+# Positions of a directory as the kernel knows them: 0 the start, then `.`, then `..`, then those of the listing,
+# moved by this many.
+_DOTS: Final = 2
+
+# Seconds that a page of a listing may wait until a program reads its entries, for them to count as fresh then: what a
+# directory may be out of date with `metadata-ttl = minimal`. Else their lifetime began when S3 answered, and with the
+# shortest lifetimes a slow reader's next stat asks S3.
+LISTED_SECONDS_MAX: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a directory, and the position behind it. `counted`: the kernel holds one lookup more by it."""
+
+    name: bytes
+    attributes: Attributes
+    position: int
+    counted: bool
+
+
+@dataclass(slots=True)
+class _OpenDirectory:
+    inode: Inode
+    stream: DirectoryStream
+
+
+class Directories:
+    """All open directories of one mount.
+
+    Args:
+        client: S3.
+        table: the inodes.
+        ledger: what a successor must know.
+        lifetimes: how long entries are believed.
+        attributes: an inode's, as they are now.
+        generation: of the engine.
+        stats: its gauge `open_directories` and the count of hidden names.
+    """
+
+    def __init__(
+        self,
+        client: ObjectClient,
+        table: InodeTable,
+        *,
+        ledger: Ledger,
+        lifetimes: Lifetimes,
+        attributes: Callable[[Inode], Attributes],
+        generation: int,
+        stats: EngineStats,
+    ) -> None:
+        self._client: Final = client
+        self._table: Final = table
+        self._ledger: Final = ledger
+        self._lifetimes: Final = lifetimes
+        self._attributes: Final = attributes
+        self._hidden: Final = HiddenNames(stats)
+        self._stats: Final = stats
+        self._handles: Final[Handles[_OpenDirectory]] = Handles(generation=generation, gauge=self._count)
+
+    def inherit(self, directories: dict[int, InheritedDirectory]) -> None:
+        """What an engine before had open."""
+        for handle, directory in directories.items():
+            if inode := self._table.find(directory.number):
+                opened = self._opened(inode, directory.pages)
+                opened.stream.paged = functools.partial(self._ledger.page, handle)
+                self._handles.inherit(handle, opened)
+
+    def bequest(self) -> dict[int, InheritedDirectory]:
+        """What is open, for a successor."""
+        return {
+            handle: InheritedDirectory(directory.inode.number, list(directory.stream.starts))
+            for handle, directory in self._handles
+        }
+
+    def find(self, handle: int) -> Inode | None:
+        """What is open by this number."""
+        found = self._handles.find(handle)
+        return None if found is None else found.inode
+
+    def open(self, inode: Inode) -> int:
+        """Open a directory; S3 is asked at the first read."""
+        handle = self._handles.add(self._opened(inode, [FIRST]))
+        self._handles.get(handle).stream.paged = functools.partial(self._ledger.page, handle)
+        self._ledger.opened_directory(handle, inode.number)
+        return handle
+
+    async def read(self, handle: int, position: int) -> Iterator[Listed]:
+        """Entries of an open directory from a position on: some, and none only at the end.
+
+        Position 0 after a start lists anew. Each entry drawn from the iterator with `counted` holds a lookup, which
+        must be given back by `forget` if the kernel does not get it. No await may come between drawing two entries.
+        """
+        directory = self._handles.get(handle)
+        if position == 0 and directory.stream.started:
+            await directory.stream.rewind()
+            self._ledger.opened_directory(handle, directory.inode.number)
+        if position < _DOTS:
+            return self._dots(directory.inode, position)
+        while found := await directory.stream.read(position - _DOTS):
+            page, index = found
+            if any(not entry.local or self._is_here(directory.inode, entry.name) for entry in page.entries[index:]):
+                return self._entries(directory.inode, page, index)
+            # All that is left on the page was removed meanwhile; no entries would be the end to the kernel.
+            position = page.position(len(page.entries)) + _DOTS
+            if page.last:
+                break
+        return iter(())
+
+    def release(self, handle: int) -> None:
+        """The directory is closed."""
+        if self._handles.remove(handle):
+            self._ledger.closed(handle)
+
+    def _opened(self, inode: Inode, starts: Iterable[Start]) -> _OpenDirectory:
+        local = functools.partial(self._table.pending_below, inode.prefix)
+        stream = DirectoryStream(self._client, inode.prefix, self._hidden, starts, local=local)
+        return _OpenDirectory(inode, stream)
+
+    def _dots(self, inode: Inode, position: int) -> Iterator[Listed]:
+        """`.` and `..`, which the kernel neither adds by itself nor counts as lookups."""
+        both = ((b".", inode), (b"..", self._table.parent(inode)))
+        for index, (name, target) in enumerate(both[position:], position):
+            yield Listed(name, self._attributes(target), index + 1, counted=False)
+
+    def _entries(self, inode: Inode, page: Page, index: int) -> Iterator[Listed]:
+        now = trio.current_time()
+        age = now - page.listed
+        if age <= LISTED_SECONDS_MAX:
+            age = 0.0
+        prefix = inode.prefix
+        for entry in page.entries[index:]:
+            index += 1
+            if entry.local:
+                known = self._table.at(prefix + entry.name)
+                if known is None:
+                    continue  # it was removed, or its upload failed, after the page was made
+                child = self._table.counted(known)
+            else:
+                valid = max(0.0, self._lifetimes.of(directory=entry.info is None) - age)
+                child = self._table.link(prefix + entry.name, entry.info, now + valid, asked=page.asked)
+            position = page.position(index) + _DOTS
+            yield Listed(entry.name.encode(), self._attributes(child), position, counted=True)
+
+    def _is_here(self, directory: Inode, name: str) -> bool:
+        return self._table.at(directory.prefix + name) is not None
+
+    def _count(self, count: int) -> None:
+        self._stats.open_directories = count

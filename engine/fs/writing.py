@@ -1,0 +1,342 @@
+"""The verbs that change something: make, open for writing, write, close, delete. The file system's other half.
+
+Called by filesystem.py, which has checked that the mount may write. What an upload is and how it is sent is
+engine/write's business; what a name is, engine/namespace's. Here is who may do what when, and what becomes of a name.
+Between two awaits every change is complete.
+"""
+
+import logging
+import stat
+import time
+from typing import Final
+
+import trio
+
+from engine.errors import (
+    CrossDevice,
+    EngineError,
+    InvalidArgument,
+    IsADirectory,
+    KeyTooLong,
+    NotADirectory,
+    NotEmpty,
+    NotPermitted,
+    Stale,
+    Unsettable,
+)
+from engine.fs.handles import Handles
+from engine.fs.policy import check_replace
+from engine.fs.sharing import Sharer, Sharing
+from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.lookup import Lookup
+from engine.s3.interface import KEY_BYTES_MAX, ObjectClient, ObjectInfo
+from engine.spec import MountSpec
+from engine.write.upload import Upload
+from engine.write.uploader import Uploader
+
+logger = logging.getLogger(__name__)
+
+# linux/fs.h: flags of renameat2 that say more than "rename".
+_RENAME_NOREPLACE: Final = 1
+
+
+class OpenWriter:
+    """One handle that writes. `process` is who opened it, 0 if that is not known."""
+
+    __slots__ = ("inode", "process", "sharer", "told", "upload")
+
+    def __init__(self, inode: Inode, upload: Upload, process: int) -> None:
+        self.inode = inode
+        self.upload = upload
+        self.process = process
+        self.sharer = Sharer()
+        self.told = False  # a program got the error that the upload failed with
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be done for this handle: the object is there, or won't be."""
+        return self.upload.uploaded is not None or self.upload.error is not None
+
+
+class Writing:
+    """Everything that changes one mount.
+
+    Args:
+        spec: what is allowed.
+        client: S3, for deletes.
+        uploader: sends what is written.
+        table: the inodes.
+        lookup: what S3 has.
+        handles: numbers for what is open for writing.
+    """
+
+    def __init__(
+        self,
+        spec: MountSpec,
+        client: ObjectClient,
+        uploader: Uploader,
+        *,
+        table: InodeTable,
+        lookup: Lookup,
+        handles: Handles[OpenWriter],
+    ) -> None:
+        self._spec: Final = spec
+        self._client: Final = client
+        self._uploader: Final = uploader
+        self._table: Final = table
+        self._lookup: Final = lookup
+        self._handles: Final = handles
+        self._sharings: dict[int, Sharing] = {}
+        self._writers: dict[int, OpenWriter] = {}  # by inode: the last one whose upload is not over
+        self._told_overwrite = False
+
+    # Names
+
+    async def make_file(self, parent: Inode, name: str, mode: int) -> Inode:
+        """A file that is here only, until it was written and closed. Raises NameTaken, InvalidArgument, KeyTooLong."""
+        if not stat.S_ISREG(mode):
+            raise InvalidArgument("S3 has neither devices nor pipes nor sockets")
+        return await self._make(parent, name, ObjectInfo(parent.prefix + name, 0, "", time.time()))
+
+    async def make_directory(self, parent: Inode, name: str) -> Inode:
+        """A directory that is here only, until there is an object in it. Raises NameTaken, KeyTooLong."""
+        return await self._make(parent, name, None)
+
+    async def unlink(self, parent: Inode, name: str) -> None:
+        """Delete a file. Raises NotPermitted, IsADirectory, NotFound, or what S3 failed with."""
+        if not self._spec.allow_delete:
+            raise NotPermitted("only with allow-delete files can be deleted")
+        inode = await self._known(parent, name)
+        if inode.is_directory:
+            raise IsADirectory(f"{inode.location!r} is a directory")
+        await self._complete_deferred(inode)
+        if inode.pending and not self.is_new(inode):
+            raise NotPermitted(f"{inode.location!r} is being written: it can be deleted when it is closed")
+        if not inode.pending:
+            await self._client.delete_object(inode.key)
+        self._removed(inode)
+
+    async def rmdir(self, parent: Inode, name: str) -> None:
+        """Remove an empty directory. Raises NotADirectory, NotEmpty, NotPermitted, NotFound, or what S3 failed with.
+
+        One that is in S3 only with allow-delete: its last key may have been deleted just now (then there is nothing to
+        do), or be its own marker.
+        """
+        inode = await self._known(parent, name)
+        if not inode.is_directory:
+            raise NotADirectory(f"{inode.location!r} is a file")
+        if self._table.pending_below(inode.prefix):
+            raise NotEmpty(f"in {inode.location!r} something is being written")
+        page = await self._client.list_objects(inode.prefix, max_keys=2)
+        keys = [info.key for info in page.objects] + page.prefixes
+        if keys and not self._spec.allow_delete:
+            raise NotPermitted(f"{inode.location!r} is in S3: only with allow-delete it can be removed")
+        if any(key != inode.prefix for key in keys) or page.next_token is not None:
+            raise NotEmpty(f"{inode.location!r} is not empty")
+        if keys:
+            await self._client.delete_object(inode.prefix)
+        self._removed(inode)
+
+    def rename(self, flags: int) -> EngineError:
+        """The error for it: S3 has no rename. Where files may be deleted, programs are told to copy and delete."""
+        if flags & ~_RENAME_NOREPLACE:
+            return InvalidArgument("files can't be exchanged")
+        if self._spec.allow_delete:
+            return CrossDevice("S3 can't rename: copy, then delete")
+        return NotPermitted("S3 can't rename, and only with allow-delete a file can be copied and deleted instead")
+
+    def set_times(self, inode: Inode, access_ns: int | None, change_ns: int | None, *, truncates: bool) -> None:
+        """Set times of what is pending, until it is in S3. Raises Unsettable: S3 keeps its own.
+
+        Modes, owners and sizes of what is pending are let pass, as in Mountpoint, and not kept.
+        """
+        if not inode.pending:
+            if truncates and not self._spec.allow_overwrite:
+                self._tell_overwrite()
+            raise Unsettable("S3 keeps no modes, owners or times that can be set, and can't cut an object")
+        before = inode.times_ns or (self._now_ns(inode), self._now_ns(inode))
+        inode.times_ns = (
+            before[0] if access_ns is None else access_ns,
+            before[1] if change_ns is None else change_ns,
+        )
+
+    # Handles
+
+    def is_new(self, inode: Inode) -> bool:
+        """A file that was made and never opened."""
+        return inode.pending and not inode.is_directory and inode.number not in self._writers
+
+    async def admit_reader(self, inode: Inode) -> None:
+        """Whether a file may be opened for reading; its deferred upload is completed first.
+
+        To be followed by `add_reader` without an await. Raises NotPermitted, Stale, or what the upload fails with.
+        """
+        if self.is_new(inode):
+            raise NotPermitted(f"{inode.location!r} has no content yet")
+        if (sharing := self._sharings.get(inode.number)) is not None:
+            sharing.check_read()
+        await self._complete_deferred(inode)
+        if (sharing := self._sharings.get(inode.number)) is not None:
+            sharing.check_read()
+
+    def add_reader(self, inode: Inode, reader: Sharer) -> None:
+        """A file was opened for reading."""
+        self._sharing(inode).add_reader(reader)
+
+    def remove_reader(self, inode: Inode, reader: Sharer) -> None:
+        """It is closed."""
+        self._unshare(inode, reader)
+
+    async def open(self, inode: Inode, flags: int, process: int) -> int:
+        """Open a file for writing; returns the handle. Sends nothing.
+
+        Raises TooManyWriters, then NotPermitted, or what an upload that was deferred fails with.
+        """
+        reservation = self._uploader.reserve()
+        try:
+            await self._admit_writer(inode, flags)
+        except BaseException:
+            reservation.release()
+            raise
+        writer = OpenWriter(inode, self._uploader.start(inode.key, reservation), process)
+        self._sharing(inode).add_writer(writer.sharer)
+        self._writers[inode.number] = writer
+        if not inode.pending:
+            self._table.hold(inode)
+        self._show_size(writer)
+        return self._handles.add(writer)
+
+    async def write(self, handle: int, offset: int, data: bytes) -> int:
+        """Append to an open file. Raises OutOfOrderWrite, and what Upload.write raises."""
+        writer = self._handles.get(handle)
+        writer.sharer.used()
+        try:
+            count = await writer.upload.write(offset, data)
+        except EngineError:
+            self._failed(writer)
+            raise
+        self._show_size(writer)
+        return count
+
+    async def flush(self, handle: int, process: int | None) -> None:
+        """A descriptor was closed, by this process (None: by the one that opened it).
+
+        Completes the file, and raises what that fails with; unless nothing was written yet, as when a shell moves a
+        descriptor to its place, or the opener goes on and only a child of its was closing.
+        """
+        writer = self._handles.get(handle)
+        writer.sharer.closed_once()
+        others = process is not None and writer.process not in (0, process)
+        if writer.upload.error is None and (writer.upload.size == 0 or others):
+            return
+        await self._complete(writer)
+
+    async def fsync(self, handle: int) -> None:
+        """Complete the file; it can't be written any more then. Raises what that fails with."""
+        await self._complete(self._handles.get(handle))
+
+    async def release(self, handle: int) -> None:
+        """The last descriptor is closed: complete what was deferred. Nobody hears of an error but the log."""
+        writer = self._handles.remove(handle)
+        if writer is None:
+            return
+        told = writer.told
+        try:
+            await self._complete(writer)
+        except EngineError as error:
+            if not told:
+                logger.error("%r is not uploaded, and its program was not told: %s", writer.upload.key, error)  # noqa: TRY400
+        finally:
+            self._unshare(writer.inode, writer.sharer)
+
+    async def _make(self, parent: Inode, name: str, info: ObjectInfo | None) -> Inode:
+        location = parent.prefix + name
+        # A directory's slash counts: without it nothing could ever be in the directory.
+        if len(location.encode()) + (info is None) > KEY_BYTES_MAX:
+            raise KeyTooLong(f"the key would have more than {KEY_BYTES_MAX} bytes", key=location)
+        await self._lookup.check_free(parent, name)
+        until = self._lookup.pending_until(directory=info is None)
+        inode = self._table.create(location, info, until)
+        now = time.time_ns()
+        inode.times_ns = (now, now)
+        return inode
+
+    async def _known(self, parent: Inode, name: str) -> Inode:
+        """What is by this name, by the kernel's last lookup of it if it is known still."""
+        known = self._table.at(parent.prefix + name)
+        if known is not None:
+            return known
+        return await self._lookup.peek(parent, name)
+
+    def _removed(self, inode: Inode) -> None:
+        now = trio.current_time()
+        self._table.discard(inode)
+        self._lookup.is_gone(inode.location)
+        for directory in self._table.above(inode.location):
+            directory.emptied = now
+
+    async def _admit_writer(self, inode: Inode, flags: int) -> None:
+        self._sharing(inode).check_write()
+        await self._complete_deferred(inode)
+        self._sharing(inode).check_write()
+        if not self._table.is_current(inode):
+            raise Stale(f"{inode.location!r} is another file now")
+        if not self.is_new(inode):
+            check_replace(flags, allow_overwrite=self._spec.allow_overwrite)
+
+    async def _complete_deferred(self, inode: Inode) -> None:
+        """If a file was closed, and is to be uploaded when its last descriptor is, upload it now."""
+        while (writer := self._writers.get(inode.number)) is not None and writer.sharer.is_inactive:
+            await self._complete(writer)
+            writer.sharer.override()
+        if inode.pending and not self._table.is_current(inode):
+            raise Stale(f"{inode.location!r} is not what it was")
+
+    async def _complete(self, writer: OpenWriter) -> None:
+        try:
+            done = await writer.upload.complete()
+        except EngineError:
+            self._failed(writer)
+            raise
+        if self._writers.get(writer.inode.number) is not writer:
+            return  # done before
+        del self._writers[writer.inode.number]
+        storage_class = self._spec.storage_class or "STANDARD"
+        info = ObjectInfo(done.key, done.size, done.etag, time.time(), storage_class)
+        self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry(info))
+        self._unshare(writer.inode, writer.sharer)
+
+    def _failed(self, writer: OpenWriter) -> None:
+        """If the upload failed, a new file is gone, and one that was to be replaced is what it was."""
+        if writer.upload.error is None:
+            return
+        writer.told = True
+        if self._writers.get(writer.inode.number) is writer:
+            del self._writers[writer.inode.number]
+            self._table.discard(writer.inode)
+            self._unshare(writer.inode, writer.sharer)
+
+    def _show_size(self, writer: OpenWriter) -> None:
+        inode = writer.inode
+        if self._writers.get(inode.number) is writer:
+            now = time.time_ns()
+            inode.info = ObjectInfo(inode.location, writer.upload.size, "", now / 1e9)
+            inode.times_ns = (inode.times_ns[0] if inode.times_ns else now, now)
+
+    def _sharing(self, inode: Inode) -> Sharing:
+        return self._sharings.setdefault(inode.number, Sharing())
+
+    def _unshare(self, inode: Inode, sharer: Sharer) -> None:
+        sharing = self._sharings.get(inode.number)
+        if sharing is not None:
+            sharing.remove(sharer)
+            if sharing.empty:
+                del self._sharings[inode.number]
+
+    def _now_ns(self, inode: Inode) -> int:
+        return time.time_ns() if inode.info is None else int(inode.info.last_modified * 1e9)
+
+    def _tell_overwrite(self) -> None:
+        if not self._told_overwrite:
+            self._told_overwrite = True
+            logger.warning("a program wanted to empty a file that exists: only with allow-overwrite files are replaced")

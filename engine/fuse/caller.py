@@ -1,0 +1,132 @@
+"""Which process a FLUSH comes from: close(2) of a file's owner completes it, that of a process it has started does not.
+
+Used by operations.py. pyfuse3 gives the caller's number to OPEN, and to FLUSH does not, though libfuse has it: in the
+request, which pyfuse3 keeps in an object that its coroutine refers to. It is read from there, after a check that the
+object is what it should be. Where it is not, the answer is "unknown". Never writes to foreign memory.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import outcome
+import pyfuse3
+import trio
+
+logger = logging.getLogger(__name__)
+
+# The object that holds a request, and what lies between our coroutine's task and it: coroutines of Python and Cython,
+# their wrappers, and the variables of Cython's.
+_HOLDER: Final = "_Container"
+_PASSAGES: Final = ("coroutine", "coroutine_wrapper")
+_VARIABLES: Final = "__pyx_scope_struct"
+
+# The holder's last fields, from its end: the handle, a struct stat, size and offset, two words of 4, the request.
+_HANDLE_BYTES: Final = 8
+_BETWEEN_BYTES: Final = 8 + 8 + 4 + 4
+_POINTER_BYTES: Final = ctypes.sizeof(ctypes.c_void_p)
+
+# sizeof(struct stat) of Linux's 64-bit architectures, glibc and musl.
+_STAT_BYTES: Final = {"x86_64": 144, "aarch64": 128, "riscv64": 128, "ppc64le": 144, "s390x": 144}
+
+# A task's coroutines are nested a handful deep; more is not what we know.
+_OBJECTS_MAX: Final = 64
+
+
+class _Context(ctypes.Structure):
+    """struct fuse_ctx: who made a request."""
+
+    _fields_ = (
+        ("uid", ctypes.c_uint32),
+        ("gid", ctypes.c_uint32),
+        ("pid", ctypes.c_int32),
+        ("umask", ctypes.c_uint32),
+    )
+
+
+def _libfuse() -> ctypes.CDLL | None:
+    """The libfuse that pyfuse3 has loaded, and no other."""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        _, slash, path = line.partition("/")
+        if slash and os.path.basename(path).startswith("libfuse3"):
+            library = ctypes.CDLL(slash + path)
+            library.fuse_req_ctx.restype = ctypes.POINTER(_Context)
+            library.fuse_req_ctx.argtypes = (ctypes.c_void_p,)
+            return library
+    return None
+
+
+# Found while files of the host can still be opened: an engine drops its privileges before it serves.
+_LIBFUSE: Final = _libfuse()
+
+
+def process_of(thread: int) -> int | None:
+    """The process that a thread belongs to, both by the numbers the kernel gives; None if it is gone or not visible."""
+    if thread <= 0:
+        return None
+    try:
+        status = Path(f"/proc/{thread}/status").read_text()
+    except OSError:
+        return None  # it ended, or belongs to a namespace of processes that we don't see
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
+
+
+async def flushing_thread(handle: int) -> int | None:
+    """The thread whose close(2) our task is answering; None if that can't be found out.
+
+    To be called by the coroutine that pyfuse3 awaits, with the handle that pyfuse3 gave it.
+    """
+    task = trio.lowlevel.current_task()
+    # Coroutines refer to what they await while they are suspended only: so somebody else looks.
+    trio.lowlevel.current_trio_token().run_sync_soon(_look, task, handle)
+    found: int | None = await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.FAILED)
+    if found is None:
+        _tell_once()
+    return found
+
+
+def _look(task: trio.lowlevel.Task, handle: int) -> None:
+    trio.lowlevel.reschedule(task, outcome.capture(_find, task.coro, handle))
+
+
+def _find(coroutine: Any, handle: int) -> int | None:
+    library = _LIBFUSE
+    stat_bytes = _STAT_BYTES.get(os.uname().machine)
+    if library is None or stat_bytes is None:
+        return None
+    objects = [coroutine]
+    for found in objects:
+        kind = type(found).__name__
+        if kind == _HOLDER and type(found).__module__.startswith(pyfuse3.__name__):
+            return _thread_of(found, handle, stat_bytes, library)
+        if len(objects) < _OBJECTS_MAX:
+            objects += [each for each in gc.get_referents(found) if _leads_on(type(each).__name__)]
+    return None
+
+
+def _leads_on(kind: str) -> bool:
+    return kind in (*_PASSAGES, _HOLDER) or kind.startswith(_VARIABLES)
+
+
+def _thread_of(holder: object, handle: int, stat_bytes: int, library: ctypes.CDLL) -> int | None:
+    memory = ctypes.string_at(id(holder), type(holder).__basicsize__)
+    if int.from_bytes(memory[-_HANDLE_BYTES:], sys.byteorder) != handle:
+        return None
+    end = len(memory) - _HANDLE_BYTES - stat_bytes - _BETWEEN_BYTES
+    request = int.from_bytes(memory[end - _POINTER_BYTES : end], sys.byteorder)
+    if not request:
+        return None
+    context = library.fuse_req_ctx(request).contents
+    return int(context.pid) or None
+
+
+@lru_cache(maxsize=1)
+def _tell_once() -> None:
+    logger.warning(
+        "this pyfuse3 does not show who closes a file: a file is complete when any process that has it closes it"
+    )

@@ -1,0 +1,358 @@
+"""One file on its way to S3: bytes in order go in, an object comes out at the end, or nothing at all.
+
+Opened by uploader.py for engine/fs, one for each file that is open for writing. What fits one part goes up as one PUT
+when the file is complete. More becomes a multipart upload, begun when the first part is full, with parts in parallel
+while the program goes on writing. The first error is final: the multipart upload is aborted, and whoever asks for
+anything later gets the same error. Never publishes anything before `complete`, and never a part of what was written.
+"""
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from engine.arena import SLOT_BYTES, Slot
+from engine.errors import (
+    AccessDenied,
+    EngineError,
+    EntityTooLarge,
+    FileTooBig,
+    KeyTooLong,
+    OutOfOrderWrite,
+    UploadCompleted,
+    UploadFailed,
+)
+from engine.s3.checksums import checksum_of, extended
+from engine.s3.interface import Checksum, UploadOptions
+from engine.write.budget import Reservation
+from engine.write.state import UploadState, review_algorithm
+
+if TYPE_CHECKING:
+    from engine.write.uploader import Uploader
+
+logger = logging.getLogger(__name__)
+
+# Parts of one file on their way at once. At S3's usual 90 MB/s a connection this is 0.7 GB/s, more than one program
+# writes through FUSE; with parts of 8 MiB it is 64 MiB of memory, when that is free.
+PARTS_IN_FLIGHT_MAX: Final = 8
+
+# What the end of a multipart upload may wait for the answer to its abort, in seconds (and before that for the answer to
+# its beginning). S3 answers in a fraction of one; beyond it the upload is left to the bucket's lifecycle rule, and the
+# log says so.
+ABORT_SECONDS_MAX: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The object that an upload has become. `size` is in bytes."""
+
+    key: str
+    etag: str
+    size: int
+
+
+class _Part:
+    """The slots of one part, full or being filled, and how many bytes it is meant to get."""
+
+    __slots__ = ("number", "size", "slots", "wanted")
+
+    def __init__(self, number: int, wanted: int) -> None:
+        self.number = number
+        self.wanted = wanted
+        self.size = 0
+        self.slots: list[Slot] = []
+
+    @property
+    def room(self) -> int:
+        """Bytes that the slots at hand can still take."""
+        return min(len(self.slots) * SLOT_BYTES, self.wanted) - self.size
+
+    def take(self, data: memoryview) -> None:
+        """Append bytes, which must lie within the last slot's room."""
+        start = self.size % SLOT_BYTES
+        self.slots[-1].view[start : start + len(data)] = data
+        self.size += len(data)
+
+    def body(self) -> list[memoryview]:
+        """The bytes, in order."""
+        return [
+            slot.view[: min(SLOT_BYTES, self.size - index * SLOT_BYTES)]
+            for index, slot in enumerate(self.slots)
+            if index * SLOT_BYTES < self.size
+        ]
+
+
+class Upload:
+    """One file.
+
+    Args:
+        uploader: memory, requests, and the nursery for parts.
+        key: the object's key.
+        options: how it is stored.
+        reservation: the memory that is sure; released here when it is over.
+    """
+
+    def __init__(self, uploader: "Uploader", key: str, options: UploadOptions, reservation: Reservation) -> None:
+        self._uploader = uploader
+        self._reservation = reservation
+        self._state = UploadState(key, options, Checksum(review_algorithm(options), 0))
+        self._filling = _Part(1, uploader.plan.base)
+        self._sending: set[_Part] = set()
+        self._held = 0  # slots
+        self._part_ended = trio.Event()
+        self._requests: set[trio.CancelScope] = set()
+        self._beginning = trio.Lock()
+        # An upload whose id never reaches us can't be aborted, and is paid for: so this request is seen to its end.
+        self._beginning_scope = trio.CancelScope(shield=True)
+        self._lock = trio.Lock()  # one write or completion at a time
+        self._cleaned: trio.Event | None = None  # set when nothing is left in S3 after an error
+        self.error: EngineError | None = None
+        self.uploaded: Uploaded | None = None
+
+    @property
+    def key(self) -> str:
+        """The object's key."""
+        return self._state.key
+
+    @property
+    def size(self) -> int:
+        """Bytes written so far."""
+        return self._state.offset
+
+    async def write(self, offset: int, data: bytes | memoryview) -> int:
+        """Append; returns the number of bytes: all. `offset` must be where the last write ended.
+
+        Waits while memory is short. Raises OutOfOrderWrite, FileTooBig, UploadCompleted, and what the upload failed
+        with before.
+        """
+        async with self._lock:
+            await self._check()
+            if self.uploaded is not None:
+                raise UploadCompleted(f"{self.key!r} is complete in S3 since fsync: nothing can be added")
+            try:
+                self._check_place(offset, len(data))
+                await self._append(memoryview(data))
+            except EngineError as error:
+                await self._refuse(error)
+            self._state.whole = extended(self._state.whole, [data])
+            self._state.offset += len(data)
+            self._uploader.stats.bytes_written += len(data)
+            return len(data)
+
+    async def complete(self) -> Uploaded:
+        """Publish the object; at once if that was done before. Raises what it fails, or failed, with."""
+        async with self._lock:
+            await self._check()
+            if self.uploaded is None:
+                etag = await self._asking(self._finish)
+                self.uploaded = Uploaded(self.key, etag, self._state.offset)
+                self._release()
+            return self.uploaded
+
+    async def abort(self, why: str) -> None:
+        """Give up: nothing is published, nothing stays in S3. No effect on a complete object."""
+        if self.uploaded is None:
+            self._fail(UploadFailed(f"{self.key!r} is not uploaded: {why}"))
+            await self._wait_until_cleaned()
+
+    async def _append(self, data: memoryview) -> None:
+        while len(data):
+            if self._filling.size == self._filling.wanted:
+                await self._next_part()
+            part = self._filling
+            if not part.room:
+                part.slots.append(await self._slot())
+            count = min(len(data), part.room, SLOT_BYTES - part.size % SLOT_BYTES)
+            part.take(data[:count])
+            data = data[count:]
+
+    async def _next_part(self) -> None:
+        """Send the full part on its way and begin another."""
+        number, plan = self._filling.number + 1, self._uploader.plan
+        if number > plan.parts_max:
+            raise FileTooBig(f"{self.key!r} has {plan.parts_max} parts: with more memory-target they would be larger")
+        while len(self._sending) >= PARTS_IN_FLIGHT_MAX:
+            await self._wait_for_part()
+        self._send(self._filling)
+        size = plan.part_bytes(number)
+        if not self._reservation.resize(plan.slots(size)):
+            size = max(plan.base, self._reservation.slots * SLOT_BYTES)
+        self._filling = _Part(number, size)
+
+    async def _slot(self) -> Slot:
+        """Memory: what is reserved in any case; more than that only while it is there, else when parts have left."""
+        while True:
+            if self._held < self._reservation.slots:
+                self._held += 1
+                try:
+                    slot = self._uploader.took(await self._uploader.arena.acquire())
+                except trio.Cancelled:
+                    self._held -= 1
+                    raise
+                if self.error is not None:  # a part failed meanwhile, and what was held has gone
+                    self._held -= 1
+                    self._uploader.give_back([slot])
+                    raise self.error
+                return slot
+            if (spare := self._uploader.spare_slot()) is not None:
+                self._held += 1
+                return self._uploader.took(spare)
+            await self._wait_for_part()
+
+    async def _wait_for_part(self) -> None:
+        """Until a part on its way ends. Raises what it failed with."""
+        assert self._sending, "what is not on its way fits the reservation"
+        await self._part_ended.wait()
+        if self.error is not None:
+            raise self.error
+
+    def _send(self, part: _Part) -> None:
+        checksum = checksum_of(self._state.whole.algorithm, part.body())
+        self._state.sums[part.number] = (part.size, checksum)
+        self._sending.add(part)
+        self._uploader.nursery.start_soon(self._run_part, part, checksum)
+
+    async def _run_part(self, part: _Part, checksum: Checksum) -> None:
+        try:
+            if (upload_id := await self._begin()) is not None:
+                with self._request():
+                    await self._upload_part(upload_id, part, checksum)
+        except EngineError as error:
+            self._fail(error)
+        finally:
+            self._sending.discard(part)
+            self._give_back(part)
+            ended, self._part_ended = self._part_ended, trio.Event()
+            ended.set()
+
+    async def _begin(self) -> str | None:
+        """The multipart upload's id; begins it if need be. None if the file has failed."""
+        async with self._beginning:
+            if self._state.upload_id is None and self.error is None:
+                with self._beginning_scope:
+                    client, options = self._uploader.client, self._state.options
+                    self._state.upload_id = await client.create_multipart_upload(self.key, upload=options)
+        return self._state.upload_id if self.error is None else None
+
+    async def _upload_part(self, upload_id: str, part: _Part, checksum: Checksum) -> None:
+        told = self._state.told(checksum)
+        self._state.parts[part.number] = await self._uploader.client.upload_part(
+            self.key, upload_id, part.number, body=part.body(), checksum=told
+        )
+
+    async def _finish(self) -> str:
+        """The last requests; returns the ETag."""
+        client, state, last = self._uploader.client, self._state, self._filling
+        if last.number == 1:
+            state.sums[1] = (last.size, checksum_of(state.whole.algorithm, last.body()))
+            state.review_sums()
+            return await client.put_object(
+                self.key, body=last.body(), upload=state.options, checksum=state.told(state.whole)
+            )
+        if last.size:
+            self._send(last)
+            self._filling = _Part(last.number + 1, last.wanted)
+        while self._sending:
+            await self._wait_for_part()
+        assert state.upload_id is not None, "a part was sent"
+        return await client.complete_multipart_upload(
+            self.key, state.upload_id, state.reviewed(), checksum=state.told(state.whole)
+        )
+
+    async def _asking(self, ask: Callable[[], Awaitable[str]]) -> str:
+        """Ask S3 for what ends the upload; its error is the upload's."""
+        answer: str | None = None
+        try:
+            with self._request():
+                answer = await ask()
+        except EngineError as error:
+            await self._refuse(error)
+        if answer is None:
+            await self._check()  # cancelled by a part that failed, or by `abort`
+        assert answer is not None, "the scope is cancelled by errors only"
+        return answer
+
+    async def _check(self) -> None:
+        """Raise what the upload failed with, once nothing of it is left in S3."""
+        if self.error is not None:
+            await self._wait_until_cleaned()
+            raise self.error.with_traceback(None)
+
+    async def _refuse(self, error: EngineError) -> None:
+        """Fail, and raise it."""
+        self._fail(error)
+        await self._check()
+
+    def _fail(self, error: EngineError) -> None:
+        """The first error counts: stop all requests, and have what is in S3 cleaned up."""
+        if self.error is None:
+            self.error = _as_told(error)
+            self._cleaned = trio.Event()
+            for scope in self._requests:
+                scope.cancel()
+            self._beginning_scope.deadline = trio.current_time() + ABORT_SECONDS_MAX
+            self._uploader.nursery.start_soon(self._clean_up, self._cleaned)
+
+    @contextlib.contextmanager
+    def _request(self) -> Iterator[None]:
+        """What is asked of S3 in here ends when the upload fails."""
+        with trio.CancelScope() as scope:
+            self._requests.add(scope)
+            if self.error is not None:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._requests.discard(scope)
+
+    async def _wait_until_cleaned(self) -> None:
+        assert self._cleaned is not None, "it has failed"
+        await self._cleaned.wait()
+
+    async def _clean_up(self, cleaned: trio.Event) -> None:
+        try:
+            with trio.CancelScope(shield=True):
+                while self._sending:
+                    await self._part_ended.wait()  # a part that arrived after the abort would stay, and be paid for
+                if self._state.upload_id is not None:
+                    await self._abort_multipart(self._state.upload_id)
+        finally:
+            self._release()
+            cleaned.set()
+
+    async def _abort_multipart(self, upload_id: str) -> None:
+        try:
+            with trio.fail_after(ABORT_SECONDS_MAX):
+                await self._uploader.client.abort_multipart_upload(self.key, upload_id)
+        except (EngineError, trio.TooSlowError) as error:
+            logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, self.key, error)
+
+    def _give_back(self, part: _Part) -> None:
+        self._held -= len(part.slots)
+        self._uploader.give_back(part.slots)
+        part.slots = []
+
+    def _release(self) -> None:
+        self._give_back(self._filling)
+        self._reservation.release()
+        self._uploader.ended(self)
+
+    def _check_place(self, offset: int, size: int) -> None:
+        next_, most = self._state.offset, self._uploader.plan.object_max
+        if offset != next_:
+            raise OutOfOrderWrite(f"{self.key!r} can only be written in order: byte {next_} is next, not {offset}")
+        if next_ + size > most:
+            raise FileTooBig(f"{self.key!r} would have more than {most} bytes")
+
+
+def _as_told(error: EngineError) -> EngineError:
+    """What the writing program is told. Errors of S3 whose errno would mislead it are EIO."""
+    told = (AccessDenied, EntityTooLarge, KeyTooLong, FileTooBig, OutOfOrderWrite, UploadFailed)
+    if isinstance(error, told):
+        return error
+    failed = UploadFailed(str(error))
+    failed.__cause__ = error
+    return failed

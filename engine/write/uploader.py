@@ -1,0 +1,112 @@
+"""The writing side of an engine: who may write, with which memory, and the tasks that send parts.
+
+assembly.py makes one Uploader an engine; engine/fs opens an Upload for each file that is open for writing. Never
+decides who may open what, and never retries (the client does).
+"""
+
+import logging
+from typing import Final
+
+import trio
+
+from engine.arena import SLOT_BYTES, Arena, Slot
+from engine.s3.interface import ObjectClient
+from engine.spec import MiB, MountSpec
+from engine.stats import EngineStats
+from engine.write.budget import Budget, Reservation, writers_max
+from engine.write.options import upload_options
+from engine.write.plan import PartPlan
+from engine.write.upload import Upload
+
+logger = logging.getLogger(__name__)
+
+
+class Uploader:
+    """All writing of one engine.
+
+    Args:
+        client: S3.
+        arena: memory, shared with reading.
+        nursery: where parts are sent; to be left only after `aclose`.
+        spec: the mount.
+        stats: bytes_written and uploads are kept here.
+        plan: how large parts are; None: as the mount's options ask.
+    """
+
+    def __init__(
+        self,
+        client: ObjectClient,
+        arena: Arena,
+        nursery: trio.Nursery,
+        *,
+        spec: MountSpec,
+        stats: EngineStats,
+        plan: PartPlan | None = None,
+    ) -> None:
+        self.client: Final = client
+        self.arena: Final = arena
+        self.nursery: Final = nursery
+        self.stats: Final = stats
+        self.plan: Final = plan or PartPlan(spec.write_part_bytes)
+        self._spec: Final = spec
+        writers = writers_max(spec.memory_target * MiB, read_part=spec.read_part_bytes, write_part=self.plan.base)
+        self._budget: Final = Budget(writers=writers, part_slots=self.plan.slots(self.plan.base))
+        self._held = 0
+        self._open: set[Upload] = set()
+        if not spec.read_only:
+            self._tell_limit()
+
+    def reserve(self) -> Reservation:
+        """Let a writer in; to be given to `start`, or released. Sends nothing. Raises TooManyWriters."""
+        return self._budget.reserve()
+
+    def start(self, key: str, reservation: Reservation) -> Upload:
+        """An upload for one open file. Sends nothing before there is a full part, or the end."""
+        upload = Upload(self, key, upload_options(self._spec, key), reservation)
+        self._open.add(upload)
+        self._count()
+        return upload
+
+    async def aclose(self) -> None:
+        """Give up what is not complete: nothing of it stays in S3."""
+        with trio.CancelScope(shield=True):  # each is bounded by ABORT_SECONDS_MAX
+            async with trio.open_nursery() as nursery:
+                for upload in list(self._open):
+                    logger.error("%r was being written when the engine stopped: it is not uploaded", upload.key)
+                    nursery.start_soon(upload.abort, "the engine stopped")
+
+    def spare_slot(self) -> Slot | None:
+        """Memory above a reservation, if other writers and readers can spare it now."""
+        return self.arena.acquire_nowait() if self._held < self._budget.slots else None
+
+    def took(self, slot: Slot) -> Slot:
+        """A writer got a slot."""
+        self._held += 1
+        self._count()
+        return slot
+
+    def give_back(self, slots: list[Slot]) -> None:
+        """A writer needs these no more."""
+        self._held -= len(slots)
+        for slot in slots:
+            self.arena.release(slot)
+        self._count()
+
+    def ended(self, upload: Upload) -> None:
+        """An upload is complete, or failed and cleaned up."""
+        self._open.discard(upload)
+        self._count()
+
+    def _count(self) -> None:
+        self.stats.uploads = len(self._open)
+        self.stats.arena_bytes = self.arena.in_use * SLOT_BYTES
+
+    def _tell_limit(self) -> None:
+        level = logging.INFO if self._budget.writers else logging.WARNING
+        logger.log(
+            level,
+            "up to %d files can be open for writing (memory-target %d MiB, parts of %d MiB)",
+            self._budget.writers,
+            self._spec.memory_target,
+            self.plan.base // MiB,
+        )
