@@ -6,6 +6,7 @@ kernel. Between two awaits every change is complete, so requests may run side by
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -119,6 +120,7 @@ class S3Filesystem:
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
+        self._reading: Counter[int] = Counter()  # open files by inode
         self._files: Final[Handles[_OpenFile]] = Handles(generation=generation, gauge=self._files_open)
         self._writers: Final[Handles[OpenWriter]] = Handles(
             generation=generation, gauge=lambda _count: self._files_open(len(self._files)), writers=True
@@ -169,9 +171,12 @@ class S3Filesystem:
             self._table.forget(number, lookups)
 
     async def getattr(self, number: int) -> Attributes:
-        """An inode's attributes, asked of S3 when they are no longer believed. Raises Stale."""
+        """An inode's attributes, asked of S3 when they are no longer believed. Raises Stale.
+
+        A file that is open for reading is the version that was opened, whatever has become of its name.
+        """
         inode = self._table.get(number)
-        if not self._lookup.believed(inode):
+        if not self._lookup.believed(inode) and not self._reading[number]:
             await self._lookup.revalidate(inode)
         return self._attributes(inode)
 
@@ -243,6 +248,10 @@ class S3Filesystem:
         """The last descriptor of a file that was open for reading is closed."""
         if file := self._files.remove(handle):
             file.data.close()
+            if file.inode is not None:
+                self._reading[file.inode.number] -= 1
+                if not self._reading[file.inode.number]:
+                    del self._reading[file.inode.number]
             if self._writing is not None and file.inode is not None:
                 self._writing.remove_reader(file.inode, file.sharer)
             self.ledger.closed(handle)
@@ -336,8 +345,9 @@ class S3Filesystem:
         info = _check_readable(inode)
         direct = is_direct(flags)
         file = self._opened(info, direct=direct)
+        file.inode = inode
+        self._reading[inode.number] += 1
         if self._writing is not None:
-            file.inode = inode
             self._writing.add_reader(inode, file.sharer)
         handle = self._files.add(file)
         self.ledger.opened(handle, info, direct=direct)

@@ -124,6 +124,25 @@ def test_opening_right_after_lookup_sends_nothing_and_later_one_head() -> None:
     run(test)
 
 
+def test_attributes_of_an_open_file_are_those_it_was_opened_with_and_ask_nobody() -> None:
+    async def test() -> None:
+        mount = Mount("f")
+        number = await mount.number("f")
+        opened = [await mount.fs.open(number, os.O_RDONLY) for _ in range(2)]
+        mount.bucket.put("f", b"longer than it was")
+        await trio.sleep(5)
+        before = mount.bucket.requests.copy()
+        mount.fs.release(opened[0].handle)
+
+        assert (await mount.fs.getattr(number)).size == 1
+        assert mount.bucket.requests == before
+        mount.fs.release(opened[1].handle)
+        with pytest.raises(Stale):
+            await mount.fs.getattr(number)
+
+    run(test)
+
+
 def test_an_open_file_is_pinned_to_its_version() -> None:
     async def test() -> None:
         mount = Mount("f")
