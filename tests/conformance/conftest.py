@@ -19,8 +19,8 @@ def shared_mounts() -> Iterator[SharedMounts]:
 def place(s3_server: S3Server, shared_mounts: SharedMounts) -> Place:
     """A directory on each server in turn, mounted with the default options.
 
-    Not for cases that delete all of a directory, nor for very deep ones: rclone climbs and removes what became empty,
-    while somebody lists it, and may then answer nobody any more.
+    Not for cases that delete: rclone climbs and removes what became empty, while somebody lists it, and may then answer
+    nobody any more.
     """
     return shared_mounts.place(s3_server)
 
