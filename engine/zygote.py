@@ -35,6 +35,7 @@ _LATE_IMPORTS: Final = (
     "encodings.idna",
     "encodings.utf_8",
     "encodings.latin_1",
+    "encodings.ascii",
     "stringprep",
     "traceback",
     "linecache",

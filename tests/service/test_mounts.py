@@ -93,6 +93,27 @@ def test_an_engine_has_no_privileges_and_only_its_own_file_descriptors(running: 
     assert b"AWS_SECRET_ACCESS_KEY" not in environment
 
 
+def test_an_unprivileged_engine_writes_small_and_large_files_lists_and_deletes(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    running.configure(moto, data={"bucket": bucket, "allow_delete": True, "allow_overwrite": True, "debug": True})
+    body = random.Random(3).randbytes(20_000_000)
+
+    with running.running():
+        top = running.mountpoint("data")
+        for name, data in (("small", b"x"), ("größe", body), ("small", b"replaced"), ("empty", b"")):
+            (top / name).write_bytes(data)
+        assert (top / "größe").read_bytes() == body
+        assert (top / "small").read_bytes() == b"replaced"
+        assert sorted(os.listdir(top)) == ["empty", "größe", "small"]
+        (top / "größe").unlink()
+        assert sorted(os.listdir(top)) == ["empty", "small"]
+
+    assert "Traceback" not in running.log_text()
+    assert not moto.boto.list_multipart_uploads(Bucket=bucket).get("Uploads")
+
+
 def test_mount_of_one_without_a_file(running: Running, moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.put(bucket, "pre/fix.txt", b"fixed")
