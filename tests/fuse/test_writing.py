@@ -43,6 +43,7 @@ def _until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 32, 4096, 8 * MiB, 8 * MiB + 1, 20 * MiB])
 def test_what_was_written_is_in_s3_when_the_file_is_closed(anywhere: Place, size: int) -> None:
+    """S61: of any size, in one PUT or in parts."""
     data = _bytes(size)
     (anywhere.path / "f").write_bytes(data)
 
@@ -55,6 +56,7 @@ def test_what_was_written_is_in_s3_when_the_file_is_closed(anywhere: Place, size
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR, os.O_WRONLY | os.O_APPEND])
 def test_a_file_is_visible_here_while_it_is_written_and_in_s3_when_it_is_closed(place: Place, flags: int) -> None:
+    """S61, S62: with the size that it has so far."""
     path = place.path / "f"
     file = os.open(path, flags | os.O_CREAT)
     assert path.stat().st_size == 0
@@ -94,6 +96,7 @@ def test_writing_is_counted(moto: MotoServer) -> None:
 
 
 def test_fsync_makes_the_object_and_ends_the_writing(place: Place) -> None:
+    """S61, S63: the object is there when fsync returns."""
     path = place.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
@@ -117,6 +120,7 @@ def test_fsync_of_an_empty_file_makes_an_empty_object(place: Place) -> None:
 
 @pytest.mark.parametrize("move", [-1, 1, 1000])
 def test_a_write_out_of_order_gives_the_file_up(place: Place, move: int) -> None:
+    """S64: backwards and forwards, and every call after it tells."""
     path = place.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.write(file, _bytes(9 * MiB))
@@ -131,6 +135,7 @@ def test_a_write_out_of_order_gives_the_file_up(place: Place, move: int) -> None
 
 
 def test_a_write_out_of_order_over_an_object_leaves_the_object(free: Place) -> None:
+    """S64: as if nothing had been written."""
     free.put("f", b"old")
     path = free.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_TRUNC)
@@ -157,6 +162,7 @@ def test_a_write_out_of_order_over_an_object_leaves_the_object(free: Place) -> N
     ],
 )
 def test_an_object_can_only_be_read_without_leave_to_overwrite(place: Place, flags: int, expected: int) -> None:
+    """S65: by none of the ways to open it for writing."""
     place.put("f", b"old")
     assert _refused(lambda: os.open(place.path / "f", flags)) == expected
     assert place.content("f") == b"old"
@@ -164,6 +170,7 @@ def test_an_object_can_only_be_read_without_leave_to_overwrite(place: Place, fla
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_WRONLY | os.O_APPEND])
 def test_with_leave_to_overwrite_an_object_is_replaced_as_a_whole_or_not(free: Place, flags: int) -> None:
+    """S65: without O_TRUNC, even of an empty one."""
     free.put("f", b"")
     assert _refused(lambda: os.open(free.path / "f", flags)) == errno.EPERM
 
@@ -180,12 +187,14 @@ def test_a_file_opened_for_both_is_read_if_it_exists(free: Place) -> None:
 
 
 def test_a_new_file_opened_synchronously_is_refused(place: Place) -> None:
+    """S66: also where writing is allowed."""
     assert _refused(lambda: os.open(place.path / "new", os.O_WRONLY | os.O_CREAT | os.O_SYNC)) == errno.EINVAL
 
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR])
 @pytest.mark.parametrize("size", [5, 9 * MiB])
 def test_an_object_is_replaced_when_the_file_is_closed_and_not_before(anywhere: Place, flags: int, size: int) -> None:
+    """S61, S65: the old object is there meanwhile."""
     anywhere.put("f", b"old content")
     path, data = anywhere.path / "f", _bytes(size)
     assert path.read_bytes() == b"old content"
@@ -213,6 +222,7 @@ def test_truncating_an_object_by_opening_and_closing_it_empties_it(free: Place) 
 
 
 def test_a_file_being_read_is_not_replaced_until_every_reader_has_closed_it(free: Place) -> None:
+    """S67: duplicates that are used again count as readers."""
     free.put("f", b"old")
     path = free.path / "f"
     first, second = os.open(path, os.O_RDONLY), os.open(path, os.O_RDONLY)
@@ -234,6 +244,7 @@ def test_a_file_being_read_is_not_replaced_until_every_reader_has_closed_it(free
 
 
 def test_a_file_being_written_is_opened_by_nobody_else(place: Place) -> None:
+    """S67: neither to read nor to write it."""
     path = place.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
@@ -268,6 +279,7 @@ def test_a_twin_may_write_on_after_an_empty_close(place: Place) -> None:
 
 
 def test_a_child_that_closes_an_inherited_file_does_not_complete_it(place: Place) -> None:
+    """S68: the opener closes, or the last descriptor."""
     path = place.path / "f"
     with path.open("wb", buffering=0) as file:
         file.write(b"before ")
@@ -294,6 +306,7 @@ def test_threads_write_in_turn(place: Place) -> None:
 
 
 def test_the_program_that_is_killed_leaves_what_it_wrote(place: Place) -> None:
+    """S68: the kernel closes for it."""
     code = "import os, sys, time; f = open('f', 'wb', 0); f.write(b'half'); print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], cwd=place.path, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
@@ -410,6 +423,8 @@ _INVALID = Answer(400, body=b"<Error><Code>InvalidStorageClass</Code><Message>no
 def test_an_upload_that_s3_refuses_fails_the_close_and_leaves_nothing(
     moto: MotoServer, answer: Answer, expected: int
 ) -> None:
+    """S69: a PUT, and parts of an upload."""
+
     def decide(seen: Seen) -> Answer | None:
         return answer if seen.method == "PUT" and seen.target.partition("?")[0].endswith("/f") else None
 
@@ -451,6 +466,7 @@ def test_a_passing_failure_of_s3_is_not_noticed(moto: MotoServer) -> None:
 
 
 def test_more_writers_than_memory_has_room_for_are_refused_until_one_ends(moto: MotoServer) -> None:
+    """S70: and let in again then."""
     bucket = moto.bucket()
     moto.put(bucket, "busy", b"x")
     with Mounted(moto, bucket, memory_target=64, allow_overwrite=True) as mounted:
