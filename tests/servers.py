@@ -209,6 +209,11 @@ class RcloneServer(S3Server):
             "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--log-level", "NOTICE", str(self.directory),
         ]  # fmt: skip
 
+    def put(self, bucket: str, key: str, data: bytes = b"", **options: Any) -> str:
+        """The same, into directories that are there: a PUT that makes some can hang this server for all its clients."""
+        (self.directory / bucket / key).parent.mkdir(parents=True, exist_ok=True)
+        return super().put(bucket, key, data, **options)
+
 
 class VersityServer(S3Server):
     """`versitygw` on a temporary directory: compares signatures and checksums, knows conditional writes.

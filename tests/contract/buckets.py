@@ -24,6 +24,7 @@ class Bucket(Protocol):
     has_conditional_writes: bool
     compares_checksums: bool
     remembers_completions: bool  # and gives the completed object the ETag that it told
+    makes_directories: bool  # of a key with slashes, without harm
     streams_parts: bool  # onwards as they come, so that one sent again can't replace the one before
     tells_lost_uploads: bool  # says NoSuchUpload of an upload that is gone
 
@@ -38,6 +39,7 @@ class MemoryBucket:
     has_storage_classes = has_conditional_writes = compares_checksums = True
     remembers_completions = tells_lost_uploads = True
     streams_parts = False
+    makes_directories = True
 
     def __init__(self) -> None:
         self._memory = MemoryClient()
@@ -66,6 +68,8 @@ class ServerBucket:
         self.compares_checksums = server.name not in ("moto", "rclone")
         self.remembers_completions = server.name != "rclone"
         self.streams_parts = server.name == "rclone"
+        # A PUT that makes directories can hang `rclone serve s3` for all its clients.
+        self.makes_directories = server.name != "rclone"
         self.tells_lost_uploads = server.name != "moto"
 
     def client(self, stats: EngineStats) -> ObjectClient:

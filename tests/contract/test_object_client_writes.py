@@ -59,13 +59,13 @@ def test_an_object_that_was_put_is_there_whole_with_its_etag(bucket: Bucket) -> 
     buffers = [data[:1], memoryview(data)[1:200_000], b"", memoryview(bytearray(data[200_000:]))]
 
     async def once(client: ObjectClient) -> None:
-        etag = await client.put_object("d/k", body=buffers, upload=PLAIN, checksum=checksum_of("crc32c", [data]))
-        info = await client.head_object("d/k")
+        etag = await client.put_object("k", body=buffers, upload=PLAIN, checksum=checksum_of("crc32c", [data]))
+        info = await client.head_object("k")
         assert (info.etag, info.size) == (etag, len(data))
-        assert await read(client, "d/k", 0, [len(data)], etag) == data
+        assert await read(client, "k", 0, [len(data)], etag) == data
 
     ask(bucket, once)
-    assert bucket.get("d/k") == data
+    assert bucket.get("k") == data
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -83,6 +83,9 @@ def test_an_empty_object_and_a_replaced_one_are_what_was_put_last(bucket: Bucket
 
 @pytest.mark.parametrize("key", KEYS)
 def test_an_unusual_key_is_put_uploaded_and_deleted(bucket: Bucket, key: str) -> None:
+    if "/" in key and not bucket.makes_directories:
+        pytest.skip("a PUT that makes directories can hang this server for all its clients")
+
     async def all_ways(client: ObjectClient) -> None:
         await put(client, key, b"content")
         assert [info.key for info in (await client.list_objects("", delimiter="")).objects] == [key]
