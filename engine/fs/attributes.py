@@ -40,6 +40,30 @@ class Attributes:
     access_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a program wants to set; None: nothing is said of it."""
+
+    access_ns: int | None = None
+    change_ns: int | None = None
+    size: int | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+    def changes(self, now: Attributes) -> bool:
+        """Whether anything would be another than it is. Copying programs often set modes and owners as they are."""
+        if self.access_ns is not None or self.change_ns is not None:
+            return True
+        pairs = (
+            (self.size, now.size),
+            (self.mode and stat.S_IMODE(self.mode), stat.S_IMODE(now.mode)),
+            (self.uid, now.uid),
+            (self.gid, now.gid),
+        )
+        return any(wanted is not None and wanted != found for wanted, found in pairs)
+
+
 class AttributeRules:
     """A mount's modes, owner and times.
 

@@ -24,7 +24,7 @@ from engine.errors import (
     NotPermitted,
     ReadOnly,
 )
-from engine.fs.attributes import AttributeRules, Attributes
+from engine.fs.attributes import AttributeRules, Attributes, Wanted
 from engine.fs.directories import Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.ledger import Inherited, InheritedFile, Ledger
@@ -292,12 +292,11 @@ class S3Filesystem:
         self._changing(verb, parent)
         return NotPermitted("S3 has no links")
 
-    async def setattr(
-        self, number: int, *, access_ns: int | None, change_ns: int | None, size: int | None
-    ) -> Attributes:
-        """Set what can be set: times of what is not in S3 yet. Raises NotPermitted, ReadOnly, Stale."""
-        inode = self._table.get(number)
-        self._may_write("setattr", number).set_times(inode, access_ns, change_ns, truncates=size is not None)
+    async def setattr(self, number: int, wanted: Wanted) -> Attributes:
+        """Set what can be set: times of what is not in S3 yet. Raises Unsettable, ReadOnly, Stale."""
+        writing, now = self._may_write("setattr", number), await self.getattr(number)
+        if wanted.changes(now):
+            writing.set_times(self._table.get(number), wanted)
         return await self.getattr(number)
 
     def opendir(self, number: int) -> int:

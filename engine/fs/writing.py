@@ -24,6 +24,7 @@ from engine.errors import (
     Stale,
     Unsettable,
 )
+from engine.fs.attributes import Wanted
 from engine.fs.handles import Handles
 from engine.fs.policy import check_replace
 from engine.fs.sharing import Sharer, Sharing
@@ -145,19 +146,19 @@ class Writing:
             return CrossDevice("S3 can't rename: copy, then delete")
         return NotPermitted("S3 can't rename, and only with allow-delete a file can be copied and deleted instead")
 
-    def set_times(self, inode: Inode, access_ns: int | None, change_ns: int | None, *, truncates: bool) -> None:
+    def set_times(self, inode: Inode, wanted: Wanted) -> None:
         """Set times of what is pending, until it is in S3. Raises Unsettable: S3 keeps its own.
 
         Modes, owners and sizes of what is pending are let pass, as in Mountpoint, and not kept.
         """
         if not inode.pending:
-            if truncates and not self._spec.allow_overwrite:
+            if wanted.size == 0 and not self._spec.allow_overwrite:
                 self._tell_overwrite()
             raise Unsettable("S3 keeps no modes, owners or times that can be set, and can't cut an object")
         before = inode.times_ns or (self._now_ns(inode), self._now_ns(inode))
         inode.times_ns = (
-            before[0] if access_ns is None else access_ns,
-            before[1] if change_ns is None else change_ns,
+            before[0] if wanted.access_ns is None else wanted.access_ns,
+            before[1] if wanted.change_ns is None else wanted.change_ns,
         )
 
     # Handles

@@ -15,7 +15,7 @@ from typing import Final, ParamSpec
 import pyfuse3
 
 from engine.errors import EngineError
-from engine.fs.attributes import IO_BLOCK_BYTES, Attributes
+from engine.fs.attributes import IO_BLOCK_BYTES, Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.policy import writes
 from engine.fuse.caller import flushing_thread, process_of
@@ -156,16 +156,17 @@ class Operations(pyfuse3.Operations):
         fh: pyfuse3.FileHandleT | None,
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
-        """Times of what is not in S3 yet; nothing else can be set."""
+        """Times of what is not in S3 yet; nothing else can be changed."""
         with self._answering("setattr", self._fs.describe, inode):
-            return _entry(
-                await self._fs.setattr(
-                    inode,
-                    access_ns=attr.st_atime_ns if fields.update_atime else None,
-                    change_ns=attr.st_mtime_ns if fields.update_mtime else None,
-                    size=attr.st_size if fields.update_size else None,
-                )
+            wanted = Wanted(
+                access_ns=attr.st_atime_ns if fields.update_atime else None,
+                change_ns=attr.st_mtime_ns if fields.update_mtime else None,
+                size=attr.st_size if fields.update_size else None,
+                mode=attr.st_mode if fields.update_mode else None,
+                uid=attr.st_uid if fields.update_uid else None,
+                gid=attr.st_gid if fields.update_gid else None,
             )
+            return _entry(await self._fs.setattr(inode, wanted))
 
     async def mknod(
         self,

@@ -28,14 +28,14 @@ class Place:
     def delete(self, name: str) -> None:
         self.server.delete(self.bucket, self.prefix + name)
 
-    def keys(self) -> list[str]:
+    def stored(self) -> list[str]:
         """What is in S3 here, without the test's prefix."""
         found = self.server.boto.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix)
         return sorted(entry["Key"].removeprefix(self.prefix) for entry in found.get("Contents", []))
 
     def has(self, name: str) -> bool:
         """The object is in S3."""
-        return name in set(self.keys())
+        return name in self.stored()
 
     def content(self, name: str) -> bytes:
         """An object as S3 has it."""
@@ -95,6 +95,6 @@ def free(_mounted_with_leave: tuple[S3Server, str, Mounted]) -> Place:
 # Of rclone in `make test-all` only: a PUT that makes directories can hang its server for all clients.
 @pytest.fixture(params=["moto", pytest.param("rclone", marks=pytest.mark.slow)])
 def anywhere(request: pytest.FixtureRequest) -> Place:
-    """On each of two servers in turn, with leave to delete and overwrite."""
+    """On each of two servers in turn, with leave to delete and overwrite; for cases that make files only."""
     name = "_mounted_with_leave" if request.param == "moto" else "_mounted_rclone"
     return _place(request.getfixturevalue(name))

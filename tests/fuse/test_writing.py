@@ -65,7 +65,7 @@ def test_a_file_is_visible_here_while_it_is_written_and_in_s3_when_it_is_closed(
         assert os.fstat(file).st_size == (number + 1) * KiB
     assert path.stat().st_size == 50 * KiB
     assert sorted(os.listdir(place.path)) == [".here", "f"]
-    assert place.keys() == [".here"]
+    assert place.stored() == [".here"]
     assert _refused(lambda: os.pread(file, 1, 0)) == errno.EBADF
     os.close(file)
 
@@ -74,6 +74,7 @@ def test_a_file_is_visible_here_while_it_is_written_and_in_s3_when_it_is_closed(
 
 
 def test_a_new_one_byte_file_costs_one_put_beyond_its_lookup(moto: MotoServer) -> None:
+    """S71: HEAD and LIST side by side, then the PUT."""
     bucket = moto.bucket()
     with Mounted(moto, bucket) as mounted:
         (mounted.path / "f").write_bytes(b"x")
@@ -130,7 +131,7 @@ def test_a_write_out_of_order_gives_the_file_up(place: Place, move: int) -> None
     assert _refused(lambda: os.close(file)) == errno.EINVAL
 
     _until(lambda: not path.exists())
-    assert place.keys() == [".here"]
+    assert place.stored() == [".here"]
     assert place.uploads() == []
 
 
@@ -262,7 +263,7 @@ def test_what_was_closed_empty_goes_up_before_the_next_open(place: Place) -> Non
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     twin = os.dup(file)
     os.close(file)
-    assert place.keys() == [".here"], "a twin of the descriptor may still write"
+    assert place.stored() == [".here"], "a twin of the descriptor may still write"
     assert path.read_bytes() == b""
     assert place.content("f") == b""
     assert _refused(lambda: os.write(twin, b"late")) == errno.EBADF
@@ -285,7 +286,7 @@ def test_a_child_that_closes_an_inherited_file_does_not_complete_it(place: Place
         file.write(b"before ")
         subprocess.run(["true"], check=True)
         subprocess.run([sys.executable, "-c", "import sys; sys.stdout.write('child ')"], stdout=file, check=True)
-        assert place.keys() == [".here"]
+        assert place.stored() == [".here"]
         file.write(b"after")
     assert place.content("f") == b"before child after"
 
@@ -311,7 +312,7 @@ def test_the_program_that_is_killed_leaves_what_it_wrote(place: Place) -> None:
     with subprocess.Popen([sys.executable, "-c", code], cwd=place.path, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"ready\n"
-        assert place.keys() == [".here"]
+        assert place.stored() == [".here"]
         writer.kill()
     _until(lambda: place.has("f"))
     assert place.content("f") == b"half", "to the kernel that was a close like any other"
