@@ -243,9 +243,9 @@ class Operations(pyfuse3.Operations):
         try:
             yield
         except EngineError as error:
-            raise self._told_error(verb, error, describe(*args, **kwargs)) from error
+            raise self._told_error(verb, error, _one_line(describe(*args, **kwargs))) from error
         except Exception as error:
-            raise self._unexpected(verb, error, describe(*args, **kwargs)) from error
+            raise self._unexpected(verb, error, _one_line(describe(*args, **kwargs))) from error
         finally:
             self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
 
@@ -283,3 +283,8 @@ def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
     entry.st_atime_ns = attributes.access_ns
     entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
     return entry
+
+
+def _one_line(subject: str) -> str:
+    """A key may hold a newline; shown as such, it could forge a line of the log."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in subject)

@@ -9,8 +9,10 @@ reservation are only parts on their way to S3, which come back by themselves.
 
 from typing import Final
 
+from engine.arena import SLOT_BYTES
 from engine.errors import TooManyWriters
 from engine.spec import MiB
+from engine.write.plan import PartPlan
 
 # Of the memory target, what is not for data, as in Mountpoint: an eighth, at least 128 MiB, so that 512 MiB give 47
 # writers with parts of 8 MiB. Targets below 512 MiB, which Mountpoint does not have, give a quarter.
@@ -88,3 +90,14 @@ class Budget:
         if reservation in self._reservations:
             self._reservations.remove(reservation)
             self._reserved -= reservation.slots
+
+
+def next_size(plan: PartPlan, reservation: Reservation, number: int) -> int:
+    """How large the part of this number is to be, in bytes: as planned, or as large as memory lets it be.
+
+    Takes the memory, or gives back what the part before had more.
+    """
+    size = plan.part_bytes(number)
+    if reservation.resize(plan.slots(size)):
+        return size
+    return max(plan.base, reservation.slots * SLOT_BYTES)

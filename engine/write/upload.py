@@ -27,7 +27,7 @@ from engine.errors import (
 )
 from engine.s3.checksums import checksum_of, extended
 from engine.s3.interface import Checksum, UploadOptions
-from engine.write.budget import Reservation
+from engine.write.budget import Reservation, next_size
 from engine.write.state import UploadState, review_algorithm
 
 if TYPE_CHECKING:
@@ -177,10 +177,7 @@ class Upload:
         while len(self._sending) >= PARTS_IN_FLIGHT_MAX:
             await self._wait_for_part()
         self._send(self._filling)
-        size = plan.part_bytes(number)
-        if not self._reservation.resize(plan.slots(size)):
-            size = max(plan.base, self._reservation.slots * SLOT_BYTES)
-        self._filling = _Part(number, size)
+        self._filling = _Part(number, next_size(plan, self._reservation, number))
 
     async def _slot(self) -> Slot:
         """Memory: what is reserved in any case; more than that only while it is there, else when parts have left."""

@@ -137,3 +137,11 @@ def test_changes_that_a_mount_refuses_are_told_by_their_errno() -> None:
     ):
         assert told(call) == expected
     assert stats.fuse_errors == {"EROFS": 2, "EXDEV": 1}
+
+
+def test_a_key_with_a_newline_in_it_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    served, stats = operations(Unreachable("no answer"))
+    served._fs.describe_handle = lambda _handle: "s3://b/k\n2026-01-01 ERROR forged ä"  # type: ignore[method-assign]
+    assert told(lambda: served.read(pyfuse3.FileHandleT(1), 0, 1)) == errno.EIO
+    assert "\n" not in caplog.records[-1].getMessage()
+    assert r"s3://b/k\n2026-01-01 ERROR forged ä" in (stats.last_error or "")

@@ -5,7 +5,7 @@ import pytest
 from engine.errors import TooManyWriters
 from engine.s3.interface import OBJECT_BYTES_MAX, PART_BYTES_MAX, PARTS_MAX
 from engine.spec import MiB, MountSpec
-from engine.write.budget import Budget, writers_max
+from engine.write.budget import Budget, next_size, writers_max
 from engine.write.options import content_type, upload_options
 from engine.write.plan import PartPlan
 
@@ -79,6 +79,16 @@ def test_a_growing_writer_leaves_room_for_others_and_gives_it_back() -> None:
     others += [budget.reserve() for _ in range(5)]
     large.release()
     assert budget.reserve().slots == 8
+
+
+@pytest.mark.parametrize(("memory", "tebibytes"), [(64, 0.24), (512, 1.9), (1024, 3.8), (2048, 5.0)])
+def test_the_largest_file_depends_on_memory_where_its_parts_do_not_fit(memory: int, tebibytes: float) -> None:
+    """S80: one writer, nothing else in memory."""
+    plan = PartPlan(8 * MiB)
+    writers = writers_max(memory * MiB, read_part=8 * MiB, write_part=8 * MiB)
+    reservation = Budget(writers=writers, part_slots=8).reserve()
+    total = sum(next_size(plan, reservation, number) for number in range(1, PARTS_MAX + 1))
+    assert min(total, OBJECT_BYTES_MAX) / 1024**4 == pytest.approx(tebibytes, rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""Which process closes a file: threads to processes, and what is said where pyfuse3 does not show it."""
+
+import os
+import threading
+
+import pytest
+import trio
+
+from engine.fuse import caller
+
+
+def test_a_thread_belongs_to_its_process_and_others_are_unknown() -> None:
+    found: list[int | None] = []
+    thread = threading.Thread(target=lambda: found.append(caller.process_of(threading.get_native_id())))
+    thread.start()
+    thread.join()
+    assert found == [os.getpid()]
+    assert caller.process_of(os.getpid()) == os.getpid()
+    assert caller.process_of(0) is None, "the kernel's word for a process of another namespace"
+    assert caller.process_of(2**22 + 1) is None, "above all numbers there can be"
+
+
+def test_outside_of_a_request_nothing_is_found_and_that_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    caller._tell_once.cache_clear()
+
+    async def test() -> None:
+        for _ in range(2):
+            assert await caller.flushing_thread(7) is None
+
+    trio.run(test)
+    assert caplog.text.count("does not show who closes a file") == 1
+    caller._tell_once.cache_clear()
+
+
+def test_an_object_that_is_not_what_we_know_is_left_alone() -> None:
+    library = caller._LIBFUSE
+    assert library is not None
+    holder = bytearray(caller._HANDLE_BYTES)
+    assert caller._thread_of(holder, 2**63, 144, library) is None
