@@ -25,7 +25,6 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
     ├── FileTooBig                   EFBIG       more than S3, or our memory, can make one object of
     ├── UploadFailed                 EIO         what was written could not be stored; none of it is
     ├── UploadCompleted              EIO         a write behind fsync, which made the object
-    ├── NotSupported                 ENOSYS
     └── S3Error                      EIO         S3 said no, or nothing
         ├── NoSuchKey                ENOENT      404 of an object
         ├── NoSuchBucket             EIO         404 of the bucket
@@ -182,13 +181,6 @@ class UploadFailed(EngineError):
 
 class UploadCompleted(EngineError):
     """The object was made by fsync; S3 can add nothing to it."""
-
-
-class NotSupported(EngineError):
-    """S3 has nothing like this operation; the kernel remembers and does not ask again."""
-
-    errno = _errno.ENOSYS
-    level = logging.DEBUG
 
 
 class S3Error(EngineError):

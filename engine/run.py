@@ -59,10 +59,9 @@ def run_engine(
 ) -> int:
     """Serve one mount until told to stop, the mount is gone, or the supervisor is. Returns the exit code.
 
-    `authorities` were read before the privileges were dropped.
+    `authorities` were read before the privileges were dropped; the log is set up.
     0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
     """
-    log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
     return trio.run(_Engine(message, session_fd, link, journal_fd, authorities).run)
 
 
@@ -125,7 +124,7 @@ class _Engine:
 
     async def _refuse(self, refusal: Unmountable) -> None:
         self._exit_code = EXIT_UNAVAILABLE
-        logger.error("%s", refusal)
+        logger.debug("%s", refusal)  # the supervisor tells it, and knows whether it is news
         await self._send(Unavailable(reason=str(refusal), code=refusal.code, status=refusal.status))
 
     async def _serve(self, client: HttpClient) -> None:

@@ -34,7 +34,6 @@ class AccessHub:
         self._watched: dict[str, tuple[MountSpec, Listener]] = {}
         self._latest: dict[str, Access | AccessFailed] = {}
         self._send, self._receive = trio.open_memory_channel[Message](_ORDERS_MAX)
-        self.broker_pid: int | None = None
 
     def watch(self, spec: MountSpec, listener: Listener) -> None:
         """Have the latest word on this mount's access now, if there is one, and each later one."""
@@ -72,7 +71,6 @@ class AccessHub:
             await trio.sleep(backoff.next_delay())
 
     async def _talk(self, broker: ForkedProcess) -> None:
-        self.broker_pid = broker.pid
         try:
             with contextlib.suppress(LinkClosed):
                 for spec, _ in self._watched.values():
@@ -82,7 +80,6 @@ class AccessHub:
                     await self._pass_answers(broker)
                     nursery.cancel_scope.cancel()
         finally:
-            self.broker_pid = None
             broker.link.close()
             end = await broker.end(_END_TIMEOUT_SECONDS)
             broker.close()

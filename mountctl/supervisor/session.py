@@ -152,7 +152,7 @@ class Session:
 
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
-        return mountinfo.by_id(self.mount_id) is not None
+        return mountinfo.has(self.mount_id)
 
     def vanished(self, now: float) -> bool:
         """Whether the attached mount was gone at two looks in a row. Call as often as you like.

@@ -26,8 +26,9 @@ EXIT_SECONDS_MAX: Final = 20.0
 # An engine as the zygote's child is: a spec on stdin, the session and the link inherited.
 _ENGINE: Final = """
 import socket, sys
-from engine import link
+from engine import link, log
 from engine.run import run_engine
+log.set_up("m")
 order = link.decode(sys.stdin.buffer.read())
 sys.exit(run_engine(order, int(sys.argv[1]), socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])))
 """
