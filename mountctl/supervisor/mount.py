@@ -19,21 +19,17 @@ from engine.link import (
     Backend,
     ForkEngine,
     Heartbeat,
-    LinkClosed,
-    LogFile,
     Message,
     Ready,
     RefreshAccess,
     Stats,
-    Stop,
-    Unavailable,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import log_file, stale, tally
+from mountctl.supervisor import stale, tally
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.fdstore import FdStore
-from mountctl.supervisor.process import Exit, ForkedProcess
 from mountctl.supervisor.session import KINDS, Session, SessionError
 from mountctl.supervisor.state import SETTLED, MountEvent, MountState, next_state
 from mountctl.supervisor.zygote import ForkError, Zygote
@@ -46,8 +42,6 @@ STOP_TIMEOUT_SECONDS: Final = 5.0
 EXIT_TIMEOUT_SECONDS: Final = 1.0
 # An engine that served this long did not die of its start: the next one is tried without delay.
 _SERVED_WELL_SECONDS: Final = 2.0
-# Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
-_OUTBOX_MAX: Final = 16
 # Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
 _VANISHED: Final = (
     "somebody unmounted it while it was in use; it is mounted again when the last program has let go of it"
@@ -94,16 +88,13 @@ class Mount:
         self.state = MountState.STARTING if session is None else MountState.RECOVERING
         self.since = time.time()
         self.reason: str | None = None
-        self.engine_pid: int | None = None
-        self.engine_started: float | None = None
+        self.engine: Engine | None = None
         self.takeovers = 0
         self.last_exit: str | None = None
         self.backend = Backend()
         self.last_error: str | None = None
         self._services = services
         self._session = session
-        self._engine: ForkedProcess | None = None
-        self._outbox: trio.MemorySendChannel[Message] | None = None
         self._region = ""  # where an engine found the bucket to be, for those after it
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
@@ -139,8 +130,8 @@ class Mount:
 
     def reopen_log(self) -> None:
         """Have the engine log to its file, opened anew. Nothing happens if it has none, or there is no engine."""
-        if self.spec.log_directory is not None:
-            self._post(LogFile())
+        if self.engine is not None:
+            self.engine.reopen_log()
 
     async def settled(self) -> None:
         """Wait until the mount is neither starting nor recovering."""
@@ -171,19 +162,18 @@ class Mount:
             if self._session is None:
                 self._session = Session.create(self.spec)
             session = self._session
-            engine = await self._services.zygote.fork_engine(self._order(session), session.fuse_fd, session.journal_fd)
+            engine = self.engine = await self._fork(session)
         except (SessionError, ForkError, OSError) as error:
             return self._without_engine(str(error))
-        self._engine, self.engine_pid, self.engine_started = engine, engine.pid, time.time()
         try:
-            reason = await self._serve(engine, session)
+            await self._serve(engine)
         finally:
             self._before, self._now = tally.without_gauges(self.stats), Stats()
         # Cancelled in between: _end has both engine and session.
-        self._tell_to_stop(engine)  # if it is still there: nobody can use what it serves
-        self._engine_gone(await engine.end(EXIT_TIMEOUT_SECONDS))
+        engine.tell_to_stop()  # if it is still there: nobody can use what it serves
+        await self._end_engine(engine, EXIT_TIMEOUT_SECONDS)
         session.next_generation()
-        return self._without_engine(reason or f"the engine {self.last_exit}")
+        return self._without_engine(engine.reason or f"the engine {self.last_exit}")
 
     def _without_engine(self, reason: str) -> tuple[MountEvent, str]:
         """No engine serves: what that means depends on whether programs have the mount."""
@@ -199,8 +189,9 @@ class Mount:
         self._drop_session()
         return MountEvent.FAILED, reason
 
-    def _order(self, session: Session) -> ForkEngine:
-        return ForkEngine(
+    async def _fork(self, session: Session) -> Engine:
+        """A new engine on this session. Raises ForkError."""
+        order = ForkEngine(
             spec=self.spec,
             uid=self.uid,
             gid=self.uid,
@@ -210,65 +201,35 @@ class Mount:
             region=self._region,
             resend=session.generation > 0 and session.has_resend,
         )
+        process = await self._services.zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
+        return Engine(process, self.spec)
 
-    async def _serve(self, engine: ForkedProcess, session: Session) -> str | None:
-        """Talk with an engine until it is gone. Returns its own reason, if it gave one."""
-        self._outbox, letters = trio.open_memory_channel[Message](_OUTBOX_MAX)
-        self.reopen_log()
+    async def _serve(self, engine: Engine) -> None:
+        """Talk with an engine until it is gone. It has its own reason then, if it gave one."""
+        engine.reopen_log()
         if (latest := self._services.access.latest(self.spec.name)) is not None:
             self._pass_on(latest)
-        reason: list[str] = []
+        ready = trio.Event()
+
+        async def hear(message: Message, _fds: list[int]) -> None:
+            match message:
+                case Ready():
+                    ready.set()
+                    self._region = message.region
+                    await self._ready()
+                case Heartbeat():
+                    self._note(message)
+                case RefreshAccess():
+                    self._services.access.refresh(self.spec.name)
+                case _:
+                    _log.warning("%s: unexpected message from the engine: %s", self.spec.name, message.type)
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, engine, letters)
-            ready = trio.Event()
-            nursery.start_soon(self._expect_ready, engine, ready, reason)
-            while True:
-                try:
-                    message, _ = await engine.link.receive()
-                except LinkClosed:
-                    break
-                match message:
-                    case Ready():
-                        ready.set()
-                        self._region = message.region
-                        try:
-                            await self._ready(session)
-                        except (SessionError, OSError) as error:
-                            reason.append(str(error))
-                            break
-                    case Unavailable():
-                        reason.append(message.reason)
-                    case Heartbeat():
-                        self._note(message)
-                    case RefreshAccess():
-                        self._services.access.refresh(self.spec.name)
-                    case _:
-                        _log.warning("%s: unexpected message from the engine: %s", self.spec.name, message.type)
+            nursery.start_soon(self._expect_ready, engine, ready)
+            await engine.converse(hear)
             nursery.cancel_scope.cancel()
-        self._outbox = None
-        return reason[0] if reason else None
 
-    async def _write(self, engine: ForkedProcess, letters: trio.MemoryReceiveChannel[Message]) -> None:
-        try:
-            async for message in letters:
-                if isinstance(message, LogFile):
-                    await self._send_log(engine, message)
-                else:
-                    await engine.link.send(message)
-        except LinkClosed:
-            return  # the reader sees it too, and ends the conversation
-
-    async def _send_log(self, engine: ForkedProcess, message: LogFile) -> None:
-        assert self.spec.log_directory is not None
-        try:
-            file = await log_file.opened(self.spec.log_directory, self.spec.name)
-        except log_file.LogFileUnusable as error:
-            _log.warning("%s: %s; its engine logs as before", self.spec.name, error)
-            return
-        with file:
-            await engine.link.send(message, (file.fileno(),))
-
-    async def _expect_ready(self, engine: ForkedProcess, ready: trio.Event, reason: list[str]) -> None:
+    async def _expect_ready(self, engine: Engine, ready: trio.Event) -> None:
         while True:
             self._heard = False
             with trio.move_on_after(START_TIMEOUT_SECONDS):
@@ -277,15 +238,19 @@ class Mount:
             # One that takes a mount over may have to wait for credentials; it is well as long as its heart beats.
             if not (self.state is MountState.RECOVERING and self._heard):
                 break
-        reason.append(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
-        engine.kill()
+        engine.give_up(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
 
-    async def _ready(self, session: Session) -> None:
+    async def _ready(self) -> None:
+        session = self._session
+        assert session is not None, "an engine serves it"
         if session.attached:
             self.takeovers += 1
         else:
-            await stale.clear(session.mountpoint)
-            session.attach()
+            try:
+                await stale.clear(session.mountpoint)
+                session.attach()
+            except (SessionError, OSError) as error:
+                raise EndOfConversation(str(error)) from error
             self._services.fds.keep(self.spec.name, session.kept)
         self._apply(MountEvent.ENGINE_READY)
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
@@ -293,14 +258,8 @@ class Mount:
     def _pass_on(self, message: Access | AccessFailed) -> None:
         if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
             self.reason = message.reason
-        self._post(message)
-
-    def _post(self, message: Message) -> None:
-        if self._outbox is not None:
-            try:
-                self._outbox.send_nowait(message)
-            except trio.WouldBlock:
-                _log.warning("%s: the engine does not read its link; left out: %s", self.spec.name, message.type)
+        if self.engine is not None:
+            self.engine.post(message)
 
     def _note(self, heartbeat: Heartbeat) -> None:
         self._heard = True
@@ -332,11 +291,9 @@ class Mount:
             self._settled.set()
         self._services.changed()
 
-    def _engine_gone(self, end: Exit) -> None:
-        assert self._engine is not None
-        self._engine.close()
-        self._engine = self._outbox = self.engine_pid = self.engine_started = None
-        self.last_exit = str(end)
+    async def _end_engine(self, engine: Engine, grace_seconds: float) -> None:
+        self.last_exit = str(await engine.end(grace_seconds))
+        self.engine = None
 
     def _drop_session(self) -> None:
         if self._session is not None:
@@ -357,9 +314,9 @@ class Mount:
             if self._session is not None and not stays:
                 await self._detach(self._session)
         finally:
-            if self._engine is not None:
-                self._tell_to_stop(self._engine)
-                self._engine_gone(await self._engine.end(STOP_TIMEOUT_SECONDS))
+            if self.engine is not None:
+                self.engine.tell_to_stop()
+                await self._end_engine(self.engine, STOP_TIMEOUT_SECONDS)
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()
@@ -374,9 +331,3 @@ class Mount:
                 self.spec.name,
                 session.mountpoint,
             )
-
-    def _tell_to_stop(self, engine: ForkedProcess) -> None:
-        try:
-            engine.link.send_nowait(Stop())
-        except LinkClosed:
-            _log.debug("%s: the engine was gone already", self.spec.name)

@@ -43,8 +43,8 @@ def _mount(mount: Mount) -> contract.MountStatus:
         since=contract.utc(mount.since),
         reason=mount.reason,
         engine=contract.EngineStatus(
-            pid=mount.engine_pid,
-            started=None if mount.engine_started is None else contract.utc(mount.engine_started),
+            pid=None if mount.engine is None else mount.engine.pid,
+            started=None if mount.engine is None else contract.utc(mount.engine.started),
             takeovers=mount.takeovers,
             last_exit=mount.last_exit,
         ),

@@ -1,0 +1,123 @@
+"""One engine as the supervisor sees it: its process, the letters to it, what it says. Called by mount.py.
+
+Knows how to talk, not what an answer means for the mount: whoever converses is told each message. Ends with the link:
+an engine that closes it, or whose process dies, is gone.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from engine.link import LinkClosed, LogFile, Message, Stop, Unavailable
+from engine.spec import MountSpec
+from mountctl.supervisor import log_file
+from mountctl.supervisor.process import Exit, ForkedProcess
+
+# Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
+_OUTBOX_MAX: Final = 16
+
+_log = logging.getLogger(__name__)
+
+Hearer = Callable[[Message, list[int]], Awaitable[None]]
+
+
+class EndOfConversation(Exception):
+    """Raised by who hears an engine: there is no use in it any more. The message says why."""
+
+
+class Engine:
+    """A running engine. `end` and `close` it when done, in any case.
+
+    Args:
+        process: it; owned.
+        spec: of the mount that it serves.
+    """
+
+    def __init__(self, process: ForkedProcess, spec: MountSpec) -> None:
+        self.started: Final = time.time()
+        self.reason: str | None = None  # why it can't serve, by its own word or by ours
+        self._process = process
+        self._spec = spec
+        self._letters, self._outbox = trio.open_memory_channel[tuple[Message, tuple[int, ...]]](_OUTBOX_MAX)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def post(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Have a message sent, after those that were posted before. The `fds` must stay open until it is.
+
+        One to an engine that does not read its link is left out, and the log says so.
+        """
+        try:
+            self._letters.send_nowait((message, fds))
+        except trio.WouldBlock:
+            _log.warning("%s: the engine does not read its link; left out: %s", self._spec.name, message.type)
+
+    def reopen_log(self) -> None:
+        """Have it log to its file, opened anew. Nothing happens if it has none."""
+        if self._spec.log_directory is not None:
+            self.post(LogFile())
+
+    async def converse(self, hear: Hearer) -> None:
+        """Send what is posted and pass on what it says, until it is gone, or `hear` raises EndOfConversation."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            try:
+                await self._read(hear)
+            except LinkClosed:
+                pass
+            except EndOfConversation as end:
+                self.reason = self.reason or str(end)
+            nursery.cancel_scope.cancel()
+
+    def give_up(self, reason: str) -> None:
+        """Kill it; `converse` ends."""
+        self.reason = self.reason or reason
+        self._process.kill()
+
+    def tell_to_stop(self) -> None:
+        """Ask it to answer what it has read, and to end."""
+        try:
+            self._process.link.send_nowait(Stop())
+        except LinkClosed:
+            _log.debug("%s: the engine was gone already", self._spec.name)
+
+    async def end(self, grace_seconds: float) -> Exit:
+        """Wait for its end; kill it when that takes longer. Then let go of it. Not cancelled half way."""
+        try:
+            return await self._process.end(grace_seconds)
+        finally:
+            self._process.close()
+
+    async def _read(self, hear: Hearer) -> None:
+        while True:
+            message, fds = await self._process.link.receive()
+            if isinstance(message, Unavailable):
+                self.reason = self.reason or message.reason
+            else:
+                await hear(message, fds)
+
+    async def _write(self) -> None:
+        try:
+            async for message, fds in self._outbox:
+                if isinstance(message, LogFile):
+                    await self._send_log(message)
+                else:
+                    await self._process.link.send(message, fds)
+        except LinkClosed:
+            return  # the reader sees it too, and ends the conversation
+
+    async def _send_log(self, message: LogFile) -> None:
+        assert self._spec.log_directory is not None
+        try:
+            file = await log_file.opened(self._spec.log_directory, self._spec.name)
+        except log_file.LogFileUnusable as error:
+            _log.warning("%s: %s; its engine logs as before", self._spec.name, error)
+            return
+        with file:
+            await self._process.link.send(message, (file.fileno(),))
