@@ -51,10 +51,13 @@ class Wanted:
     uid: int | None = None
     gid: int | None = None
 
+    @property
+    def sets_times(self) -> bool:
+        """Any time is to be set."""
+        return self.access_ns is not None or self.change_ns is not None
+
     def changes(self, now: Attributes) -> bool:
-        """Whether anything would be another than it is. Copying programs often set modes and owners as they are."""
-        if self.access_ns is not None or self.change_ns is not None:
-            return True
+        """Whether anything but a time would be another than it is. Copying programs often set what is so already."""
         pairs = (
             (self.size, now.size),
             (self.mode and stat.S_IMODE(self.mode), stat.S_IMODE(now.mode)),

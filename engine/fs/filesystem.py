@@ -242,7 +242,7 @@ class S3Filesystem:
     def flush_tells(self, handle: int) -> bool:
         """Whether it matters who closes a descriptor of this handle."""
         writer = self._writers.find(handle)
-        return writer is not None and not writer.over and writer.upload.size > 0
+        return writer is not None and not writer.over and writer.upload.begun
 
     def release(self, handle: int) -> None:
         """The last descriptor of a file that was open for reading is closed."""
@@ -293,10 +293,9 @@ class S3Filesystem:
         return NotPermitted("S3 has no links")
 
     async def setattr(self, number: int, wanted: Wanted) -> Attributes:
-        """Set what can be set: times of what is not in S3 yet. Raises Unsettable, ReadOnly, Stale."""
+        """Set what can be set, mostly of what is not in S3 yet. Raises Unsettable, InvalidArgument, ReadOnly, Stale."""
         writing, now = self._may_write("setattr", number), await self.getattr(number)
-        if wanted.changes(now):
-            writing.set_times(self._table.get(number), wanted)
+        writing.set_attributes(self._table.get(number), wanted, now)
         return await self.getattr(number)
 
     def opendir(self, number: int) -> int:

@@ -24,7 +24,7 @@ from engine.errors import (
     Stale,
     Unsettable,
 )
-from engine.fs.attributes import Wanted
+from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
 from engine.fs.policy import check_replace
 from engine.fs.sharing import Sharer, Sharing
@@ -146,20 +146,23 @@ class Writing:
             return CrossDevice("S3 can't rename: copy, then delete")
         return NotPermitted("S3 can't rename, and only with allow-delete a file can be copied and deleted instead")
 
-    def set_times(self, inode: Inode, wanted: Wanted) -> None:
-        """Set times of what is pending, until it is in S3. Raises Unsettable: S3 keeps its own.
+    def set_attributes(self, inode: Inode, wanted: Wanted, now: Attributes) -> None:
+        """Set times of what is pending, until it is in S3, and of directories, as long as they are known here.
 
-        Modes, owners and sizes of what is pending are let pass, as in Mountpoint, and not kept.
+        S3 has no directories that could say otherwise, and who copies a tree sets their times last, when files are in
+        them. Modes and owners of what is pending are let pass, as in Mountpoint, and not kept; a size is what must have
+        been written when the file is closed. Raises Unsettable, or what Upload.expect raises.
         """
-        if not inode.pending:
+        if inode.pending:
+            if wanted.size is not None and (writer := self._writers.get(inode.number)) is not None:
+                writer.upload.expect(wanted.size)
+        elif wanted.changes(now) or (wanted.sets_times and not inode.is_directory):
             if wanted.size == 0 and not self._spec.allow_overwrite:
                 self._tell_overwrite()
             raise Unsettable("S3 keeps no modes, owners or times that can be set, and can't cut an object")
-        before = inode.times_ns or (self._now_ns(inode), self._now_ns(inode))
-        inode.times_ns = (
-            before[0] if wanted.access_ns is None else wanted.access_ns,
-            before[1] if wanted.change_ns is None else wanted.change_ns,
-        )
+        if wanted.sets_times:
+            access, change = wanted.access_ns, wanted.change_ns
+            inode.times_ns = (now.access_ns if access is None else access, now.time_ns if change is None else change)
 
     # Handles
 
@@ -228,7 +231,7 @@ class Writing:
         writer = self._handles.get(handle)
         writer.sharer.closed_once()
         others = process is not None and writer.process not in (0, process)
-        if writer.upload.error is None and (writer.upload.size == 0 or others):
+        if writer.upload.error is None and (not writer.upload.begun or others):
             return
         await self._complete(writer)
 
@@ -333,9 +336,6 @@ class Writing:
             sharing.remove(sharer)
             if sharing.empty:
                 del self._sharings[inode.number]
-
-    def _now_ns(self, inode: Inode) -> int:
-        return time.time_ns() if inode.info is None else int(inode.info.last_modified * 1e9)
 
     def _tell_overwrite(self) -> None:
         if not self._told_overwrite:

@@ -33,7 +33,8 @@ _ALWAYS: Final = float("inf")
 class Inode:
     """A file or directory that the kernel knows, or is about to. `info` is None for a directory.
 
-    Of a pending file `info` has an empty ETag, and `times_ns` what a program set: of access, of change.
+    Of a pending file `info` has an empty ETag. `times_ns`, of access and of change, are what a program set of it, or of
+    a directory.
     """
 
     __slots__ = ("emptied", "info", "location", "lookups", "number", "pending", "settled", "times_ns", "valid_until")
@@ -178,7 +179,8 @@ class InodeTable:
     def settle(self, inode: Inode, info: ObjectInfo | None, now: float, valid_until: float) -> None:
         """A pending inode is in S3 now, and so are the directories above it."""
         inode.info = info
-        inode.times_ns = None
+        if info is not None:
+            inode.times_ns = None  # S3 has its own of files
         inode.valid_until = valid_until
         inode.settled = now
         self._made(inode)

@@ -27,6 +27,7 @@ class UploadState:
         options: how it is to be stored.
         whole: the checksum of everything written.
         offset: where the next write must begin, in bytes.
+        expected: the size in bytes that a program gave the file: at its end so much must have been written.
         upload_id: of the multipart upload; None before one was begun.
         parts: what S3 has, by part number.
         sums: size and checksum of each part as it was when it was full, by part number.
@@ -36,6 +37,7 @@ class UploadState:
     options: UploadOptions
     whole: Checksum
     offset: int = 0
+    expected: int = 0
     upload_id: str | None = None
     parts: dict[int, PartInfo] = field(default_factory=dict)
     sums: dict[int, tuple[int, Checksum]] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from engine.errors import (
     EngineError,
     EntityTooLarge,
     FileTooBig,
+    InvalidArgument,
     KeyTooLong,
     OutOfOrderWrite,
     UploadCompleted,
@@ -142,10 +143,29 @@ class Upload:
             self._uploader.stats.bytes_written += len(data)
             return len(data)
 
+    @property
+    def begun(self) -> bool:
+        """There is more to it than its name: it was written to, or given a size."""
+        return self._state.offset > 0 or self._state.expected > 0
+
+    def expect(self, size: int) -> None:
+        """A program gives the file a size in bytes: so much must have been written when it is completed.
+
+        Programs do that before they write (to claim room) and after (where they skipped zeros at the end). What was
+        written can't be cut: raises InvalidArgument, and the file stays as it is.
+        """
+        if size < self._state.offset:
+            raise InvalidArgument(f"{self.key!r} has {self._state.offset} bytes already and can't be cut to {size}")
+        self._state.expected = size
+
     async def complete(self) -> Uploaded:
         """Publish the object; at once if that was done before. Raises what it fails, or failed, with."""
         async with self._lock:
             await self._check()
+            if self.uploaded is None and self._state.offset < self._state.expected:
+                # To publish it would be to cut it: `cp` of a sparse file leaves out the zeros, and says how many.
+                expected, found = self._state.expected, self._state.offset
+                await self._refuse(OutOfOrderWrite(f"{self.key!r} was given {expected} bytes, and {found} written"))
             if self.uploaded is None:
                 etag = await self._asking(self._finish)
                 self.uploaded = Uploaded(self.key, etag, self._state.offset)

@@ -150,6 +150,40 @@ def test_a_write_out_of_order_over_an_object_leaves_the_object(free: Place) -> N
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "cp $SOURCE/sparse copy",  # writes its first block and says how large it is
+        "cp $SOURCE/empty copy",  # only says how large it is
+        "tar -C $SOURCE --sparse -c sparse | tar --transform s/sparse/copy/ -x",
+        "dd if=$SOURCE/sparse of=copy bs=4096 conv=sparse",
+        "truncate --size 5 copy",
+    ],
+)
+def test_a_hole_at_the_end_of_a_file_gives_it_up(place: Place, tmp_path: Path, command: str) -> None:
+    """S110: instead of publishing it without the zeros."""
+    (tmp_path / "sparse").write_bytes(b"head")
+    for name in ("sparse", "empty"):
+        subprocess.run(["truncate", "--size", "1M", tmp_path / name], check=True)
+    environment = os.environ | {"SOURCE": str(tmp_path)}
+    run = subprocess.run(["sh", "-c", command], cwd=place.path, env=environment, capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "Invalid argument" in run.stderr
+    _until(lambda: not (place.path / "copy").exists())
+    assert place.stored() == [".here"]
+
+
+def test_a_file_is_given_the_size_that_is_written_before_and_after(place: Place) -> None:
+    """S110: programs claim room, and cut what they claimed too much; but nothing that was written is cut."""
+    with (place.path / "f").open("wb", buffering=0) as file:
+        file.truncate(100)
+        file.write(b"abc")
+        assert _refused(lambda: file.truncate(2)) == errno.EINVAL
+        file.truncate(3)
+        file.write(b"d")
+    assert place.content("f") == b"abcd"
+
+
+@pytest.mark.parametrize(
     ("flags", "expected"),
     [
         (os.O_WRONLY | os.O_SYNC, errno.EINVAL),

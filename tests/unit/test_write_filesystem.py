@@ -534,7 +534,7 @@ def test_times_are_kept_for_what_is_pending_and_only_what_changes_something_is_r
     async def test() -> None:
         async with mount("f", uid=5, gid=6, allow_overwrite=True) as made:
             number, handle = await made.create("new")
-            wanted = Wanted(access_ns=1, change_ns=2, mode=0o600, uid=9, size=77)
+            wanted = Wanted(access_ns=1, change_ns=2, mode=0o600, uid=9, size=1)
             found = await made.fs.setattr(number, wanted)
             assert (found.access_ns, found.time_ns, found.size) == (1, 2, 0)
             assert (stat.S_IMODE(found.mode), found.uid) == (0o644, 5)
@@ -550,6 +550,45 @@ def test_times_are_kept_for_what_is_pending_and_only_what_changes_something_is_r
                 await fails(Unsettable, made.fs.setattr(old, change))
             same = Wanted(mode=stat.S_IFREG | 0o644, uid=5, gid=6, size=1)
             assert (await made.fs.setattr(old, same)).size == 1
+
+    run(test)
+
+
+def test_times_of_a_directory_are_kept_whether_it_is_in_s3_or_not() -> None:
+    async def test() -> None:
+        async with mount("old/x") as made:
+            number = (await made.fs.mkdir(ROOT, b"new")).number
+            await made.fs.setattr(number, Wanted(change_ns=2))
+            await made.written("f", parent=number)
+            assert (await made.fs.getattr(number)).time_ns == 2
+            for directory in (ROOT, number, await made.number("old")):
+                before = await made.fs.getattr(directory)
+                found = await made.fs.setattr(directory, Wanted(change_ns=5))
+                assert (found.time_ns, found.access_ns) == (5, before.access_ns)
+                found = await made.fs.setattr(directory, Wanted(access_ns=7, mode=stat.S_IFDIR | 0o755))
+                assert (found.time_ns, found.access_ns) == (5, 7)
+                await fails(Unsettable, made.fs.setattr(directory, Wanted(mode=0o700)))
+                await fails(Unsettable, made.fs.setattr(directory, Wanted(uid=3)))
+
+    run(test)
+
+
+def test_an_empty_file_that_was_given_a_size_is_not_put_off_at_close() -> None:
+    async def test() -> None:
+        async with mount() as made:
+            number, handle = await made.create("f")
+            await made.fs.setattr(number, Wanted(size=5))
+            assert made.fs.flush_tells(handle)
+            await fails(OutOfOrderWrite, made.fs.flush(handle, OPENER))
+            await made.fs.close(handle)
+            assert made.bucket.memory.keys == []
+
+            number, handle = await made.create("g")
+            await made.fs.setattr(number, Wanted(size=5))
+            await made.fs.setattr(number, Wanted(size=0))
+            await made.fs.flush(handle, OPENER)
+            await made.fs.close(handle)
+            assert made.content("g") == b""
 
     run(test)
 

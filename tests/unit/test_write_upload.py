@@ -14,6 +14,7 @@ from engine.errors import (
     AccessDenied,
     EngineError,
     FileTooBig,
+    InvalidArgument,
     NoSuchKey,
     OutOfOrderWrite,
     S3Error,
@@ -150,6 +151,38 @@ def test_a_write_out_of_order_gives_the_file_up(offset: int) -> None:
             assert made.left == (0, 0, 0)
             assert made.bucket.memory.keys == []
             assert made.bucket.requests[ABORT] == 1
+
+    run(test)
+
+
+@pytest.mark.parametrize("written", [0, 3, 6 * MiB])
+def test_a_file_with_less_in_it_than_its_size_is_given_up(written: int) -> None:
+    async def test() -> None:
+        async with writing() as made:
+            upload = made.start()
+            assert not upload.begun
+            upload.expect(written + 1)
+            assert upload.begun
+            await put_all(upload, bytes(written))
+            with pytest.raises(OutOfOrderWrite):
+                await upload.complete()
+            assert made.bucket.memory.keys == []
+
+    run(test)
+
+
+def test_a_file_is_never_cut_and_may_become_larger_than_it_was_said_to() -> None:
+    async def test() -> None:
+        async with writing() as made:
+            upload = made.start()
+            upload.expect(2)
+            await upload.write(0, b"abcd")
+            with pytest.raises(InvalidArgument):
+                upload.expect(3)
+            upload.expect(9)
+            upload.expect(4)
+            await upload.complete()
+            assert made.content() == b"abcd"
 
     run(test)
 
