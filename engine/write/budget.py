@@ -76,6 +76,13 @@ class Budget:
         self._reserved += self.part_slots
         return reservation
 
+    def inherit(self, slots: int) -> Reservation:
+        """Let in a writer that an engine before has let in, whatever there is: it goes on with what it had."""
+        reservation = Reservation(self, max(slots, self.part_slots))
+        self._reservations.add(reservation)
+        self._reserved += reservation.slots
+        return reservation
+
     def resize(self, reservation: Reservation, slots: int) -> bool:
         """See Reservation.resize."""
         more = max(slots, self.part_slots) - reservation.slots

@@ -18,6 +18,15 @@ def review_algorithm(options: UploadOptions) -> ChecksumAlgorithm:
     return REVIEW_ALGORITHM if options.checksum_algorithm == "off" else options.checksum_algorithm
 
 
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """The object that an upload has become. `size` is in bytes."""
+
+    key: str
+    etag: str
+    size: int
+
+
 @dataclass(slots=True)
 class UploadState:
     """A file on its way.

@@ -8,8 +8,7 @@ anything later gets the same error. Never publishes anything before `complete`, 
 
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -28,8 +27,10 @@ from engine.errors import (
 )
 from engine.s3.checksums import checksum_of, extended
 from engine.s3.interface import Checksum, UploadOptions
+from engine.write.bequest import PartBequest, UploadBequest
 from engine.write.budget import Reservation, next_size
-from engine.write.state import UploadState, review_algorithm
+from engine.write.part import Part
+from engine.write.state import Uploaded, UploadState, review_algorithm
 
 if TYPE_CHECKING:
     from engine.write.uploader import Uploader
@@ -45,45 +46,9 @@ PARTS_IN_FLIGHT_MAX: Final = 8
 # log says so.
 ABORT_SECONDS_MAX: Final = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Uploaded:
-    """The object that an upload has become. `size` is in bytes."""
-
-    key: str
-    etag: str
-    size: int
-
-
-class _Part:
-    """The slots of one part, full or being filled, and how many bytes it is meant to get."""
-
-    __slots__ = ("number", "size", "slots", "wanted")
-
-    def __init__(self, number: int, wanted: int) -> None:
-        self.number = number
-        self.wanted = wanted
-        self.size = 0
-        self.slots: list[Slot] = []
-
-    @property
-    def room(self) -> int:
-        """Bytes that the slots at hand can still take."""
-        return min(len(self.slots) * SLOT_BYTES, self.wanted) - self.size
-
-    def take(self, data: memoryview) -> None:
-        """Append bytes, which must lie within the last slot's room."""
-        start = self.size % SLOT_BYTES
-        self.slots[-1].view[start : start + len(data)] = data
-        self.size += len(data)
-
-    def body(self) -> list[memoryview]:
-        """The bytes, in order."""
-        return [
-            slot.view[: min(SLOT_BYTES, self.size - index * SLOT_BYTES)]
-            for index, slot in enumerate(self.slots)
-            if index * SLOT_BYTES < self.size
-        ]
+# What a handover may wait for the answer to the beginning of a multipart upload, or to an abort, in seconds: programs
+# wait meanwhile. Beyond it the successor begins another, or aborts.
+FREEZE_SECONDS_MAX: Final = 1.0
 
 
 class Upload:
@@ -100,8 +65,8 @@ class Upload:
         self._uploader = uploader
         self._reservation = reservation
         self._state = UploadState(key, options, Checksum(review_algorithm(options), 0))
-        self._filling = _Part(1, uploader.plan.base)
-        self._sending: set[_Part] = set()
+        self._filling = Part(1, uploader.plan.base)
+        self._sending: set[Part] = set()
         self._held = 0  # slots
         self._part_ended = trio.Event()
         self._requests: set[trio.CancelScope] = set()
@@ -110,6 +75,9 @@ class Upload:
         self._beginning_scope = trio.CancelScope(shield=True)
         self._lock = trio.Lock()  # one write or completion at a time
         self._cleaned: trio.Event | None = None  # set when nothing is left in S3 after an error
+        self._frozen = False  # another engine goes on with it
+        self._unsent: list[Part] = []  # full, and on their way when it was frozen
+        self._repeated = 0  # bytes of the write that will come again, as the engine before took them in already
         self.error: EngineError | None = None
         self.uploaded: Uploaded | None = None
 
@@ -135,7 +103,8 @@ class Upload:
                 raise UploadCompleted(f"{self.key!r} is complete in S3 since fsync: nothing can be added")
             try:
                 self._check_place(offset, len(data))
-                await self._append(memoryview(data))
+                await self._append(memoryview(data)[self._repeated :])
+                self._repeated = 0
             except EngineError as error:
                 await self._refuse(error)
             self._state.whole = extended(self._state.whole, [data])
@@ -178,6 +147,58 @@ class Upload:
             self._fail(UploadFailed(f"{self.key!r} is not uploaded: {why}"))
             await self._wait_until_cleaned()
 
+    async def freeze(self) -> UploadBequest:
+        """Stop sending, for another engine to go on: with all that it must know. To be called when nobody waits for
+        this upload any more; it must not be used afterwards.
+
+        A part that was on its way goes along, to be sent again.
+        """
+        self._frozen = True
+        for scope in self._requests:
+            scope.cancel()
+        self._beginning_scope.deadline = trio.current_time() + FREEZE_SECONDS_MAX
+        while self._sending:
+            await self._part_ended.wait()
+        if self._cleaned is not None:
+            with trio.move_on_after(FREEZE_SECONDS_MAX):
+                await self._cleaned.wait()
+        over = self.uploaded is not None or self.error is not None
+        parts = [] if over else [*sorted(self._unsent, key=lambda part: part.number), self._filling]
+        return UploadBequest(
+            state=self._state,
+            parts=[
+                PartBequest(part.number, part.wanted, part.size, [slot.index for slot in part.slots]) for part in parts
+            ],
+            reserved=self._reservation.slots,
+            uploaded=self.uploaded,
+            failure=None if self.error is None else str(self.error),
+        )
+
+    def resume(self, bequest: UploadBequest, slots: Mapping[int, Slot]) -> None:
+        """Be the upload that another engine has frozen; to be called before anything else.
+
+        Args:
+            bequest: what it was.
+            slots: its memory, by the numbers in the bequest.
+        """
+        self._state = bequest.state
+        self.uploaded = bequest.uploaded
+        if bequest.failure is not None:
+            self.error = UploadFailed(bequest.failure)
+            self._cleaned = trio.Event()
+            self._cleaned.set()
+        if self.uploaded is not None or self.error is not None:
+            self._release()
+            return
+        parts = [Part.of(each, slots) for each in bequest.parts]
+        self._held = sum(len(part.slots) for part in parts)
+        *unsent, self._filling = parts
+        taken = sum(size for number, (size, _) in self._state.sums.items() if number < self._filling.number)
+        self._repeated = taken + self._filling.size - self._state.offset
+        for part in unsent:
+            self._sending.add(part)
+            self._uploader.nursery.start_soon(self._run_part, part, self._state.sums[part.number][1])
+
     async def _append(self, data: memoryview) -> None:
         while len(data):
             if self._filling.size == self._filling.wanted:
@@ -197,7 +218,7 @@ class Upload:
         while len(self._sending) >= PARTS_IN_FLIGHT_MAX:
             await self._wait_for_part()
         self._send(self._filling)
-        self._filling = _Part(number, next_size(plan, self._reservation, number))
+        self._filling = Part(number, next_size(plan, self._reservation, number))
 
     async def _slot(self) -> Slot:
         """Memory: what is reserved in any case; more than that only while it is there, else when parts have left."""
@@ -226,13 +247,13 @@ class Upload:
         if self.error is not None:
             raise self.error
 
-    def _send(self, part: _Part) -> None:
+    def _send(self, part: Part) -> None:
         checksum = checksum_of(self._state.whole.algorithm, part.body())
         self._state.sums[part.number] = (part.size, checksum)
         self._sending.add(part)
         self._uploader.nursery.start_soon(self._run_part, part, checksum)
 
-    async def _run_part(self, part: _Part, checksum: Checksum) -> None:
+    async def _run_part(self, part: Part, checksum: Checksum) -> None:
         try:
             if (upload_id := await self._begin()) is not None:
                 with self._request():
@@ -241,20 +262,23 @@ class Upload:
             self._fail(error)
         finally:
             self._sending.discard(part)
-            self._give_back(part)
+            if self._frozen and part.number not in self._state.parts:
+                self._unsent.append(part)
+            else:
+                self._give_back(part)
             ended, self._part_ended = self._part_ended, trio.Event()
             ended.set()
 
     async def _begin(self) -> str | None:
         """The multipart upload's id; begins it if need be. None if the file has failed."""
         async with self._beginning:
-            if self._state.upload_id is None and self.error is None:
+            if self._state.upload_id is None and self.error is None and not self._frozen:
                 with self._beginning_scope:
                     client, options = self._uploader.client, self._state.options
                     self._state.upload_id = await client.create_multipart_upload(self.key, upload=options)
         return self._state.upload_id if self.error is None else None
 
-    async def _upload_part(self, upload_id: str, part: _Part, checksum: Checksum) -> None:
+    async def _upload_part(self, upload_id: str, part: Part, checksum: Checksum) -> None:
         told = self._state.told(checksum)
         self._state.parts[part.number] = await self._uploader.client.upload_part(
             self.key, upload_id, part.number, body=part.body(), checksum=told
@@ -271,7 +295,7 @@ class Upload:
             )
         if last.size:
             self._send(last)
-            self._filling = _Part(last.number + 1, last.wanted)
+            self._filling = Part(last.number + 1, last.wanted)
         while self._sending:
             await self._wait_for_part()
         assert state.upload_id is not None, "a part was sent"
@@ -318,7 +342,7 @@ class Upload:
         """What is asked of S3 in here ends when the upload fails."""
         with trio.CancelScope() as scope:
             self._requests.add(scope)
-            if self.error is not None:
+            if self.error is not None or self._frozen:
                 scope.cancel()
             try:
                 yield
@@ -347,7 +371,7 @@ class Upload:
         except (EngineError, trio.TooSlowError) as error:
             logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, self.key, error)
 
-    def _give_back(self, part: _Part) -> None:
+    def _give_back(self, part: Part) -> None:
         self._held -= len(part.slots)
         self._uploader.give_back(part.slots)
         part.slots = []

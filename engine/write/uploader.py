@@ -5,6 +5,7 @@ decides who may open what, and never retries (the client does).
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Final
 
 import trio
@@ -13,6 +14,7 @@ from engine.arena import SLOT_BYTES, Arena, Slot
 from engine.s3.interface import ObjectClient
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
+from engine.write.bequest import UploadBequest
 from engine.write.budget import Budget, Reservation, writers_max
 from engine.write.options import upload_options
 from engine.write.plan import PartPlan
@@ -66,6 +68,27 @@ class Uploader:
         self._open.add(upload)
         self._count()
         return upload
+
+    def resume(self, bequest: UploadBequest, slots: Mapping[int, Slot]) -> Upload:
+        """Go on with a file that an engine before has frozen; sends what it had not.
+
+        Args:
+            bequest: what it left.
+            slots: its memory (Arena.inherit), by the numbers in the bequest.
+        """
+        upload = Upload(self, bequest.state.key, bequest.state.options, self._budget.inherit(bequest.reserved))
+        self._open.add(upload)
+        for part in bequest.parts:
+            self._held += len(part.slots)
+        upload.resume(bequest, slots)
+        self._count()
+        return upload
+
+    async def freeze(self, upload: Upload) -> UploadBequest:
+        """Have another engine go on with a file; see Upload.freeze. `aclose` does not give it up then."""
+        bequest = await upload.freeze()
+        self._open.discard(upload)
+        return bequest
 
     async def aclose(self) -> None:
         """Give up what is not complete: nothing of it stays in S3."""
