@@ -318,7 +318,7 @@ class Broker:
             location = await self._in_thread(functools.partial(source.credentials.locate, spec))
         except AccessUnavailable as error:
             return AccessFailed(name=spec.name, reason=str(error))
-        return access(spec, location, source.keys)
+        return access(spec, location, source.keys, source.failure)
 
     async def _tell(self, source: _Source, mount: _Mount, message: Access | AccessFailed) -> None:
         try:

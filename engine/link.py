@@ -32,6 +32,7 @@ class Credentials(_Message):
     secret_key: Secret
     token: Secret | None = None
     expires: float | None = None
+    source: str = Field("", description="which link of the chain gave them: profile, role, instance, ...")
 
 
 class Access(_Message):
@@ -44,6 +45,7 @@ class Access(_Message):
     signing_name: str = "s3"
     region_told: bool = Field(default=False, description="somebody chose the region: S3 naming another is an error")
     credentials: Credentials | None = Field(None, description="None: anonymous")
+    renewal_error: str | None = Field(None, description="why there are no newer ones; these are good until they expire")
 
 
 class AccessFailed(_Message):
@@ -152,7 +154,13 @@ class Backend(_Message):
     """What the engine knows of S3. `reachable` is None until a first answer or failure."""
 
     reachable: bool | None = None
-    error: str | None = None
+    error: str | None = Field(None, description="why it is not reachable")
+    refused: str | None = Field(None, description="it answers, and lets this mount do nothing: why, and how to mend it")
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the mount is of no use now, whoever's fault it is; None: no reason is known."""
+        return self.error if self.reachable is False else self.refused
 
 
 class Heartbeat(_Message):

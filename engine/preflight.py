@@ -12,6 +12,7 @@ import trio
 
 from engine import errors
 from engine.link import Access
+from engine.s3 import refusal
 from engine.s3.configured import client_for
 from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec
@@ -109,23 +110,12 @@ def explain(error: errors.S3Error, spec: MountSpec, access: Access) -> str:
             return f"S3 at {access.endpoint} refuses to list {spec.source}: {error}"
 
 
-# S3's codes for keys that are wrong or old, beside AccessDenied for good keys without the permission.
-_KEY_TROUBLE: Final = {
-    "ExpiredToken": "the credentials have expired",
-    "RequestExpired": "the credentials have expired",
-    "InvalidToken": "the session token is not valid",
-    "InvalidAccessKeyId": "S3 does not know the access key",
-    "SignatureDoesNotMatch": "the secret key does not fit the access key",
-    "RequestTimeTooSkewed": "this machine's clock is wrong",
-}
-
-
 def _credentials(error: errors.S3Error, access: Access) -> str:
     if access.credentials is None:
         return "anonymous requests may not list it (no-sign-request is set)"
     key = access.credentials.access_key
-    if trouble := _KEY_TROUBLE.get(error.code):
-        return f"{trouble} ({error.code}, key {key})"
+    if trouble := refusal.of_keys(error.code, key):
+        return trouble
     return f"the credentials (key {key}) may not ListBucket: allow s3:ListBucket on it"
 
 

@@ -9,6 +9,7 @@ Nurseries by lifetime: the link and heartbeats ⊃ the session ⊃ what open fil
 
 import logging
 import socket
+import time
 from typing import Final
 
 import trio
@@ -16,6 +17,7 @@ import trio
 from engine import link as links
 from engine import log
 from engine.assembly import serving
+from engine.errors import S3Error
 from engine.fuse import session
 from engine.fuse.adopt import adopt
 from engine.health import BackendProber
@@ -33,7 +35,7 @@ from engine.link import (
     Stop,
     Unavailable,
 )
-from engine.preflight import Unmountable, in_region, preflight
+from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
@@ -79,7 +81,8 @@ class _Engine:
         self._sock = sock
         self._stats = EngineStats()
         self._exit_code = EXIT_STOPPED
-        self._has_access = False
+        self._access: Access | None = None  # in use now
+        self._client: HttpClient | None = None
         self._region = order.region  # where a preflight found the bucket; what the broker sends does not know it
         self._serving = False
         self._scope = trio.CancelScope()
@@ -100,15 +103,13 @@ class _Engine:
 
     async def _live(self) -> None:
         """From the first credentials to the end of the session."""
-        access = await self._accesses.receive()
-        self._has_access = True
-        access = self._in_known_region(access)
+        access = self._access = self._in_known_region(await self._accesses.receive())
         try:
             trust = self._authorities.trust()
             if not self._order.attached:
                 found = await preflight(self._spec, access, self._stats, trust=trust)
                 self._region = found.region if found.region != access.region else self._region
-                access = found
+                access = self._access = found
         except CaBundleUnusable as trouble:
             await self._refuse(Unmountable(str(trouble)))
             return
@@ -116,6 +117,7 @@ class _Engine:
             await self._refuse(refusal)
             return
         client = client_for(self._spec, access, self._stats, trust=trust, rejected=self._keys_rejected)
+        self._client = client
         try:
             await self._serve(client)
         finally:
@@ -131,9 +133,10 @@ class _Engine:
         """Serve the session until it ends: Stop, an unmount, or the supervisor's end."""
         adopted = trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._apply_access, client)
+            prober = BackendProber(client, self._stats, prefix=self._spec.prefix, explain=self._explain)
+            nursery.start_soon(self._apply_access, client, prober)
             nursery.start_soon(self._announce, adopted)
-            nursery.start_soon(BackendProber(client, self._stats).run)
+            nursery.start_soon(prober.run)
             async with serving(
                 client, self._spec, self._stats, generation=self._order.generation, journal_fd=self._journal_fd
             ) as operations:
@@ -177,14 +180,26 @@ class _Engine:
     async def _without_access(self, message: AccessFailed) -> None:
         logger.warning("no credentials: %s", message.reason)
         self._stats.last_error = message.reason
-        if not self._has_access and not self._order.attached:
-            await self._refuse(Unmountable(message.reason))
-            self._scope.cancel()
+        if self._client is not None:
+            self._client.keep()
+        if self._access is None:
+            if not self._order.attached:
+                await self._refuse(Unmountable(message.reason))
+                self._scope.cancel()
+        elif _has_expired(self._access):
+            self._stats.refused(f"the credentials have expired, and there are no others: {message.reason}")
 
-    async def _apply_access(self, client: HttpClient) -> None:
-        async for access in self._accesses:
-            client.use(self._in_known_region(access))
-            logger.debug("new credentials")
+    async def _apply_access(self, client: HttpClient, prober: BackendProber) -> None:
+        async for told in self._accesses:
+            self._access = self._in_known_region(told)
+            client.use(self._access)
+            logger.debug("new word on credentials")
+            if self._stats.backend.refused is not None:
+                prober.ask_soon()
+
+    def _explain(self, error: S3Error) -> str:
+        assert self._access is not None
+        return explain(error, self._spec, self._access)
 
     def _in_known_region(self, access: Access) -> Access:
         return in_region(access, self._region) if self._region and not access.region_told else access
@@ -225,3 +240,8 @@ class _Engine:
             await self._link.send(message)
         except LinkClosed:
             logger.debug("the supervisor is gone: %s left out", message.type)  # _listen ends the engine
+
+
+def _has_expired(access: Access) -> bool:
+    keys = access.credentials
+    return keys is not None and keys.expires is not None and keys.expires <= time.time()

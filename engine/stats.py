@@ -27,7 +27,9 @@ class EngineStats:
         self.hidden_names = 0
         self.arena_bytes = 0
         self.answers = 0  # of S3, whatever they said
+        self.denials = 0  # requests that S3 let nobody do, for good: 403
         self.backend = Backend()
+        self._lifted_by: str | None = None  # the operation whose success ends a refusal; None: any
         self.backend_changed: Callable[[], None] = lambda: None
         self.last_error: str | None = None
 
@@ -35,13 +37,28 @@ class EngineStats:
         """S3 gave an answer (any below 500): the backend is there."""
         self.answers += 1
         if self.backend.reachable is not True:
-            self.backend = Backend(reachable=True)
-            self.backend_changed()
+            self._know(self.backend.model_copy(update={"reachable": True, "error": None}))
 
     def unreachable(self, reason: str) -> None:
         """A request got no answer, or only 5xx, after a retry."""
-        if self.backend.reachable is not False or self.backend.error != reason:
-            self.backend = Backend(reachable=False, error=reason)
+        self._know(self.backend.model_copy(update={"reachable": False, "error": reason}))
+
+    def refused(self, reason: str, *, lifted_by: str | None = None) -> None:
+        """S3 answers and lets this mount do nothing, until it does what is asked again.
+
+        `lifted_by`: the operation that must succeed for that; None: any.
+        """
+        self._lifted_by = lifted_by
+        self._know(self.backend.model_copy(update={"refused": reason}))
+
+    def accepted(self, operation: str) -> None:
+        """S3 did what was asked."""
+        if self.backend.refused is not None and self._lifted_by in (None, operation):
+            self._know(self.backend.model_copy(update={"refused": None}))
+
+    def _know(self, backend: Backend) -> None:
+        if backend != self.backend:
+            self.backend = backend
             self.backend_changed()
 
     def fuse_error(self, number: int) -> None:

@@ -13,6 +13,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 SCHEMA: Final = 1
 
+# The source of the credentials of a mount that signs nothing.
+ANONYMOUS: Final = "anonymous"
+
 State = Literal[
     "starting", "ready", "degraded", "recovering", "draining", "backoff", "failed", "held", "stopped"
 ]  # fmt: skip
@@ -50,7 +53,21 @@ class BackendStatus(_Part):
     """S3, as the engine sees it. `reachable` is None while nothing is known."""
 
     reachable: bool | None = None
-    error: str | None = None
+    error: str | None = Field(None, description="why it is not reachable")
+    refused: str | None = Field(None, description="it answers, and lets this mount do nothing: why")
+
+
+class CredentialsStatus(_Part):
+    """Where the mount's keys come from. Never a secret, never a key."""
+
+    source: str | None = Field(
+        None,
+        description="environment, profile, role, web-identity, credential-process, sso, container, instance, "
+        "anonymous; None while there are none",
+    )
+    profile: str | None = Field(None, description="the option")
+    expires: AwareDatetime | None = Field(None, description="None: they do not, as far as is known")
+    error: str | None = Field(None, description="why there are none, or no newer ones")
 
 
 class MountStatus(_Part):
@@ -64,6 +81,7 @@ class MountStatus(_Part):
     reason: str | None = Field(None, description="why it is not ready, in one sentence")
     engine: EngineStatus = EngineStatus()
     backend: BackendStatus = BackendStatus()
+    credentials: CredentialsStatus = CredentialsStatus()
     stats: dict[str, Any] = Field(default_factory=dict, description="counters, as an engine's heartbeat has them")
     transient: bool = Field(default=False, description="no file declares it: it is over when somebody unmounts it")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
@@ -124,7 +142,7 @@ def render(status: Status, now: datetime) -> str:
     table = _table(_HEADINGS, rows) if rows else []
     lines += table[:1]
     for mount, line in zip(status.mounts, table[1:], strict=True):
-        lines += [line, *_remarks(mount)]
+        lines += [line, *_remarks(mount, now)]
     return "\n".join(lines)
 
 
@@ -179,13 +197,30 @@ def _row(mount: MountStatus, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _remarks(mount: MountStatus) -> list[str]:
+def _remarks(mount: MountStatus, now: datetime) -> list[str]:
     said = [mount.reason] if mount.reason else []
-    if mount.backend.error and mount.backend.error not in said:
-        said.append(f"S3: {mount.backend.error}")
+    for trouble in (mount.backend.error, mount.backend.refused):
+        if trouble and trouble not in said:
+            said.append(f"S3: {trouble}")
+    said += _about_credentials(mount, now)
     if mount.last_error and mount.last_error not in said:
         said.append(f"last error: {mount.last_error}")
     return [line for remark in said for line in _indented(remark)]
+
+
+def _about_credentials(mount: MountStatus, now: datetime) -> list[str]:
+    """One line about keys that expire or could not be renewed; none about those of which there is nothing to say."""
+    keys = mount.credentials
+    parts = []
+    if keys.expires is not None:
+        left = (keys.expires - now).total_seconds()
+        parts.append(f"expire in {duration(left)}" if left > 0 else f"expired {duration(-left)} ago")
+    if keys.error and keys.error != mount.reason:
+        parts.append(f"can't be renewed: {keys.error}" if keys.source else keys.error)
+    if not parts:
+        return []
+    source = " ".join(filter(None, [keys.source or "none", keys.profile and f"({keys.profile})"]))
+    return [f"credentials: {source}; {'; '.join(parts)}"]
 
 
 def _indented(text: str) -> list[str]:

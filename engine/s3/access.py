@@ -39,7 +39,18 @@ _STS_ATTEMPTS: Final = 3
 PROCESS_SECONDS_MAX: Final = 25.0
 # Of what a credential_process or STS says, enough to recognise the trouble.
 _REASON_CHARACTERS_MAX: Final = 300
-
+# The links of botocore's chain by what people call them; a link that is not here is called as botocore does.
+_SOURCES: Final = {
+    "env": "environment",
+    "shared-credentials-file": "profile",
+    "config-file": "profile",
+    "assume-role": "role",
+    "assume-role-with-web-identity": "web-identity",
+    "custom-process": "credential-process",
+    "sso": "sso",
+    "container-role": "container",
+    "iam-role": "instance",
+}
 
 _T = TypeVar("_T")
 
@@ -105,6 +116,7 @@ class CredentialSource:
             secret_key=SecretStr(keys.secret_key),
             token=SecretStr(keys.token) if keys.token else None,
             expires=expiry.timestamp() if expiry else None,
+            source=_SOURCES.get(found.method, found.method),
         )
 
 
@@ -120,7 +132,9 @@ def source_of(spec: MountSpec) -> CredentialSource:
     return CredentialSource(None) if spec.no_sign_request else CredentialSource(spec.profile, spec.ca_bundle)
 
 
-def access(spec: MountSpec, location: Location, credentials: Credentials | None) -> Access:
+def access(
+    spec: MountSpec, location: Location, credentials: Credentials | None, renewal_error: str | None = None
+) -> Access:
     """The message to the mount's engine."""
     return Access(
         name=spec.name,
@@ -129,6 +143,7 @@ def access(spec: MountSpec, location: Location, credentials: Credentials | None)
         signing_name=location.signing_name,
         region_told=location.region_told,
         credentials=credentials,
+        renewal_error=renewal_error,
     )
 
 

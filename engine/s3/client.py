@@ -13,9 +13,9 @@ from typing import Final, TypeVar
 
 import trio
 
-from engine.errors import BadResponse, PreconditionFailed, S3Error, Unreachable
-from engine.link import Access
-from engine.s3 import retry
+from engine.errors import AccessDenied, BadResponse, PreconditionFailed, S3Error, Unreachable
+from engine.link import Access, Credentials
+from engine.s3 import refusal, retry
 from engine.s3.connection import HEAD_SECONDS_MAX, Connection
 from engine.s3.documents import check_range, object_of_headers, parse_error, parse_list, quoted
 from engine.s3.http1 import Head
@@ -46,9 +46,10 @@ _Receive = Callable[[Head, Connection], Awaitable[_T]]
 class _Current:
     """An Access in use: how to sign for it, and its connections."""
 
-    def __init__(self, sender: Sender, pool: Pool) -> None:
+    def __init__(self, sender: Sender, pool: Pool, credentials: Credentials | None) -> None:
         self.sender = sender
         self.pool = pool
+        self.credentials = credentials
         self.worked = False  # S3 has taken these keys
         self.replaced = trio.Event()
 
@@ -105,6 +106,11 @@ class HttpClient(Writes):
         if self._current.pool is not old.pool:
             old.pool.close()
         old.replaced.set()
+
+    def keep(self) -> None:
+        """There are no other keys for now: requests that wait for some fail at once."""
+        self._current.replaced.set()
+        self._current.replaced = trio.Event()
 
     async def head_object(self, key: str) -> ObjectInfo:
         """The object's metadata."""
@@ -168,14 +174,14 @@ class HttpClient(Writes):
         await self._perform(request, receive)
 
     async def probe(self) -> None:
-        """Ask for the bucket; any answer below 500 will do. Raises Unreachable, Throttled or S3Error."""
+        """Ask for the bucket. Raises Unreachable, Throttled, AccessDenied, NoSuchBucket, ..."""
         request = Request(_PROBE, "HEAD", None, amz_headers=self._always)
 
         async def receive(_head: Head, connection: Connection) -> None:
             await connection.read()
 
         attempts_max = min(self._attempts_max, retry.PROBE_ATTEMPTS_MAX)
-        await self._perform(lambda: request, receive, good_below=500, attempts_max=attempts_max)
+        await self._perform(lambda: request, receive, attempts_max=attempts_max)
 
     async def aclose(self) -> None:
         """Close all connections: idle ones now, those in use when their request ends."""
@@ -193,15 +199,12 @@ class HttpClient(Writes):
                 trust=self._trust,
                 interfaces=self._interfaces,
             )
-        return _Current(sender, pool)
+        current = _Current(sender, pool, access.credentials)
+        current.worked = old is not None and old.worked and old.credentials == current.credentials
+        return current
 
     async def _perform(
-        self,
-        request: Callable[[], Request],
-        receive: _Receive[_T],
-        *,
-        good_below: int = 300,
-        attempts_max: int | None = None,
+        self, request: Callable[[], Request], receive: _Receive[_T], *, attempts_max: int | None = None
     ) -> _T:
         """Attempt until it succeeds or is not worth another attempt. `request()` says what is still to be asked for."""
         most = self._attempts_max if attempts_max is None else attempts_max
@@ -209,7 +212,7 @@ class HttpClient(Writes):
         while True:
             current, asked = self._current, request()
             try:
-                return await self._attempt(current, asked, receive, good_below)
+                return await self._attempt(current, asked, receive)
             except S3Error as error:
                 failure = error
             failures += 1
@@ -225,12 +228,12 @@ class HttpClient(Writes):
                 )
                 pause = retry.random_delay(failures)
             if not again:
-                raise self._failed(failure, asked, failures)
+                raise self._failed(failure, asked, failures, current)
             self._stats.s3_retries += 1
             _log.debug("%s of %r is tried again: %s", asked.operation, asked.subject, failure)
             await trio.sleep(pause)
 
-    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T], good_below: int) -> _T:
+    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T]) -> _T:
         """One attempt. A kept connection that was dead already is no failure: the request goes over a new one."""
         for fresh in (False, True):
             async with current.pool.connection(fresh=fresh) as connection:
@@ -249,8 +252,9 @@ class HttpClient(Writes):
                     raise
                 if head.status < 500:
                     self._stats.answered()
-                if head.status < good_below:
-                    current.worked = current.worked or head.status < 300
+                if head.status < 300:
+                    current.worked = True
+                    self._stats.accepted(request.operation)
                     return await receive(head, connection)
                 document = parse_error(await connection.read())
                 region = current.sender.region
@@ -275,7 +279,7 @@ class HttpClient(Writes):
                 self._waiting_for_keys -= 1
         return self._current is not refused
 
-    def _failed(self, error: S3Error, request: Request, failures: int) -> S3Error:
+    def _failed(self, error: S3Error, request: Request, failures: int, current: _Current) -> S3Error:
         """Count and log a failure for good, and give it its key."""
         error.key = error.key or request.subject
         is_answer = error.status == 404 and request.operation in _ASKING_OR_REMOVING
@@ -283,10 +287,19 @@ class HttpClient(Writes):
             self._stats.s3_errors[error.code or type(error).__name__] += 1
         if isinstance(error, Unreachable) or error.status >= 500:
             self._stats.unreachable(str(error.args[0]))
+        self._note_refusal(error, current)
         # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
         level = logging.DEBUG if is_answer or request.operation == _PROBE else error.level
         _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error)
         return error
+
+    def _note_refusal(self, error: S3Error, current: _Current) -> None:
+        """Refused keys are the whole mount's trouble; a denial may be the object's, and somebody is to look into it."""
+        if isinstance(error, AccessDenied):
+            self._stats.denials += 1
+            reason = refusal.of_keys(error.code, current.credentials.access_key) if current.credentials else None
+            if reason is not None and current is self._current:
+                self._stats.refused(f"S3 refuses this mount's credentials: {reason}")
 
 
 def _check_version(head: Head, if_match: str) -> None:

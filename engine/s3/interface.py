@@ -195,7 +195,11 @@ class ObjectClient(Protocol):
         ...
 
     async def probe(self) -> None:
-        """One cheap request (HeadBucket) that shows whether S3 answers: any HTTP answer below 500 will do."""
+        """One cheap request (HeadBucket) that shows whether S3 answers, and lets us in.
+
+        Raises Unreachable, Throttled, NoSuchBucket, AccessDenied, ...: the last also to keys that may do what a mount
+        needs, if their leave to list is for one prefix.
+        """
         ...
 
     async def aclose(self) -> None:

@@ -7,6 +7,7 @@ engine has its keys at once. Never logs a message's secrets: they are SecretStr.
 import contextlib
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -23,6 +24,15 @@ _END_TIMEOUT_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What was said of a mount's access: the last keys that were had, and why there are no newer ones."""
+
+    access: Access | None = None
+    error: str | None = None
+
+
 Listener = Callable[[Access | AccessFailed], None]
 
 
@@ -33,6 +43,7 @@ class AccessHub:
         self._zygote = zygote
         self._watched: dict[str, tuple[MountSpec, Listener]] = {}
         self._latest: dict[str, Access | AccessFailed] = {}
+        self._errors: dict[str, str] = {}  # why there are no newer keys, by mount
         self._send, self._receive = trio.open_memory_channel[Message](_ORDERS_MAX)
 
     def watch(self, spec: MountSpec, listener: Listener) -> None:
@@ -46,6 +57,7 @@ class AccessHub:
         """The mount is gone."""
         del self._watched[name]
         self._latest.pop(name, None)
+        self._errors.pop(name, None)
         self._send.send_nowait(ForgetAccess(name=name))
 
     def refresh(self, name: str) -> None:
@@ -55,6 +67,11 @@ class AccessHub:
     def latest(self, name: str) -> Access | AccessFailed | None:
         """The last word on this mount's access."""
         return self._latest.get(name)
+
+    def known(self, name: str) -> Known:
+        """All that is known of this mount's access."""
+        latest = self._latest.get(name)
+        return Known(latest if isinstance(latest, Access) else None, self._errors.get(name))
 
     async def run(self) -> None:
         """Keep a broker running until cancelled."""
@@ -104,4 +121,9 @@ class AccessHub:
         # Keys that were had once stay good until they expire: a failed refresh does not take them away.
         if isinstance(message, Access) or not isinstance(before, Access):
             self._latest[message.name] = message
+        error = message.renewal_error if isinstance(message, Access) else message.reason
+        if error is None:
+            self._errors.pop(message.name, None)
+        else:
+            self._errors[message.name] = error
         self._watched[message.name][1](message)

@@ -26,7 +26,7 @@ from engine.link import (
 )
 from engine.spec import MountSpec
 from mountctl.supervisor import stale, tally
-from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.fdstore import FdStore
@@ -107,6 +107,11 @@ class Mount:
     def stats(self) -> Stats:
         """Counters since this mount was started, over all its engines."""
         return tally.add(self._before, self._now)
+
+    @property
+    def access(self) -> Known:
+        """What the broker said of its credentials."""
+        return self._services.access.known(self.spec.name)
 
     async def run(self) -> None:
         """Serve until `stop` (or cancellation), then unmount and leave nothing behind."""
@@ -266,12 +271,13 @@ class Mount:
         self._now = heartbeat.stats
         self.last_error = heartbeat.last_error or self.last_error
         before, self.backend = self.backend, heartbeat.backend
-        if self.state is MountState.READY and self.backend.reachable is False:
-            self._apply(MountEvent.BACKEND_LOST, self.backend.error)
-        elif self.state is MountState.DEGRADED and self.backend.reachable:
+        trouble = self.backend.trouble
+        if self.state is MountState.READY and trouble is not None:
+            self._apply(MountEvent.BACKEND_LOST, trouble)
+        elif self.state is MountState.DEGRADED and trouble is None and self.backend.reachable:
             self._apply(MountEvent.BACKEND_BACK)
-        elif self.state is MountState.DEGRADED and before.error != self.backend.error:
-            self.reason = self.backend.error
+        elif self.state is MountState.DEGRADED and before.trouble != trouble:
+            self.reason = trouble
         vanished = self._session is not None and self._session.vanished(trio.current_time())
         if vanished and self.state in (MountState.READY, MountState.DEGRADED):
             self._apply(MountEvent.UNMOUNTED, _VANISHED)

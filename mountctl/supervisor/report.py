@@ -48,10 +48,26 @@ def _mount(mount: Mount) -> contract.MountStatus:
             takeovers=mount.takeovers,
             last_exit=mount.last_exit,
         ),
-        backend=contract.BackendStatus(reachable=mount.backend.reachable, error=mount.backend.error),
+        backend=contract.BackendStatus(
+            reachable=mount.backend.reachable, error=mount.backend.error, refused=mount.backend.refused
+        ),
+        credentials=_credentials(mount),
         stats=mount.stats.model_dump(),
         transient=mount.transient,
         last_error=mount.last_error,
+    )
+
+
+def _credentials(mount: Mount) -> contract.CredentialsStatus:
+    known = mount.access
+    keys = None if known.access is None else known.access.credentials
+    expires = None if keys is None else keys.expires
+    found = None if keys is None else keys.source
+    return contract.CredentialsStatus(
+        source=contract.ANONYMOUS if mount.spec.no_sign_request else found,
+        profile=mount.spec.profile,
+        expires=None if expires is None else contract.utc(expires),
+        error=known.error,
     )
 
 

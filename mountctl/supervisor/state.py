@@ -12,7 +12,7 @@ class MountState(StrEnum):
 
     STARTING = "starting"  # its first engine is coming up; nothing is mounted yet
     READY = "ready"  # mounted, served, S3 answers
-    DEGRADED = "degraded"  # mounted and served, but S3 does not answer
+    DEGRADED = "degraded"  # mounted and served, but S3 does not answer, or refuses the mount as a whole
     RECOVERING = "recovering"  # mounted; its engine is gone and the next one is coming up; programs wait
     BACKOFF = "backoff"  # could not be mounted; tried again after a while
     DRAINING = "draining"  # being unmounted

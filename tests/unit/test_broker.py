@@ -193,7 +193,7 @@ def test_keys_are_renewed_before_they_expire(serve: Callable[..., None]) -> None
     serve(body, source)
 
 
-def test_a_failed_renewal_is_silent_while_the_keys_are_good_and_told_when_they_are_not(
+def test_a_failed_renewal_goes_with_the_keys_while_they_are_good_and_is_told_alone_when_they_are_not(
     serve: Callable[..., None],
 ) -> None:
     source = Source(None, keys("ONE", expires=time.time() + 6), AccessUnavailable("the vault is sealed"))
@@ -202,7 +202,11 @@ def test_a_failed_renewal_is_silent_while_the_keys_are_good_and_told_when_they_a
         await end.send(WatchAccess(spec=spec()))
         assert await key_of(end) == "ONE"
         await clock.until(lambda: source.loads == 2)
-        await nothing_more(end)
+        again, _ = await end.receive()
+        assert isinstance(again, Access)
+        assert again.credentials is not None
+        assert (again.credentials.access_key, again.renewal_error) == ("ONE", "the vault is sealed")
+        await nothing_more(end)  # it is told once
         await clock.until(lambda: source.loads == 4)
         assert await reason_of(end) == "the vault is sealed"
         source.answers = [keys("TWO")]

@@ -6,7 +6,6 @@ import trio.testing
 from pydantic import SecretStr
 
 from engine import errors
-from engine.health import IDLE_SECONDS, UNREACHABLE_SECONDS, BackendProber
 from engine.link import Access, Credentials
 from engine.preflight import PREFLIGHT_SECONDS_MAX, Unmountable, check, explain, in_region, preflight
 from engine.spec import MountSpec
@@ -110,41 +109,3 @@ def test_another_region_is_followed_only_if_nobody_chose_one(told: bool, found: 
                 assert (await preflight(SPEC, access, EngineStats())).region == found
 
     trio.run(test)
-
-
-def test_an_idle_backend_is_probed_rarely_an_unreachable_one_often_and_a_busy_one_never() -> None:
-    async def test() -> None:
-        bucket, stats = Bucket(), EngineStats()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(BackendProber(bucket, stats).run)
-            await trio.sleep(IDLE_SECONDS * 2.5)
-            assert bucket.requests["HeadBucket"] == 2
-
-            stats.unreachable("down")
-            bucket.failures["HeadBucket"] = errors.Unreachable("down")
-            await trio.sleep(IDLE_SECONDS)
-            seen = bucket.requests["HeadBucket"]
-            await trio.sleep(UNREACHABLE_SECONDS * 5)
-            assert bucket.requests["HeadBucket"] - seen == 5
-
-            stats.answered()
-            await trio.sleep(UNREACHABLE_SECONDS)
-            seen = bucket.requests["HeadBucket"]
-            for _ in range(30):
-                stats.answered()
-                await trio.sleep(IDLE_SECONDS / 10)
-            assert bucket.requests["HeadBucket"] == seen
-            nursery.cancel_scope.cancel()
-
-    trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
-
-
-def test_a_change_of_the_backend_is_told_once() -> None:
-    stats = EngineStats()
-    changes: list[bool | None] = []
-    stats.backend_changed = lambda: changes.append(stats.backend.reachable)
-    for event in (stats.answered, stats.answered, lambda: stats.unreachable("x"), lambda: stats.unreachable("x")):
-        event()
-
-    assert changes == [True, False]
-    assert stats.answers == 2

@@ -15,6 +15,7 @@ import trio.testing
 from engine.errors import (
     AccessDenied,
     BadResponse,
+    NoSuchBucket,
     NoSuchKey,
     PreconditionFailed,
     S3Error,
@@ -329,14 +330,58 @@ def test_no_more_connections_than_allowed_are_open_at_a_time() -> None:
     assert (len(server.seen), server.connections) == (6, 2)
 
 
-def test_probe_takes_any_answer_below_500() -> None:
+def test_a_probe_that_is_refused_says_so_and_that_s3_is_there() -> None:
+    stats = EngineStats()
+
     async def once(client: HttpClient) -> None:
-        for _ in range(3):
+        await client.probe()
+        with pytest.raises(AccessDenied):
             await client.probe()
+        with pytest.raises(NoSuchBucket):
+            await client.probe()
+        assert stats.backend.reachable
         with pytest.raises(S3Error):
             await client.probe()
+        assert stats.backend.reachable is False
 
-    talk([error(403, "AccessDenied"), error(404, "NoSuchBucket"), Answer(200), error(500, "InternalError")], once)
+    talk([Answer(200), Answer(403), Answer(404), error(500, "InternalError")], once, stats=stats)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("InvalidAccessKeyId", 403, "S3 does not know the access key (InvalidAccessKeyId, key AK): it was deleted"),
+        ("SignatureDoesNotMatch", 403, "the secret key does not fit the access key"),
+        ("ExpiredToken", 400, "the credentials have expired (ExpiredToken, key AK): have them renewed"),
+        ("InvalidToken", 400, "the session token is not valid"),
+        ("RequestTimeTooSkewed", 403, "this machine's clock is wrong"),
+    ],
+)
+def test_refused_keys_are_the_mounts_trouble_until_a_request_succeeds(code: str, status: int, said: str) -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(AccessDenied):
+            await client.list_objects("")
+        assert stats.backend.reachable
+        assert said in (stats.backend.trouble or "")
+        await client.head_object("k")
+        assert stats.backend.trouble is None
+
+    talk([error(status, code), HEAD], once, stats=stats)
+
+
+def test_a_denial_with_good_keys_is_no_trouble_of_the_mount() -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        for _ in range(2):
+            with pytest.raises(AccessDenied):
+                await client.head_object("k")
+        assert stats.backend.trouble is None
+        assert stats.denials == 2
+
+    talk([Answer(403), error(403, "AccessDenied")], once, stats=stats)
 
 
 def test_requests_ask_for_restores_and_say_who_pays() -> None:

@@ -10,6 +10,7 @@ from engine.link import Stats
 from mountctl.status import (
     COLUMNS,
     ConfigStatus,
+    CredentialsStatus,
     EngineStatus,
     Health,
     LastReload,
@@ -25,6 +26,7 @@ from mountctl.status import (
 )
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def mount(name: str = "data", **options: Any) -> MountStatus:
@@ -75,11 +77,12 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
     [one] = told["mounts"]
     assert set(one) == {
         *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error"),
-        "transient",
+        *("transient", "credentials"),
     }
     assert one["since"] == "2026-11-22T11:55:00Z"
     assert one["engine"] == {"pid": None, "started": None, "takeovers": 0, "last_exit": None}
-    assert one["backend"] == {"reachable": None, "error": None}
+    assert one["backend"] == {"reachable": None, "error": None, "refused": None}
+    assert one["credentials"] == {"source": None, "profile": None, "expires": None, "error": None}
     assert one["stats"]["bytes_read"] == 7
 
 
@@ -120,6 +123,30 @@ def test_the_table_shows_a_line_a_mount_and_reasons_beneath() -> None:
         "    bucket 'b' does not exist",
         "    last error: EIO: x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("credentials", "reason", "line"),
+    [
+        (CredentialsStatus(source="profile", profile="batch"), None, None),
+        (CredentialsStatus(source="anonymous"), None, None),
+        (CredentialsStatus(source="role", profile="p", expires=NOW + HOUR), None, "role (p); expire in 1h00m"),
+        (CredentialsStatus(source="instance", expires=NOW - HOUR), None, "instance; expired 1h00m ago"),
+        (
+            CredentialsStatus(source="sso", expires=NOW + HOUR, error="the vault is sealed"),
+            None,
+            "sso; expire in 1h00m; can't be renewed: the vault is sealed",
+        ),
+        (CredentialsStatus(error="no credentials found"), "no credentials found", None),
+        (CredentialsStatus(error="no credentials found"), "another", "none; no credentials found"),
+    ],
+)
+def test_credentials_that_expire_or_cannot_be_had_have_a_line(
+    credentials: CredentialsStatus, reason: str | None, line: str | None
+) -> None:
+    shown = render(status(mount(credentials=credentials, reason=reason)), NOW).splitlines()[5:]
+
+    assert shown == [f"    {each}" for each in (reason, line and f"credentials: {line}") if each]
 
 
 def test_a_refused_reload_is_told_with_its_errors() -> None:
