@@ -128,6 +128,11 @@ class Writing:
             raise NotADirectory(f"{inode.location!r} is a file")
         if self._table.pending_below(inode.prefix):
             raise NotEmpty(f"in {inode.location!r} something is being written")
+        if not inode.pending:
+            await self._remove_in_s3(inode)
+        self._removed(inode)
+
+    async def _remove_in_s3(self, inode: Inode) -> None:
         page = await self._client.list_objects(inode.prefix, max_keys=2)
         keys = [info.key for info in page.objects] + page.prefixes
         if keys and not self._spec.allow_delete:
@@ -136,7 +141,6 @@ class Writing:
             raise NotEmpty(f"{inode.location!r} is not empty")
         if keys:
             await self._client.delete_object(inode.prefix)
-        self._removed(inode)
 
     def rename(self, flags: int) -> EngineError:
         """The error for it: S3 has no rename. Where files may be deleted, programs are told to copy and delete."""
@@ -259,8 +263,10 @@ class Writing:
         if len(location.encode()) + (info is None) > KEY_BYTES_MAX:
             raise KeyTooLong(f"the key would have more than {KEY_BYTES_MAX} bytes", key=location)
         await self._lookup.check_free(parent, name)
-        until = self._lookup.pending_until(directory=info is None)
-        inode = self._table.create(location, info, until)
+        if info is None:
+            inode = self._lookup.make_directory(parent, location)
+        else:
+            inode = self._table.create(location, info, self._lookup.pending_until(directory=False))
         now = time.time_ns()
         inode.times_ns = (now, now)
         return inode

@@ -37,7 +37,18 @@ class Inode:
     a directory.
     """
 
-    __slots__ = ("emptied", "info", "location", "lookups", "number", "pending", "settled", "times_ns", "valid_until")
+    __slots__ = (
+        "emptied",
+        "empty_until",
+        "info",
+        "location",
+        "lookups",
+        "number",
+        "pending",
+        "settled",
+        "times_ns",
+        "valid_until",
+    )
 
     def __init__(self, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> None:
         self.number = number
@@ -48,6 +59,7 @@ class Inode:
         self.pending = False
         self.settled = float("-inf")  # since when it is in S3 by our doing: answers to older questions don't count
         self.emptied = float("-inf")  # when something below it was deleted here last
+        self.empty_until = float("-inf")  # until when a directory is believed to have no names but those at hand
         self.times_ns: tuple[int, int] | None = None
 
     @property
@@ -220,6 +232,8 @@ class InodeTable:
         if self.is_current(inode):
             self._drop_pending(inode)
             del self._by_location[inode.location]
+            # Nobody knows any more what the directory had by this name.
+            self.parent(inode).empty_until = float("-inf")
 
     def forget(self, number: int, lookups: int) -> None:
         """The kernel dropped that many references. A number of an engine before is none of ours."""

@@ -41,7 +41,7 @@ class Lookup:
             return self._table.counted(known)
         if known is not None and known.pending:
             return await self._pending(known)
-        if self._table.missing.until(location, trio.current_time()) is not None:
+        if self._believed_missing(parent, location) is not None:
             raise NotFound(f"there was no {location!r} a moment ago")
         asked = trio.current_time()
         try:
@@ -62,13 +62,24 @@ class Lookup:
         if parent is not self._table.root and not self._table.is_current(parent):
             raise NotFound(f"there is no directory {parent.location!r} any more")
         location, now = parent.prefix + name, trio.current_time()
-        if self._table.just_missing.until(location, now) or self._table.missing.until(location, now):
+        if self._table.just_missing.until(location, now) or self._believed_missing(parent, location):
             return
         try:
             await self.peek(parent, name)
         except NotFound:
             return
         raise NameTaken(f"there is {location!r} already")
+
+    def make_directory(self, parent: Inode, location: str) -> Inode:
+        """A directory that is here only, at a location that is free, with one lookup more.
+
+        There was nothing at its location, hence nothing below: as long as that is believed, so is this.
+        """
+        empty_until = self._believed_missing(parent, location)
+        made = self._table.create(location, None, self.pending_until(directory=True))
+        if empty_until is not None:
+            made.empty_until = empty_until
+        return made
 
     async def peek(self, parent: Inode, name: str) -> Inode:
         """As `child`, but for ourselves: the kernel holds no lookup by it."""
@@ -143,6 +154,15 @@ class Lookup:
     def believed(self, inode: Inode) -> bool:
         """What S3 said last of an inode has not expired."""
         return inode is self._table.root or trio.current_time() < inode.valid_until
+
+    def _believed_missing(self, parent: Inode, location: str) -> float | None:
+        """Until when it is believed that there is nothing at a location in a directory; None if it is not."""
+        now = trio.current_time()
+        if (until := self._table.missing.until(location, now)) is not None:
+            return until
+        if now < parent.empty_until and self._table.at(location) is None:
+            return parent.empty_until
+        return None
 
     async def _ask_kind(self, inode: Inode) -> ObjectInfo | None:
         if not inode.is_directory:

@@ -21,7 +21,6 @@ from engine.errors import (
     KeyTooLong,
     NameTaken,
     NotADirectory,
-    NotEmpty,
     NotFound,
     NotPermitted,
     OutOfOrderWrite,
@@ -34,7 +33,7 @@ from engine.errors import (
 )
 from engine.fs.attributes import Wanted
 from engine.fs.filesystem import S3Filesystem
-from engine.namespace.lookup import EMPTIED_SECONDS, JUST_MISSING_SECONDS
+from engine.namespace.lookup import JUST_MISSING_SECONDS
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 from engine.write.uploader import Uploader
@@ -344,22 +343,6 @@ def test_a_forgotten_file_lives_until_it_is_uploaded_and_no_longer() -> None:
     run(test)
 
 
-def test_directories_made_here_become_s3s_with_the_first_object_in_them() -> None:
-    async def test() -> None:
-        async with mount(metadata_ttl="minimal") as made:
-            outer = (await made.fs.mkdir(ROOT, b"a")).number
-            inner = (await made.fs.mkdir(outer, b"b")).number
-            await made.written("f", parent=inner)
-            assert made.bucket.memory.keys == ["a/b/f"]
-            await fails(NotPermitted, made.fs.rmdir(outer, b"b"))
-            made.bucket.delete("a/b/f")
-            await trio.sleep(2)
-            await fails(NotFound, made.number("a"))
-            await fails(Stale, made.fs.getattr(inner))
-
-    run(test)
-
-
 def test_what_is_in_s3_and_what_is_pending_hide_each_other_as_the_rules_say() -> None:
     async def test() -> None:
         async with mount() as made:
@@ -469,54 +452,6 @@ def test_deleting_needs_leave_and_a_file_that_is_complete() -> None:
     run(test)
 
 
-def test_a_directory_emptied_here_can_be_removed_for_a_while() -> None:
-    async def test() -> None:
-        async with mount("a/b/x", "a/b/y", "gone/x", allow_delete=True) as made:
-            outer = await made.number("a")
-            inner = await made.number("b", outer)
-            await made.number("gone")
-            await fails(NotEmpty, made.fs.rmdir(outer, b"b"))
-            await made.fs.unlink(inner, b"x")
-            await made.fs.unlink(inner, b"y")
-            await trio.sleep(EMPTIED_SECONDS / 2)
-            assert await made.number("b", outer) == inner
-            await made.fs.rmdir(outer, b"b")
-            await fails(NotFound, made.number("b", outer))
-            await made.fs.rmdir(ROOT, b"a")
-            made.bucket.delete("gone/x")
-            await trio.sleep(2)
-            await fails(NotFound, made.number("gone"))
-
-        async with mount("a/x", allow_delete=True) as made:
-            await made.fs.unlink(await made.number("a"), b"x")
-            await trio.sleep(EMPTIED_SECONDS)
-            await fails(NotFound, made.number("a"))
-
-    run(test)
-
-
-def test_removing_directories() -> None:
-    async def test() -> None:
-        async with mount("full/x", "marked/", "f") as made:
-            await fails(NotADirectory, made.fs.rmdir(ROOT, b"f"))
-            await fails(NotFound, made.fs.rmdir(ROOT, b"none"))
-            for name in (b"full", b"marked"):
-                await fails(NotPermitted, made.fs.rmdir(ROOT, name))
-            directory = (await made.fs.mkdir(ROOT, b"d")).number
-            _number, handle = await made.create("x", parent=directory)
-            await fails(NotEmpty, made.fs.rmdir(ROOT, b"d"))
-            made.bucket.failures[PUT] = S3Error("no", status=500)
-            await made.fs.close(handle)
-            await made.fs.rmdir(ROOT, b"d")
-            await fails(NotFound, made.make("y", directory))
-        async with mount("full/x", "marked/", allow_delete=True) as made:
-            await fails(NotEmpty, made.fs.rmdir(ROOT, b"full"))
-            await made.fs.rmdir(ROOT, b"marked")
-            assert made.bucket.memory.keys == ["full/x"]
-
-    run(test)
-
-
 def test_renaming_and_linking_are_refused_in_words_that_programs_know() -> None:
     async def test() -> None:
         async with mount("f") as strict, mount("f", allow_delete=True) as free:
@@ -550,25 +485,6 @@ def test_times_are_kept_for_what_is_pending_and_only_what_changes_something_is_r
                 await fails(Unsettable, made.fs.setattr(old, change))
             same = Wanted(mode=stat.S_IFREG | 0o644, uid=5, gid=6, size=1)
             assert (await made.fs.setattr(old, same)).size == 1
-
-    run(test)
-
-
-def test_times_of_a_directory_are_kept_whether_it_is_in_s3_or_not() -> None:
-    async def test() -> None:
-        async with mount("old/x") as made:
-            number = (await made.fs.mkdir(ROOT, b"new")).number
-            await made.fs.setattr(number, Wanted(change_ns=2))
-            await made.written("f", parent=number)
-            assert (await made.fs.getattr(number)).time_ns == 2
-            for directory in (ROOT, number, await made.number("old")):
-                before = await made.fs.getattr(directory)
-                found = await made.fs.setattr(directory, Wanted(change_ns=5))
-                assert (found.time_ns, found.access_ns) == (5, before.access_ns)
-                found = await made.fs.setattr(directory, Wanted(access_ns=7, mode=stat.S_IFDIR | 0o755))
-                assert (found.time_ns, found.access_ns) == (5, 7)
-                await fails(Unsettable, made.fs.setattr(directory, Wanted(mode=0o700)))
-                await fails(Unsettable, made.fs.setattr(directory, Wanted(uid=3)))
 
     run(test)
 
