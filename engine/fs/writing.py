@@ -313,7 +313,7 @@ class Writing:
         del self._writers[writer.inode.number]
         storage_class = self._spec.storage_class or "STANDARD"
         info = ObjectInfo(done.key, done.size, done.etag, time.time(), storage_class)
-        self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry(info))
+        self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry)
         self._unshare(writer.inode, writer.sharer)
 
     def _failed(self, writer: OpenWriter) -> None:

@@ -188,19 +188,21 @@ class InodeTable:
         if self.is_current(inode):
             self._pending.setdefault(parent_prefix(inode.location), {})[_name(inode)] = inode
 
-    def settle(self, inode: Inode, info: ObjectInfo | None, now: float, valid_until: float) -> None:
-        """A pending inode is in S3 now, and so are the directories above it."""
+    def settle(
+        self, inode: Inode, info: ObjectInfo | None, now: float, expiry: Callable[[ObjectInfo | None], float]
+    ) -> None:
+        """A pending inode is in S3 now, and so are the directories above it. `expiry`: until when to believe each."""
         inode.info = info
         if info is not None:
             inode.times_ns = None  # S3 has its own of files
-        inode.valid_until = valid_until
+        inode.valid_until = expiry(info)
         inode.settled = now
         self._made(inode)
         self._let_go(inode)
         above = parent_prefix(inode.location).removesuffix("/")
         directory = self._by_location.get(above) if self.is_current(inode) else None
         if directory is not None and directory.pending:
-            self.settle(directory, None, now, valid_until)
+            self.settle(directory, None, now, expiry)
 
     def discard(self, inode: Inode) -> None:
         """A pending inode will never be in S3: there is no such file, or what was there before is there again."""

@@ -7,6 +7,7 @@ import trio
 
 from engine.errors import NotADirectory, NotEmpty, NotFound, NotPermitted, S3Error, Stale, Unsettable
 from engine.fs.attributes import Wanted
+from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL
 from engine.namespace.lookup import EMPTIED_SECONDS
 from tests.unit.bucket import PUT
 from tests.unit.test_write_filesystem import ROOT, fails, mount, run
@@ -130,5 +131,17 @@ def test_removing_directories() -> None:
             await fails(NotEmpty, made.fs.rmdir(ROOT, b"full"))
             await made.fs.rmdir(ROOT, b"marked")
             assert made.bucket.memory.keys == ["full/x"]
+
+    run(test)
+
+
+def test_a_directory_that_a_file_brought_to_s3_is_believed_as_long_as_any_directory() -> None:
+    async def test() -> None:
+        async with mount() as made:
+            directory = (await made.fs.mkdir(ROOT, b"d")).number
+            await made.written("f", parent=directory)
+            made.bucket.requests.clear()
+            found = await made.fs.getattr(directory)
+            assert (found.valid, made.bucket.requests) == (DIRECTORY_SECONDS_MINIMAL, {})
 
     run(test)
