@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,9 @@ from tests.servers import ACCESS_KEY, REGION, SECRET_KEY
 
 # An engine answers in a millisecond unless it is busy with something else.
 TELL_SECONDS_MAX: Final = 30.0
+
+# An engine sends what is left to be sent a moment after the last descriptor is closed.
+LATE_SECONDS_MAX: Final = 5.0
 
 
 class Observed(Mounted):
@@ -87,10 +91,17 @@ class ObservedProxy(Observed):
         super().__init__(order)
         self._proxy = proxy
 
-    def requests_of(self, operation: Callable[[], object]) -> dict[str, int]:
-        """The requests that reach the server while `operation` runs, by S3's name of them."""
+    def requests_of(self, operation: Callable[[], object], *, at_least: int = 0) -> dict[str, int]:
+        """The requests that reach the server while `operation` runs, by S3's name of them.
+
+        Some come after it, as when an empty file is closed: while there are not as many as `at_least`, they are waited
+        for.
+        """
         self._proxy.seen.clear()
         operation()
+        deadline = time.monotonic() + LATE_SECONDS_MAX
+        while len(self._proxy.seen) < at_least and time.monotonic() < deadline:
+            time.sleep(0.01)
         counts: dict[str, int] = {}
         for seen in self._proxy.seen:
             name = name_of(seen.method, seen.target)
@@ -99,7 +110,12 @@ class ObservedProxy(Observed):
 
 
 def name_of(method: str, target: str) -> str:
-    """S3's name of a request of reading."""
-    if method == "GET":
-        return "LIST" if "list-type=2" in target else "GET"
+    """What a request is: S3's name of it where the method alone does not tell, and LIST."""
+    query = target.partition("?")[2]
+    if method == "GET" and "list-type=2" in query:
+        return "LIST"
+    if method == "POST":
+        return "CompleteMultipartUpload" if "uploadId=" in query else "CreateMultipartUpload"
+    if "uploadId=" in query:
+        return {"PUT": "UploadPart", "DELETE": "AbortMultipartUpload"}[method]
     return method
