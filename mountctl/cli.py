@@ -189,6 +189,16 @@ def reload(
 
 
 @command
+def restart(
+    settings: Settings, names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The mounts.")]
+) -> int:
+    """Have a new engine serve a mount, or try again at once one that failed or waits for its next try."""
+    from mountctl.commands import restart as body
+
+    return body.restart(settings.runtime_dir, names)
+
+
+@command
 def version(settings: Settings) -> int:
     """Print the version."""
     sys.stdout.write(f"mountctl {engine.__version__}\n")

@@ -17,7 +17,7 @@ import trio
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.control import server
-from mountctl.control.protocol import ReloadResult
+from mountctl.control.protocol import ReloadResult, RestartResult
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.status import Status
@@ -134,6 +134,11 @@ class _Daemon:
         finally:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
+
+    async def restart(self, names: Sequence[str]) -> RestartResult:
+        """The control socket's `restart`."""
+        report.chosen(self._supervisor, names)
+        return RestartResult(mounts=await self._supervisor.restart(names))
 
     async def add(self, spec: MountSpec) -> None:
         """The control socket's `add`."""

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from mountctl.errors import ControlDenied, Refused, SupervisorNotRunning, SupervisorSilent, UnknownMount
 
 if TYPE_CHECKING:
-    from mountctl.control.protocol import ReloadResult
+    from mountctl.control.protocol import ReloadResult, RestartResult
 
 SOCKET_NAME: Final = "control.sock"
 # The supervisor answers from memory; one that needs longer is stuck, and whoever watches it must be told.
@@ -49,6 +49,13 @@ class ControlClient:
         from mountctl.control.protocol import ReloadResult
 
         return ReloadResult.model_validate(self._ask("POST", "/v1/reload", RELOAD_SECONDS_MAX))
+
+    def restart(self, names: Sequence[str]) -> "RestartResult":
+        """Have other engines serve these mounts; waits until it is known how each is. Raises as `status` does."""
+        from mountctl.control.protocol import RestartResult
+
+        target = "/v1/restart?" + urlencode([("name", name) for name in names])
+        return RestartResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
 
     def add(self, spec: str) -> None:
         """Have a mount that no file declares; returns when it can be used.

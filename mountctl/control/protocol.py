@@ -3,6 +3,7 @@
     GET  /v1/status[?name=NAME]...   200 Status (mountctl/status.py), 404 no mount of that name
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
+    POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/reload                  200 ReloadResult, also when the reload was refused: the request was understood
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 STATUS_PATH: Final = "/v1/status"
 RELOAD_PATH: Final = "/v1/reload"
+RESTART_PATH: Final = "/v1/restart"
 MOUNTS_PATH: Final = "/v1/mounts"
 NAME_PARAMETER: Final = "name"
 
@@ -33,6 +35,19 @@ class ReloadResult(BaseModel):
     @property
     def troubled(self) -> list[str]:
         """The mounts that are not as the configuration wants them."""
+        return [name for name, result in self.mounts.items() if result not in _DONE]
+
+
+class RestartResult(BaseModel):
+    """What a restart came to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mounts: dict[str, str] = Field(default_factory=dict, description="for each mount what was done, in a word or more")
+
+    @property
+    def troubled(self) -> list[str]:
+        """The mounts that are not ready after it."""
         return [name for name, result in self.mounts.items() if result not in _DONE]
 
 

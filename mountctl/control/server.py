@@ -25,10 +25,11 @@ from engine.spec import MountSpec
 from mountctl.control.protocol import (
     MOUNTS_PATH,
     NAME_PARAMETER,
-    RELOAD_PATH,
+    RESTART_PATH,
     STATUS_PATH,
     ErrorBody,
     ReloadResult,
+    RestartResult,
 )
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
 from mountctl.status import Status
@@ -58,6 +59,10 @@ class Control(Protocol):
 
     async def reload(self) -> ReloadResult:
         """Read the configuration again and make it so; an error in it is a result, not an exception."""
+        ...
+
+    async def restart(self, names: Sequence[str]) -> RestartResult:
+        """Have other engines serve these mounts; returns when it is known how each is. Raises UnknownMount."""
         ...
 
     async def add(self, spec: MountSpec) -> None:
@@ -195,12 +200,16 @@ class _Server:
 
     async def _route(self, request: _Request, peer: Peer) -> _Answer:
         path, _, query = request.head.target.decode("ascii").partition("?")
+        names = parse_qs(query, keep_blank_values=True).get(NAME_PARAMETER, [])
         match request.head.method, path:
             case b"GET", "/v1/status":
-                names = parse_qs(query, keep_blank_values=True).get(NAME_PARAMETER, [])
                 return _Answer(200, self._control.status(names).model_dump_json().encode())
             case b"POST", "/v1/reload":
                 return _Answer(200, (await self._control.reload()).model_dump_json().encode())
+            case b"POST", "/v1/restart" if not names:
+                return _problem(400, f"which mounts? {RESTART_PATH}?{NAME_PARAMETER}=...")
+            case b"POST", "/v1/restart":
+                return _Answer(200, (await self._control.restart(names)).model_dump_json().encode())
             case b"POST", "/v1/mounts":
                 return await self._add(request.body, peer)
             case b"HEAD", _:
@@ -209,8 +218,8 @@ class _Server:
                 return _problem(405, f"{STATUS_PATH} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
-            case _, "/v1/reload":
-                return _problem(405, f"{RELOAD_PATH} takes POST", allow="POST")
+            case _, "/v1/reload" | "/v1/restart":
+                return _problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")
 

@@ -14,6 +14,7 @@ import trio
 from engine.link import LinkClosed, LogFile, Message, Stop, Unavailable
 from engine.spec import MountSpec
 from mountctl.supervisor import log_file
+from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.process import Exit, ForkedProcess
 
 # Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
@@ -39,6 +40,7 @@ class Engine:
     def __init__(self, process: ForkedProcess, spec: MountSpec) -> None:
         self.started: Final = time.time()
         self.reason: str | None = None  # why it can't serve, by its own word or by ours
+        self.ending: Ending | None = None  # what its end will have been, where that is known before
         self._process = process
         self._spec = spec
         self._letters, self._outbox = trio.open_memory_channel[tuple[Message, tuple[int, ...]]](_OUTBOX_MAX)
@@ -75,13 +77,15 @@ class Engine:
                 self.reason = self.reason or str(end)
             nursery.cancel_scope.cancel()
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self, reason: str, ending: Ending = Ending.CRASHED) -> None:
         """Kill it; `converse` ends."""
+        self.ending = ending
         self.reason = self.reason or reason
         self._process.kill()
 
     def tell_to_stop(self) -> None:
         """Ask it to answer what it has read, and to end."""
+        self.ending = self.ending or Ending.PLANNED
         try:
             self._process.link.send_nowait(Stop())
         except LinkClosed:
@@ -98,6 +102,7 @@ class Engine:
         while True:
             message, fds = await self._process.link.receive()
             if isinstance(message, Unavailable):
+                self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or message.reason
             else:
                 await hear(message, fds)

@@ -5,6 +5,7 @@ which state stands in state.py; this file applies it. Never touches the mountpoi
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -25,13 +26,16 @@ from engine.link import (
     Stats,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import stale, tally
+from mountctl.supervisor import endings, stale, tally
 from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.fdstore import FdStore
+from mountctl.supervisor.process import Exit
+from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
 from mountctl.supervisor.session import KINDS, Session, SessionError
-from mountctl.supervisor.state import SETTLED, MountEvent, MountState, next_state
+from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
 from mountctl.supervisor.zygote import ForkError, Zygote
 
 # Credentials (IMDS, STS) and a first LIST with its retries; what takes longer is reported and tried again.
@@ -40,8 +44,8 @@ START_TIMEOUT_SECONDS: Final = 45.0
 STOP_TIMEOUT_SECONDS: Final = 5.0
 # An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
 EXIT_TIMEOUT_SECONDS: Final = 1.0
-# An engine that served this long did not die of its start: the next one is tried without delay.
-_SERVED_WELL_SECONDS: Final = 2.0
+# How often a mount that was given up is looked at: somebody may have unmounted what is left of it.
+_LOOK_SECONDS: Final = 2.0
 # Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
 _VANISHED: Final = (
     "somebody unmounted it while it was in use; it is mounted again when the last program has let go of it"
@@ -99,6 +103,10 @@ class Mount:
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
         self._heard = False  # a heartbeat came since somebody last asked
+        self._ready_at: float | None = None  # when this engine began to serve
+        self._ending = Ending.PLANNED  # of the engine before
+        self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
+        self._again = trio.Event()  # somebody wants it tried now
         self._scope = trio.CancelScope()
         self._settled = trio.Event()
         self._done = trio.Event()
@@ -142,31 +150,57 @@ class Mount:
         """Wait until the mount is neither starting nor recovering."""
         await self._settled.wait()
 
+    def restart(self) -> None:
+        """Have another engine serve it, or try again at once what is waiting for its next try."""
+        if self._settled.is_set():
+            self._settled = trio.Event()
+        if self.engine is not None and self.state in SERVED:
+            self.engine.tell_to_stop()
+        else:
+            self._again.set()
+
     async def _keep_serving(self) -> None:
-        backoff = Backoff()
+        backoff, restarts = Backoff(), Restarts()
         while True:
             started = trio.current_time()
             event, reason = await self._attempt()
-            served = trio.current_time() - started
-            backoff.served(served)
+            now = trio.current_time()
+            backoff.served(now - started)
+            pause = backoff.next_delay() if event is MountEvent.FAILED else 0.0
+            if event is MountEvent.ENGINE_LOST:
+                served = 0.0 if self._ready_at is None else now - self._ready_at
+                following, pause = restarts.after(self._ending, served, now)
+                if following is Next.GIVE_UP:
+                    reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
+                    event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
+                    self._abort()
             self._apply(event, reason)
-            if event is MountEvent.UNMOUNTED:
-                if self.transient:
-                    self.unmounted = True
-                    return
-                continue
-            # The first engine after one that served well comes at once, however many there were: programs are waiting.
-            at_once = event is MountEvent.ENGINE_LOST and served > _SERVED_WELL_SECONDS
-            await trio.sleep(0.0 if at_once else backoff.next_delay())
-            if event is MountEvent.FAILED:
+            gone = event is MountEvent.UNMOUNTED or await self._pause(pause)
+            if gone and self.transient:
+                self.unmounted = True
+                return
+            if event in (MountEvent.FAILED, MountEvent.GIVEN_UP):
                 self._apply(MountEvent.RETRY)
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait so long, or until somebody wants it tried again. True if a dead mount was unmounted meanwhile."""
+        self._again = trio.Event()
+        with trio.move_on_after(seconds):
+            while not self._again.is_set():
+                with trio.move_on_after(_LOOK_SECONDS):
+                    await self._again.wait()
+                if self.transient and self._aborted is not None and not self._aborted.alive():
+                    return True
+        return False
 
     async def _attempt(self) -> tuple[MountEvent, str]:
         """One engine, from its fork to its end. Returns what happened and why."""
+        self._ready_at, self._ending = None, Ending.REFUSED
         try:
             if self._session is None:
                 self._session = Session.create(self.spec)
             session = self._session
+            oom_kills = endings.oom_kills()
             engine = self.engine = await self._fork(session)
         except (SessionError, ForkError, OSError) as error:
             return self._without_engine(str(error))
@@ -175,8 +209,12 @@ class Mount:
         finally:
             self._before, self._now = tally.without_gauges(self.stats), Stats()
         # Cancelled in between: _end has both engine and session.
+        known = engine.ending
         engine.tell_to_stop()  # if it is still there: nobody can use what it serves
-        await self._end_engine(engine, EXIT_TIMEOUT_SECONDS)
+        exit_ = await self._end_engine(engine, EXIT_TIMEOUT_SECONDS)
+        out_of_memory = endings.oom_kills() > oom_kills
+        self.last_exit = endings.told(exit_, out_of_memory=out_of_memory)
+        self._ending = endings.of(exit_, known, out_of_memory=out_of_memory)
         session.next_generation()
         return self._without_engine(engine.reason or f"the engine {self.last_exit}")
 
@@ -248,12 +286,12 @@ class Mount:
     async def _ready(self) -> None:
         session = self._session
         assert session is not None, "an engine serves it"
+        self._ready_at = trio.current_time()
         if session.attached:
             self.takeovers += 1
         else:
             try:
-                await stale.clear(session.mountpoint)
-                session.attach()
+                await self._attach(session)
             except (SessionError, OSError) as error:
                 raise EndOfConversation(str(error)) from error
             self._services.fds.keep(self.spec.name, session.kept)
@@ -297,9 +335,26 @@ class Mount:
             self._settled.set()
         self._services.changed()
 
-    async def _end_engine(self, engine: Engine, grace_seconds: float) -> None:
-        self.last_exit = str(await engine.end(grace_seconds))
-        self.engine = None
+    async def _attach(self, session: Session) -> None:
+        """Put a new session at its mountpoint, or where a dead one of ours still is. Raises SessionError, OSError."""
+        dead, self._aborted = self._aborted, None
+        if dead is not None:
+            dead.detach()
+        await stale.clear(session.mountpoint)
+        session.attach()
+
+    def _abort(self) -> None:
+        """End the session, so that nobody waits for it any more. What is mounted stays, and gives ENOTCONN."""
+        session, self._session = self._session, None
+        assert session is not None, "programs have it"
+        self._services.fds.drop(self.spec.name, KINDS)
+        session.close()
+        self._aborted = session
+
+    async def _end_engine(self, engine: Engine, grace_seconds: float) -> Exit:
+        exit_ = await engine.end(grace_seconds)
+        self.last_exit, self.engine = str(exit_), None
+        return exit_
 
     def _drop_session(self) -> None:
         if self._session is not None:
@@ -319,6 +374,8 @@ class Mount:
             stays = self._session is None or not self._session.attached or self._services.leaving()
             if self._session is not None and not stays:
                 await self._detach(self._session)
+            if self._aborted is not None and not self._services.leaving():
+                await self._detach(self._aborted)
         finally:
             if self.engine is not None:
                 self.engine.tell_to_stop()

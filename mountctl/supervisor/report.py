@@ -15,12 +15,7 @@ VERSION: Final = version("mountctl-s3")
 
 def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
     """The status of all mounts, or of the named ones in their order. Raises UnknownMount."""
-    unknown = [name for name in names if name not in supervisor.mounts]
-    if unknown:
-        known = ", ".join(sorted(supervisor.mounts)) or "none"
-        raise UnknownMount(f"no mount is named {', '.join(map(repr, unknown))}; there is: {known}")
-    chosen = [supervisor.mounts[name] for name in names or supervisor.mounts]
-    mounts = [_mount(mount) for mount in chosen]
+    mounts = [_mount(mount) for mount in chosen(supervisor, names)]
     return contract.Status(
         schema_version=contract.SCHEMA,
         health=contract.health((mount.state for mount in mounts), reload_ok=supervisor.last_reload.ok),
@@ -32,6 +27,15 @@ def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
         ),
         mounts=mounts,
     )
+
+
+def chosen(supervisor: Supervisor, names: Sequence[str]) -> list[Mount]:
+    """The mounts of these names, in their order; all, if none is named. Raises UnknownMount."""
+    unknown = [name for name in names if name not in supervisor.mounts]
+    if unknown:
+        known = ", ".join(sorted(supervisor.mounts)) or "none"
+        raise UnknownMount(f"no mount is named {', '.join(map(repr, unknown))}; there is: {known}")
+    return [supervisor.mounts[name] for name in names or supervisor.mounts]
 
 
 def _mount(mount: Mount) -> contract.MountStatus:

@@ -15,6 +15,7 @@ class MountState(StrEnum):
     DEGRADED = "degraded"  # mounted and served, but S3 does not answer, or refuses the mount as a whole
     RECOVERING = "recovering"  # mounted; its engine is gone and the next one is coming up; programs wait
     BACKOFF = "backoff"  # could not be mounted; tried again after a while
+    FAILED = "failed"  # its engines died one after the other; programs get errors, and an operator has it tried again
     DRAINING = "draining"  # being unmounted
     STOPPED = "stopped"  # unmounted
 
@@ -26,6 +27,7 @@ class MountEvent(StrEnum):
     FAILED = "failed"  # before it was mounted: no session, no S3, no credentials, engine died
     RETRY = "retry"
     ENGINE_LOST = "engine lost"  # while mounted
+    GIVEN_UP = "given up"  # another engine would be lost as well
     UNMOUNTED = "unmounted"  # by somebody else
     BACKEND_LOST = "backend lost"
     BACKEND_BACK = "backend back"
@@ -50,12 +52,19 @@ TRANSITIONS: Final[dict[tuple[MountState, MountEvent], MountState]] = {
     (_S.RECOVERING, _E.ENGINE_READY): _S.READY,
     (_S.RECOVERING, _E.ENGINE_LOST): _S.RECOVERING,
     (_S.RECOVERING, _E.UNMOUNTED): _S.STARTING,
+    **{(state, _E.GIVEN_UP): _S.FAILED for state in (_S.READY, _S.DEGRADED, _S.RECOVERING)},
+    (_S.FAILED, _E.RETRY): _S.STARTING,
     (_S.DRAINING, _E.DONE): _S.STOPPED,
-    **{(state, _E.STOP): _S.DRAINING for state in (_S.STARTING, _S.READY, _S.DEGRADED, _S.RECOVERING, _S.BACKOFF)},
+    **{
+        (state, _E.STOP): _S.DRAINING
+        for state in (_S.STARTING, _S.READY, _S.DEGRADED, _S.RECOVERING, _S.BACKOFF, _S.FAILED)
+    },
 }
 
 # Nothing will change by waiting a moment: what `reload` and READY wait for.
-SETTLED: Final = frozenset({_S.READY, _S.DEGRADED, _S.BACKOFF, _S.STOPPED})
+SETTLED: Final = frozenset({_S.READY, _S.DEGRADED, _S.BACKOFF, _S.FAILED, _S.STOPPED})
+# An engine serves it, and programs use it.
+SERVED: Final = frozenset({_S.READY, _S.DEGRADED})
 
 
 def next_state(state: MountState, event: MountEvent) -> MountState:

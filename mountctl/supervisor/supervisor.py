@@ -151,6 +151,16 @@ class Supervisor:
             self._changed()
         raise CannotAdd(reason)
 
+    async def restart(self, names: Iterable[str]) -> dict[str, str]:
+        """Have other engines serve these mounts, or what waits for its next try tried now. Returns how each is then."""
+        chosen = [self.mounts[name] for name in names]
+        for mount in chosen:
+            mount.restart()
+        with trio.move_on_after(SETTLE_SECONDS):
+            for mount in chosen:
+                await mount.settled()
+        return {mount.spec.name: "restarted" + _trouble(mount) for mount in chosen}
+
     async def _reload(self) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
             mount.reopen_log()
@@ -192,8 +202,7 @@ class Supervisor:
                 if mount is None:
                     results[name] = "unmounted by somebody else"
                     continue
-                trouble = f", {mount.state}: {mount.reason}" if mount.state is not MountState.READY else ""
-                results[name] = done + trouble
+                results[name] = done + _trouble(mount)
         return dict(sorted(results.items()))
 
     async def _start(self, specs: Iterable[MountSpec]) -> None:
@@ -261,3 +270,8 @@ class Supervisor:
         await mount.stop()
         if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
             del self.mounts[name]
+
+
+def _trouble(mount: Mount) -> str:
+    """What there is to say of a mount that ought to be ready."""
+    return "" if mount.state is MountState.READY else f", {mount.state}: {mount.reason}"

@@ -17,7 +17,7 @@ from mountctl.control.protocol import ReloadResult
 from tests.unit.controlled import Supervisor, serving
 
 MOUNTCTL = Path(sys.executable).parent / "mountctl"
-COMMANDS = ("run", "check", "status", "reload", "mount", "version")
+COMMANDS = ("run", "check", "status", "reload", "restart", "mount", "version")
 # What a busy machine may need; a test that passes never waits for it.
 SECONDS_MAX = 60.0
 
@@ -139,6 +139,20 @@ def test_status_in_a_terminal_without_unicode_does_not_fail(tmp_path: Path) -> N
         done = await trio.to_thread.run_sync(ask)
         assert (done.returncode, done.stderr) == (0, "")
         assert "zwei \\xfc" in done.stdout
+
+    serving(tmp_path, body)
+
+
+def test_restart_tells_each_mount_and_is_1_when_one_is_not_ready(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        ask = partial(mountctl, "restart", "--runtime-dir", runtime_dir)
+        both = await trio.to_thread.run_sync(ask, "one", "zwei ü")
+        one = await trio.to_thread.run_sync(ask, "one")
+
+        assert both.stdout == "one: restarted\nzwei ü: restarted, failed: x\n"
+        assert (both.returncode, one.returncode) == (1, 0)
+        assert_one_sentence(await trio.to_thread.run_sync(ask, "three"), exit_code=1, about="no mount is named 'three'")
+        assert (await trio.to_thread.run_sync(ask)).returncode == 2
 
     serving(tmp_path, body)
 

@@ -187,6 +187,9 @@ def test_root_the_own_user_and_members_may_enter(
         (b"GET /v1/status HTTP/1.1\r\n\r\n", 400),  # no Host
         (b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"GET /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"GET /v1/restart?name=one HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (b"POST /v1/restart HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"POST /v1/restart?name=three HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"DELETE /v1/status HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"GET http://[/ HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"CONNECT x HTTP/1.1\r\nHost: x\r\n\r\n", 404),

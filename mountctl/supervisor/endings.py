@@ -1,0 +1,56 @@
+"""What an engine's end was: asked for, an outsider's doing, or its own. Pure but for one counter of the kernel's.
+
+Called by mount.py when an engine is gone; restarts.py decides by it what comes next.
+"""
+
+import signal
+from enum import Enum, auto
+from pathlib import Path
+from typing import Final
+
+from mountctl.supervisor.process import Exit
+
+# "oom_kill N": processes that the kernel has killed for want of memory, in whatever cgroup, since it was booted.
+_VMSTAT: Final = Path("/proc/vmstat")
+_OOM_COUNTER: Final = "oom_kill"
+
+
+class Ending(Enum):
+    """Why an engine is gone."""
+
+    PLANNED = auto()  # we asked it to end
+    REFUSED = auto()  # it said why it can't serve; that is no crash, and another may be able to
+    OUTSIDE = auto()  # somebody sent SIGKILL: says nothing about the engine
+    CRASHED = auto()  # by itself: a signal, an exit code, no memory
+    HUNG = auto()  # we killed it, as it did nothing any more
+
+
+def of(exit_: Exit, known: Ending | None, *, out_of_memory: bool) -> Ending:
+    """What this end was.
+
+    Args:
+        exit_: how the process ended.
+        known: what we did to it or it said before.
+        out_of_memory: the kernel has killed processes for want of memory while it lived.
+    """
+    if known is not None:
+        return known
+    if exit_.signal == signal.SIGKILL and not out_of_memory:
+        return Ending.OUTSIDE
+    return Ending.CRASHED
+
+
+def told(exit_: Exit, *, out_of_memory: bool) -> str:
+    """The end as `status` shows it."""
+    if exit_.signal == signal.SIGKILL and out_of_memory:
+        return f"{exit_}, while the kernel was killing processes for want of memory"
+    return str(exit_)
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory; 0 if it does not count them (before Linux 4.13)."""
+    for line in _VMSTAT.read_text().splitlines():
+        name, _, count = line.partition(" ")
+        if name == _OOM_COUNTER:
+            return int(count)
+    return 0
