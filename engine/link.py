@@ -3,9 +3,15 @@
 Every message is one SOCK_SEQPACKET packet of JSON; file descriptors go along by SCM_RIGHTS. The supervisor relays
 credentials from the broker to engines, so that each process has one link only. Secrets are SecretStr: a message
 can be logged.
+
+An engine may be older or younger than the supervisor that adopts it. So fields are only ever added, with a default, and
+what one side does not know, a field or a whole message, it passes by.
 """
 
 import array
+import json
+import logging
+import os
 import socket
 from typing import Annotated, Any, Final, Literal
 
@@ -17,6 +23,8 @@ from engine.spec import MountSpec
 # A packet must fit SO_SNDBUF (208 KiB by default on Linux); the largest message, a spec, is far below.
 PACKET_BYTES_MAX: Final = 64 * 1024
 FDS_MAX: Final = 8
+
+_log = logging.getLogger(__name__)
 
 Secret = Annotated[SecretStr, PlainSerializer(lambda secret: secret.get_secret_value(), return_type=str)]
 
@@ -170,6 +178,7 @@ class Heartbeat(_Message):
     stats: Stats
     backend: Backend
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
+    serving: bool = Field(default=False, description="Ready was said: for a supervisor that did not hear it")
 
 
 class Stop(_Message):
@@ -205,6 +214,7 @@ Message = Annotated[
     Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)
+_UNKNOWN_TYPE: Final = "union_tag_invalid"  # pydantic's word for a discriminator that no member has
 
 
 class LinkClosed(Exception):
@@ -241,6 +251,13 @@ def receive(sock: socket.socket, fds_max: int = FDS_MAX) -> tuple[Message, list[
 
     The kernel closes file descriptors beyond `fds_max`.
     """
+    while True:
+        if (received := _receive(sock, fds_max)) is not None:
+            return received
+
+
+def _receive(sock: socket.socket, fds_max: int) -> tuple[Message, list[int]] | None:
+    """One message; None if it is of a type that this version does not know."""
     try:
         packet, fds, _, _ = socket.recv_fds(sock, PACKET_BYTES_MAX, fds_max, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError as error:
@@ -250,7 +267,12 @@ def receive(sock: socket.socket, fds_max: int = FDS_MAX) -> tuple[Message, list[
     try:
         return decode(packet), list(fds)
     except ValidationError as error:
-        raise LinkClosed("it sent something that is no message") from error
+        for fd in fds:
+            os.close(fd)
+        if [each["type"] for each in error.errors(include_input=False)] != [_UNKNOWN_TYPE]:
+            raise LinkClosed("it sent something that is no message") from error
+    _log.debug("passed by a message of a type that this version does not know: %.40r", json.loads(packet)["type"])
+    return None
 
 
 class Link:
@@ -284,11 +306,12 @@ class Link:
 
     async def receive(self) -> tuple[Message, list[int]]:
         """The next message and its file descriptors. Raises LinkClosed when the other side is gone."""
-        # A whole checkpoint: another side that never stops talking must not keep all other tasks from running.
-        await trio.lowlevel.checkpoint()
         while True:
+            # A whole checkpoint: another side that never stops talking must not keep all other tasks from running.
+            await trio.lowlevel.checkpoint()
             try:
-                return receive(self._sock, self._fds_max)
+                if (received := _receive(self._sock, self._fds_max)) is not None:
+                    return received
             except BlockingIOError:
                 await trio.lowlevel.wait_readable(self._sock)
             except OSError as error:

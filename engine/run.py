@@ -85,6 +85,7 @@ class _Engine:
         self._client: HttpClient | None = None
         self._region = order.region  # where a preflight found the bucket; what the broker sends does not know it
         self._serving = False
+        self._said_ready = False
         self._scope = trio.CancelScope()
 
     async def run(self) -> int:
@@ -155,6 +156,7 @@ class _Engine:
     async def _announce(self, adopted: trio.Event) -> None:
         await adopted.wait()
         await self._send(Ready(region=self._region))
+        self._said_ready = True
 
     async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:
         """Messages of the supervisor, until it goes."""
@@ -218,7 +220,12 @@ class _Engine:
             changed = trio.Event()
             self._stats.backend_changed = changed.set
             self._tell(
-                Heartbeat(stats=self._stats.snapshot(), backend=self._stats.backend, last_error=self._stats.last_error)
+                Heartbeat(
+                    stats=self._stats.snapshot(),
+                    backend=self._stats.backend,
+                    last_error=self._stats.last_error,
+                    serving=self._said_ready,
+                )
             )
             with trio.move_on_after(HEARTBEAT_SECONDS):
                 await changed.wait()

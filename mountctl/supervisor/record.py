@@ -1,5 +1,6 @@
 """What a supervisor after this one must know of a session, in a memfd that is kept beside it. Called by session.py."""
 
+import json
 import os
 import struct
 import zlib
@@ -25,6 +26,10 @@ class SessionRecord(BaseModel):
     mount_id: int
     generation: int
     made_directory: bool
+    # Added later, so each has a default: a supervisor before may not have written it.
+    region: str = ""  # where an engine found the bucket, if not where its access says
+    transient: bool = False  # no file declares the mount
+    uid: int | None = None  # what its engine runs as
 
 
 def create() -> int:
@@ -49,5 +54,22 @@ def read(fd: int) -> SessionRecord | None:
         return None
     try:
         return SessionRecord.model_validate_json(data)
+    except ValidationError as error:
+        return _without_unknown(data, error)
+
+
+def _without_unknown(data: bytes, error: ValidationError) -> SessionRecord | None:
+    """The record of a younger version, without the options of the mount that this one does not understand."""
+    strange = {
+        str(each["loc"][1])
+        for each in error.errors(include_input=False)
+        if len(each["loc"]) > 1 and each["loc"][0] == "spec"
+    }
+    if not strange:
+        return None
+    told = json.loads(data)
+    told["spec"] = {key: value for key, value in told["spec"].items() if key not in strange}
+    try:
+        return SessionRecord.model_validate_json(json.dumps(told))
     except ValidationError:
         return None

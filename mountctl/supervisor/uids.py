@@ -22,6 +22,13 @@ class EngineUids:
                 return uid
         raise RuntimeError(f"no free uid between {FIRST_UID} and {LAST_UID} for an engine")
 
+    def claim(self, uid: int) -> bool:
+        """Take this one, for an engine that runs as it already. False if it is taken, or not one of ours."""
+        if uid in self._taken or not FIRST_UID <= uid <= LAST_UID:
+            return False
+        self._taken.add(uid)
+        return True
+
     def give_back(self, uid: int) -> None:
         """The mount is gone."""
         self._taken.remove(uid)

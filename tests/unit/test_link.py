@@ -77,3 +77,27 @@ def test_a_side_that_never_stops_talking_does_not_keep_other_tasks_from_running(
         return others
 
     assert trio.run(main) >= talked // 2
+
+
+def test_messages_and_fields_that_only_a_younger_version_knows_are_passed_by() -> None:
+    async def main() -> None:
+        ours, theirs = pair()
+        link = Link(ours, fds_max=links.FDS_MAX)
+        before = len(os.listdir("/proc/self/fd"))
+        with theirs:
+            socket.send_fds(theirs, [b'{"type":"not-invented-yet","x":[1]}'], [theirs.fileno()])
+            theirs.send(b'{"type":"ready","region":"eu-west-1","colour":"blue"}')
+            assert await link.receive() == (Ready(region="eu-west-1"), [])
+            assert len(os.listdir("/proc/self/fd")) == before
+        link.close()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("packet", [b"{}", b"[]", b'{"type":"access"}'])
+def test_a_message_that_says_no_type_or_lacks_what_it_must_have_is_a_closed_link(packet: bytes) -> None:
+    ours, theirs = pair()
+    with ours, theirs:
+        theirs.send(packet)
+        with pytest.raises(LinkClosed, match="no message"):
+            links.receive(ours)

@@ -1,7 +1,10 @@
 """What a supervisor leaves for the next one: descriptors, a record, and whether systemd restarts or stops."""
 
+import json
 import os
 import socket
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from mountctl.supervisor import record
 from mountctl.supervisor.fdstore import NoFdStore, SystemdFdStore, fd_store
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.systemd import is_restart_job, own_unit
+from mountctl.supervisor.uids import EngineUids
 
 SPEC = MountSpec.model_validate({"name": "m", "bucket": "some-bucket", "mountpoint": "/mnt/m"})
 RECORD = record.SessionRecord(spec=SPEC, init_request="00ff", minor=3, mount_id=9, generation=4, made_directory=True)
@@ -43,6 +47,41 @@ def test_garbage_is_no_record_and_no_error(data: bytes) -> None:
 
     assert record.read(fd) is None
     os.close(fd)
+
+
+def test_a_record_of_an_older_supervisor_is_read() -> None:
+    fd = record.create()
+    write_json(fd, RECORD.model_dump(mode="json", by_alias=True, exclude={"region", "transient", "uid"}))
+    found = record.read(fd)
+    os.close(fd)
+
+    assert found == RECORD
+
+
+def test_a_record_of_a_younger_supervisor_is_read_without_what_is_not_understood() -> None:
+    told = RECORD.model_dump(mode="json", by_alias=True)
+    told["spec"] |= {"teleport": True, "upload-checksums": "crc9", "read-only": True}
+    fd = record.create()
+    write_json(fd, told | {"moon": "full"})
+    found = record.read(fd)
+    os.close(fd)
+
+    assert found == RECORD.model_copy(update={"spec": SPEC.model_copy(update={"read_only": True})})
+
+
+def test_a_record_without_a_bucket_that_can_be_is_no_record() -> None:
+    told = RECORD.model_dump(mode="json", by_alias=True)
+    told["spec"]["bucket"] = "no bucket/"
+    fd = record.create()
+    write_json(fd, told)
+
+    assert record.read(fd) is None
+    os.close(fd)
+
+
+def write_json(fd: int, told: dict[str, object]) -> None:
+    data = json.dumps(told).encode()
+    os.pwrite(fd, struct.pack("<II", len(data), zlib.crc32(data)) + data, 0)
 
 
 def test_a_session_of_which_something_is_missing_is_not_restored_and_leaks_nothing() -> None:
@@ -109,3 +148,13 @@ def test_a_restart_is_told_from_a_stop_by_systemds_jobs(jobs: str, restarting: b
 def test_the_own_unit_is_that_of_the_control_group() -> None:
     assert own_unit("1:name=systemd:/x\n0::/system.slice/mountctl.service\n") == "mountctl.service"
     assert own_unit("0::/user.slice/session-1.scope\n") is None
+
+
+def test_the_user_of_an_adopted_engine_is_given_to_no_other() -> None:
+    uids = EngineUids()
+    first = EngineUids().take()
+
+    assert uids.claim(first)
+    assert not uids.claim(first)
+    assert not uids.claim(0)
+    assert uids.take() != first
