@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import trio
 
+from engine import malloc
 from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.ledger import Ledger, inherit, snapshot
@@ -36,6 +37,7 @@ async def serving(
         generation: which engine of its session this is, from 0.
         journal_fd: what the engine before left is there, and what the next one must know will be; owned.
     """
+    malloc.set_up()
     arena = Arena(spec.memory_target * MiB)
     try:
         async with trio.open_nursery() as fetching:

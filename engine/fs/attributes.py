@@ -7,7 +7,7 @@ import stat
 from dataclasses import dataclass
 from typing import Final
 
-from engine.namespace.inodes import Inode
+from engine.namespace.inode import Inode
 from engine.spec import MountSpec
 
 # What st_blocks counts, in bytes, whatever the file system.
@@ -84,12 +84,13 @@ class AttributeRules:
 
     def of(self, inode: Inode, valid: float) -> Attributes:
         """An inode's attributes, to be believed for `valid` seconds. An archived object has no permissions."""
-        info, uid, gid = inode.info, self._uid, self._gid
-        if info is None:
+        shown, uid, gid = inode.size_and_time, self._uid, self._gid
+        if shown is None:
             access, changed = inode.times_ns or (self._mounted_ns, self._mounted_ns)
             return Attributes(inode.number, self._directory_mode, 2, uid, gid, 0, 0, changed, valid, access)
-        mode = stat.S_IFREG if info.archived else self._file_mode
-        blocks = -(-info.size // STAT_BLOCK_BYTES)
-        time_ns = int(info.last_modified) * _NANOSECONDS
+        size, last_modified, archived = shown
+        mode = stat.S_IFREG if archived else self._file_mode
+        blocks = -(-size // STAT_BLOCK_BYTES)
+        time_ns = int(last_modified) * _NANOSECONDS
         access, changed = inode.times_ns or (time_ns, time_ns)
-        return Attributes(inode.number, mode, 1, uid, gid, info.size, blocks, changed, valid, access)
+        return Attributes(inode.number, mode, 1, uid, gid, size, blocks, changed, valid, access)

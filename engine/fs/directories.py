@@ -14,7 +14,8 @@ from engine.fs.attributes import Attributes
 from engine.fs.handles import Handles
 from engine.fs.ledger import InheritedDirectory, Ledger
 from engine.namespace.hidden import HiddenNames
-from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import Lifetimes
 from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
 from engine.s3.interface import ObjectClient
@@ -150,6 +151,7 @@ class Directories:
         if age <= LISTED_SECONDS_MAX:
             age = 0.0
         prefix = inode.prefix
+        until = {kind: now + max(0.0, self._lifetimes.of(directory=kind) - age) for kind in (True, False)}
         for entry in page.entries[index:]:
             index += 1
             if entry.local:
@@ -158,8 +160,8 @@ class Directories:
                     continue  # it was removed, or its upload failed, after the page was made
                 child = self._table.counted(known)
             else:
-                valid = max(0.0, self._lifetimes.of(directory=entry.info is None) - age)
-                child = self._table.link(prefix + entry.name, entry.info, now + valid, asked=page.asked)
+                location = prefix + entry.name if entry.info is None else entry.info.key
+                child = self._table.link(location, entry.info, until[entry.info is None], asked=page.asked)
             position = page.position(index) + _DOTS
             yield Listed(entry.name.encode(), self._attributes(child), position, counted=True)
 

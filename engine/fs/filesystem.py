@@ -8,8 +8,7 @@ kernel. Between two awaits every change is complete, so requests may run side by
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -23,59 +22,24 @@ from engine.errors import (
     NotADirectory,
     NotPermitted,
     ReadOnly,
+    Stale,
 )
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
 from engine.fs.directories import Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.ledger import Inherited, InheritedFile, Ledger
+from engine.fs.opening import ObjectOpener, Opened, OpenFile
 from engine.fs.policy import Access, access, check_synchronous, is_direct, writes
-from engine.fs.sharing import Sharer
 from engine.fs.writing import OpenWriter, Writing
 from engine.namespace import names
-from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import lifetimes
 from engine.namespace.lookup import Lookup
 from engine.s3.interface import ObjectClient, ObjectInfo
 from engine.spec import MountSpec
 from engine.stats import EngineStats
 from engine.write.uploader import Uploader
-
-
-class OpenObject(Protocol):
-    """One open file's data (engine/read's ReadStream)."""
-
-    async def read(self, offset: int, size: int) -> bytes | memoryview:
-        """Exactly what was asked for up to the end of the object, and nothing beyond it."""
-        ...
-
-    def close(self) -> None:
-        """Nothing is read any more."""
-        ...
-
-
-class ObjectOpener(Protocol):
-    """Opens objects for reading (engine/read's Prefetcher)."""
-
-    def open(self, key: str, etag: str, size: int) -> OpenObject:
-        """One version of an object; sends no request."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The answer to OPEN. `direct`: past the page cache."""
-
-    handle: int
-    direct: bool
-
-
-@dataclass(slots=True)
-class _OpenFile:
-    info: ObjectInfo
-    direct: bool
-    data: OpenObject
-    inode: Inode | None = None  # None: an engine before opened it
-    sharer: Sharer = field(default_factory=Sharer)
 
 
 class S3Filesystem:
@@ -121,7 +85,7 @@ class S3Filesystem:
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
         self._reading: Counter[int] = Counter()  # open files by inode
-        self._files: Final[Handles[_OpenFile]] = Handles(generation=generation, gauge=self._files_open)
+        self._files: Final[Handles[OpenFile]] = Handles(generation=generation, gauge=self._files_open)
         self._writers: Final[Handles[OpenWriter]] = Handles(
             generation=generation, gauge=lambda _count: self._files_open(len(self._files)), writers=True
         )
@@ -252,6 +216,7 @@ class S3Filesystem:
                 self._reading[file.inode.number] -= 1
                 if not self._reading[file.inode.number]:
                     del self._reading[file.inode.number]
+                file.inode.handles -= 1
             if self._writing is not None and file.inode is not None:
                 self._writing.remove_reader(file.inode, file.sharer)
             self.ledger.closed(handle)
@@ -334,17 +299,24 @@ class S3Filesystem:
             self._table.inherit(number, location, info)
         for handle, file in inherited.files.items():
             self._files.inherit(handle, self._opened(file.info, direct=file.direct))
+            # It may be this inode that is open, so it must not be forgotten before the kernel does.
+            if (inode := self._table.at(file.info.key)) is not None and inode.is_version(file.info):
+                inode.handles += 1
         self._directories.inherit(inherited.directories)
 
-    def _opened(self, info: ObjectInfo, *, direct: bool) -> _OpenFile:
-        return _OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
+    def _opened(self, info: ObjectInfo, *, direct: bool) -> OpenFile:
+        return OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
 
     def _open_for_reading(self, inode: Inode, flags: int) -> Opened:
         info = _check_readable(inode)
+        if self._table.find(inode.number) is not inode:
+            raise Stale(f"{inode.location!r} was forgotten while it was being opened")
         direct = is_direct(flags)
         file = self._opened(info, direct=direct)
         file.inode = inode
         self._reading[inode.number] += 1
+        inode.handles += 1
+        inode.opened = True
         if self._writing is not None:
             self._writing.add_reader(inode, file.sharer)
         handle = self._files.add(file)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.namespace.inodes import Inode
+from engine.namespace.inode import Inode
 from engine.namespace.listing import FIRST, Start
 from engine.s3.interface import ObjectInfo
 

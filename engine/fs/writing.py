@@ -28,7 +28,8 @@ from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
 from engine.fs.policy import check_replace
 from engine.fs.sharing import Sharer, Sharing
-from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
 from engine.namespace.lookup import Lookup
 from engine.s3.interface import KEY_BYTES_MAX, ObjectClient, ObjectInfo
 from engine.spec import MountSpec
@@ -208,6 +209,7 @@ class Writing:
             raise
         writer = OpenWriter(inode, self._uploader.start(inode.key, reservation), process)
         self._sharing(inode).add_writer(writer.sharer)
+        inode.handles += 1
         self._writers[inode.number] = writer
         if not inode.pending:
             self._table.hold(inode)
@@ -255,6 +257,7 @@ class Writing:
             if not told:
                 logger.error("%r is not uploaded, and its program was not told: %s", writer.upload.key, error)  # noqa: TRY400
         finally:
+            writer.inode.handles -= 1
             self._unshare(writer.inode, writer.sharer)
 
     async def _make(self, parent: Inode, name: str, info: ObjectInfo | None) -> Inode:

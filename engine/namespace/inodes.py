@@ -1,7 +1,8 @@
 """The inodes that the kernel knows: number, location, kind, what S3 said of the object, and how long it is believed.
 
 Owned by the file system; lookup and listing put inodes in, FORGET takes them out, so memory follows what the kernel
-holds. Synchronous: no method awaits, so every change is atomic under trio. Never asks S3.
+holds, up to a bound: then files are forgotten that the kernel may still hold (crowd.py). Synchronous: no method awaits,
+so every change is atomic under trio. Never asks S3.
 
 A number means one version: an object whose ETag changed, or a name that turned from a file into a directory, gets a
 new number. So the kernel's page cache, which hangs on the number, can never show a mix of two versions.
@@ -15,6 +16,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from engine.errors import Stale
+from engine.namespace.crowd import Crowd
+from engine.namespace.inode import NEVER, Inode
 from engine.namespace.missing import MissingNames
 from engine.namespace.names import parent_prefix
 from engine.s3.interface import ObjectInfo
@@ -26,56 +29,12 @@ ROOT: Final = 1
 # Numbers of one engine: a trillion, and 2^23 engines a session before the kernel's 64 bits (as signed) are used up.
 GENERATION_SHIFT: Final = 40
 
+# A dictionary that loses as many entries as it gets grows to four times what it needs, and never shrinks: both are made
+# anew when half as many inodes went as there are, and not before this many.
+_REMOVED_MIN: Final = 4096
+
 # S3 was asked just now: nothing that happened here is newer.
 _ALWAYS: Final = float("inf")
-
-
-class Inode:
-    """A file or directory that the kernel knows, or is about to. `info` is None for a directory.
-
-    Of a pending file `info` has an empty ETag. `times_ns`, of access and of change, are what a program set of it, or of
-    a directory.
-    """
-
-    __slots__ = (
-        "emptied",
-        "empty_until",
-        "info",
-        "location",
-        "lookups",
-        "number",
-        "pending",
-        "settled",
-        "times_ns",
-        "valid_until",
-    )
-
-    def __init__(self, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> None:
-        self.number = number
-        self.location = location
-        self.info = info
-        self.lookups = 0
-        self.valid_until = valid_until  # on trio's clock, as all times below
-        self.pending = False
-        self.settled = float("-inf")  # since when it is in S3 by our doing: answers to older questions don't count
-        self.emptied = float("-inf")  # when something below it was deleted here last
-        self.empty_until = float("-inf")  # until when a directory is believed to have no names but those at hand
-        self.times_ns: tuple[int, int] | None = None
-
-    @property
-    def is_directory(self) -> bool:
-        """A directory, not a file."""
-        return self.info is None
-
-    @property
-    def prefix(self) -> str:
-        """What all keys below this directory start with."""
-        return self.location + "/" if self.location else ""
-
-    @property
-    def key(self) -> str:
-        """The object's key, or the directory's prefix."""
-        return self.prefix if self.is_directory else self.location
 
 
 class InodeTable:
@@ -86,7 +45,7 @@ class InodeTable:
         generation: which engine of the session this is; no two of them give the same number.
         stats: whose gauge `inodes` follows the table.
         made: told of each new inode, and of one whose object was made here.
-        forgotten: told of each number that the kernel holds no more.
+        forgotten: told of each number that is known no more: the kernel holds it no more, or there were too many.
     """
 
     def __init__(
@@ -105,6 +64,8 @@ class InodeTable:
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self.missing: Final = MissingNames()
         self.just_missing: Final = MissingNames()
+        self._crowd = Crowd()
+        self._removed = 0  # inodes, since the dictionaries were made
         self._by_number = {ROOT: self.root}
         self._by_location = {self.root.location: self.root}
         self._pending: dict[str, dict[str, Inode]] = {}  # by prefix and name
@@ -121,7 +82,7 @@ class InodeTable:
         """An inode that the kernel has from an engine before. Not believed; how many lookups it holds is not known,
         so that its FORGET, which gives all of them back, drops it whatever the number.
         """
-        self._put(Inode(number, location, info, float("-inf")))
+        self._put(Inode(number, location, info, NEVER))
 
     def get(self, number: int) -> Inode:
         """The inode of a number the kernel uses. Raises Stale if this engine never gave it, or it was forgotten."""
@@ -159,10 +120,8 @@ class InodeTable:
         inode = self._by_location.get(location)
         if inode is not None and _hides(inode, info, asked):
             return self.counted(inode)
-        if inode is None or not _same(inode, info):
+        if inode is None or not self.refresh(inode, info, valid_until):
             inode = self._make(location, info, valid_until)
-        else:
-            self.refresh(inode, info, valid_until)
         self.counted(inode)
         if inode.pending:  # a directory that was made here, and has come to be in S3
             self._let_go(inode)
@@ -221,21 +180,20 @@ class InodeTable:
 
     def refresh(self, inode: Inode, info: ObjectInfo | None, valid_until: float) -> bool:
         """S3 was asked again and says `info`. True if that is this inode's version; else the inode loses its name."""
-        if not _same(inode, info):
+        if not inode.renew(info):
             self.unlink(inode)
             return False
-        inode.info = info
         inode.valid_until = max(inode.valid_until, valid_until)
         return True
 
     def unlink(self, inode: Inode) -> None:
         """The location is empty or is another version now; the number lives on until the kernel forgets it."""
-        inode.valid_until = float("-inf")
+        inode.valid_until = NEVER
         if self.is_current(inode):
             self._drop_pending(inode)
             del self._by_location[inode.location]
             # Nobody knows any more what the directory had by this name.
-            self.parent(inode).empty_until = float("-inf")
+            self.parent(inode).empty_until = NEVER
 
     def forget(self, number: int, lookups: int) -> None:
         """The kernel dropped that many references. A number of an engine before is none of ours."""
@@ -245,10 +203,7 @@ class InodeTable:
         inode.lookups -= lookups
         if inode.lookups > 0 or (inode.pending and self.is_current(inode)):
             return
-        del self._by_number[number]
-        self.unlink(inode)
-        self._stats.inodes = len(self._by_number)
-        self._forgotten(number)
+        self._remove(inode)
 
     def _let_go(self, inode: Inode) -> None:
         """It is pending no more; if the kernel has forgotten it meanwhile, that counts now."""
@@ -257,6 +212,8 @@ class InodeTable:
         self.forget(inode.number, 0)
 
     def _drop_pending(self, inode: Inode) -> None:
+        if not self._pending:
+            return
         prefix, name = parent_prefix(inode.location), _name(inode)
         names = self._pending.get(prefix, {})
         if names.get(name) is inode:
@@ -277,20 +234,29 @@ class InodeTable:
     def _put(self, inode: Inode) -> None:
         self._by_number[inode.number] = inode
         self._by_location[inode.location] = inode
+        if self._crowd.came(inode):
+            for spare in self._crowd.spare(self.find, besides=inode):
+                self._remove(spare)
         self._stats.inodes = len(self._by_number)
 
-
-def _same(inode: Inode, info: ObjectInfo | None) -> bool:
-    if inode.info is None or info is None:
-        return inode.info is info
-    return inode.info.etag == info.etag
+    def _remove(self, inode: Inode) -> None:
+        del self._by_number[inode.number]
+        self.unlink(inode)
+        self._crowd.went(inode)
+        self._removed += 1
+        if self._removed > max(_REMOVED_MIN, len(self._by_number) // 2):
+            self._by_number = dict(self._by_number)
+            self._by_location = dict(self._by_location)
+            self._crowd.sweep(self._by_number)
+            self._removed = 0
+        self._stats.inodes = len(self._by_number)
+        self._forgotten(inode.number)
 
 
 def _hides(inode: Inode, info: ObjectInfo | None, asked: float) -> bool:
     """Whether what is here counts, and not what S3 says."""
-    if inode.settled > asked:
-        return True
-    return inode.pending and info is not None
+    here = inode.here
+    return here.settled > asked or (here.pending and info is not None)
 
 
 def _name(inode: Inode) -> str:

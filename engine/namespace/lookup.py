@@ -9,7 +9,8 @@ from typing import Final
 import trio
 
 from engine.errors import EngineError, NameTaken, NoSuchKey, NotFound, Stale
-from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL, FILE_SECONDS_MINIMAL, Lifetimes
 from engine.s3.interface import ObjectClient, ObjectInfo
 

@@ -6,8 +6,8 @@ takes it out. The kernel keeps such answers too, and drops them when it needs me
 
 from typing import Final
 
-# Programs that search along a path ask for some hundred names that are not there; this many take about 20 MB.
-NAMES_MAX: Final = 100_000
+# Programs that search along a path ask for some hundred names that are not there; this many take about 5 MB.
+NAMES_MAX: Final = 25_000
 
 
 class MissingNames:

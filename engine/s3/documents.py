@@ -21,6 +21,8 @@ from engine.s3.interface import ListPage, ObjectInfo
 
 _MONTHS: Final = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 _HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
+# A size in bytes that S3 can mean, and that a file's 63 bits hold: S3's largest objects need 14 digits.
+SIZE_DIGITS_MAX: Final = 18
 _RESTORED: Final = re.compile(r'^ongoing-request="false", expiry-date="([^"]+)"$')
 
 
@@ -187,7 +189,7 @@ def _is_restored_listing(status: ET.Element, now: float) -> bool:
 
 
 def _size(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit()) or len(text) > SIZE_DIGITS_MAX:
         raise ValueError(f"not a size: {text[:40]!r}")
     return int(text)
 

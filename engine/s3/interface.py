@@ -23,6 +23,9 @@ OBJECT_BYTES_MAX: Final = 5 * 1024 * 1024 * 1024 * 1024
 
 ChecksumAlgorithm = Literal["crc32c", "crc64nvme"]
 
+# Storage classes whose objects can't be read unless there is a restored copy.
+ARCHIVED_CLASSES: Final = ("GLACIER", "DEEP_ARCHIVE")
+
 # Of memory that its owner must leave alone until the request is over.
 Body = Sequence[memoryview | bytes]
 
@@ -40,8 +43,8 @@ class ObjectInfo:
 
     @property
     def archived(self) -> bool:
-        """Must be restored before it can be read (GLACIER, DEEP_ARCHIVE without a restored copy)."""
-        return self.storage_class in ("GLACIER", "DEEP_ARCHIVE") and not self.restored
+        """Must be restored before it can be read."""
+        return self.storage_class in ARCHIVED_CLASSES and not self.restored
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.link import Access, Credentials
+from engine.namespace.crowd import NAMES_BYTES_MAX
 from tests.conformance.observed_engine import Order
 from tests.faults import FaultyProxy
 from tests.fuse.mounted import Mounted
@@ -50,10 +51,11 @@ class Observed(Mounted):
         """What the engine has logged so far."""
         return self._log.read_text()
 
-    def resident_kib(self) -> int:
-        """Memory of the engine, in KiB."""
+    def resident_kib(self, *, most: bool = False) -> int:
+        """Memory of the engine, in KiB, now or at its most."""
+        name = "VmHWM" if most else "VmRSS"
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+        return int(next(line for line in lines if line.startswith(name)).split()[1])
 
 
 class ObservedMemory(Observed):
@@ -64,10 +66,17 @@ class ObservedMemory(Observed):
 
 
 class ObservedShape(Observed):
-    """Any number of directories `d00000` with any number of files `f000000`."""
+    """Any number of directories `d00000` with any number of files `f000000`.
 
-    def __init__(self, directories: int, files: int, **options: Any) -> None:
-        super().__init__(Order(options=options, shape=(directories, files)))
+    Args:
+        directories: how many.
+        files: in each.
+        names_bytes_max: memory for names, so that a test of a small bucket shows what a large one does.
+        options: MountSpec's.
+    """
+
+    def __init__(self, directories: int, files: int, *, names_bytes_max: int = NAMES_BYTES_MAX, **options: Any) -> None:
+        super().__init__(Order(options=options, shape=(directories, files), names_bytes_max=names_bytes_max))
 
 
 class ObservedProxy(Observed):

@@ -15,6 +15,7 @@ import trio
 from engine import log
 from engine.__main__ import serve
 from engine.link import Access
+from engine.namespace import crowd
 from engine.s3.client import HttpClient
 from engine.s3.interface import ObjectClient
 from engine.s3.memory import MemoryClient
@@ -33,6 +34,7 @@ class Order:
         attempts: how often a request is tried, the first time included.
         keys: of objects in memory; each has its key as its content.
         shape: directories and files in each, of a bucket that is a rule.
+        names_bytes_max: memory for names, if another than usual.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -40,12 +42,14 @@ class Order:
     attempts: int = 3
     keys: list[str] | None = None
     shape: tuple[int, int] | None = None
+    names_bytes_max: int = crowd.NAMES_BYTES_MAX
 
 
 def main(order_json: str, directory: str) -> int:
     """Serve as ordered. Returns the exit code."""
     order = Order(**json.loads(order_json))
     log.set_up("observed", debug=True)
+    crowd.NAMES_BYTES_MAX = order.names_bytes_max  # type: ignore[misc]
     stats = EngineStats()
     spec = MountSpec.model_validate_json(json.dumps({"name": "observed", **order.options, "mountpoint": directory}))
     return trio.run(_run, spec, _client(order, stats), stats)

@@ -4,6 +4,8 @@ Used by observed_engine.py to count requests and memory where a server, or a dic
 all that is measured. Reading only: what else an engine may ask for fails.
 """
 
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import trio
@@ -54,6 +56,24 @@ class SyntheticClient:
         objects = [_object(f"{prefix}f{number:06}") for number in range(start, end)]
         return ListPage(objects, next_token=str(end) if end < self._files else None)
 
+    async def get_object(
+        self,
+        key: str,
+        *,
+        offset: int,
+        buffers: Sequence[memoryview],
+        if_match: str,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Bytes of a file: its key, again and again."""
+        await self._asked("GetObject")
+        assert if_match == _object(key).etag
+        done = 0
+        for buffer in buffers:
+            buffer[:] = content(key, offset + done, len(buffer))
+            done += len(buffer)
+        progress(done)
+
     async def aclose(self) -> None:
         """Nothing is open."""
 
@@ -69,7 +89,15 @@ class SyntheticClient:
         return None
 
 
+def content(key: str, offset: int, size: int) -> bytes:
+    """These bytes of a file."""
+    name = key.encode()
+    start = offset % len(name)
+    return (name * ((start + size) // len(name) + 1))[start : start + size]
+
+
 def _object(key: str) -> ObjectInfo:
-    # As large as S3's own ETags, and none like another: what is measured is the memory that they take.
-    etag = f'"{hash(key) & (2**128 - 1):032x}"'
-    return ObjectInfo(key, FILE_BYTES, etag, MODIFIED)
+    # None like another, as in real buckets: what is measured is the memory that they take.
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    number = int(digest[:6], 16)
+    return ObjectInfo(key, FILE_BYTES + number, f'"{digest}"', MODIFIED + number)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.fs.ledger import FIRST, Inherited, InheritedDirectory, InheritedFile, Ledger, Record, inherit, snapshot
-from engine.namespace.inodes import Inode
+from engine.namespace.inode import Inode
 from engine.s3.interface import ObjectInfo
 
 INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)

@@ -7,7 +7,8 @@ import trio
 import trio.testing
 
 from engine.errors import AccessDenied, NotFound, S3Error, Stale, Unreachable
-from engine.namespace.inodes import Inode, InodeTable
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import lifetimes
 from engine.namespace.lookup import Lookup, resolve
 from engine.spec import TTL_MAX_SECONDS, Ttl

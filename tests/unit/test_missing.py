@@ -80,7 +80,7 @@ def test_a_listing_that_shows_a_name_ends_the_belief_that_it_is_missing() -> Non
 
 
 def test_more_names_than_the_limit_push_out_the_ones_that_expire_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert NAMES_MAX == 100_000
+    assert NAMES_MAX == 25_000
     monkeypatch.setattr(missing, "NAMES_MAX", 3)
     names = MissingNames()
     for number in range(4):

@@ -1,0 +1,76 @@
+"""Which inodes are forgotten when there are too many, though the kernel holds them still.
+
+Owned by the inode table. The kernel keeps a name for as long as it has memory to spare, which is far more than one
+mount should take for them: a walk of a million names would leave them all here. So beyond NAMES_BYTES_MAX the files
+that came first are forgotten. If a program comes back to one, the kernel is told ESTALE, which makes it look the name
+up again: that costs requests, and gives another inode number and thereby an empty page cache, but never an error.
+
+What is not found by its name alone stays: open files, directories (a program may have one as its working directory),
+and what is not in S3 yet. A file that was opened gets a second round, for the sake of the pages that the kernel has.
+"""
+
+import collections
+import sys
+from collections.abc import Callable, Container, Iterator
+from typing import Final
+
+from engine.namespace.inode import Inode
+from engine.spec import MiB
+
+# For all inodes of a mount, in bytes: 100,000 names of 40 characters. `du`, `find` and `ls -R` (fts) read that many
+# names of a directory before they ask for the first one's size, and must still find it here.
+NAMES_BYTES_MAX: Final = 40 * MiB
+
+# Of one inode without its name, in bytes (CPython 3.11, measured): itself 96, its number 32, what S3 said 80, its
+# places in two dictionaries and here 120.
+INODE_BYTES: Final = 328
+
+# Inodes that are looked at for each that comes, so that a crowd of directories does not cost a search each time.
+TRIES_MAX: Final = 8
+
+
+class Crowd:
+    """The inodes of one table in the order of their coming, and their bytes."""
+
+    def __init__(self) -> None:
+        self._bytes_max = NAMES_BYTES_MAX
+        self._bytes = 0
+        self._order: collections.deque[int] = collections.deque()  # numbers; some of inodes that went, until a sweep
+
+    def came(self, inode: Inode) -> bool:
+        """The table has one more. True: more than there is room for."""
+        self._order.append(inode.number)
+        self._bytes += _weight(inode)
+        return self._bytes > self._bytes_max
+
+    def went(self, inode: Inode) -> None:
+        """The table has one less."""
+        self._bytes -= _weight(inode)
+
+    def sweep(self, known: Container[int]) -> None:
+        """Let go of the numbers of inodes that went: to be called when many did."""
+        self._order = collections.deque(number for number in self._order if number in known)
+
+    def spare(self, find: Callable[[int], Inode | None], *, besides: Inode) -> Iterator[Inode]:
+        """Inodes to be removed now, each before the next is drawn. `find` gives those that the table still has."""
+        tries = 0
+        while self._bytes > self._bytes_max and self._order and tries < TRIES_MAX:
+            inode = find(self._order.popleft())
+            if inode is None:
+                continue
+            if inode is besides or not _can_go(inode):
+                tries += 1
+                self._order.append(inode.number)
+            else:
+                yield inode
+
+
+def _can_go(inode: Inode) -> bool:
+    if inode.is_directory or inode.pending or inode.handles:
+        return False
+    second_round, inode.opened = inode.opened, False
+    return not second_round
+
+
+def _weight(inode: Inode) -> int:
+    return INODE_BYTES + sys.getsizeof(inode.location)

@@ -1,0 +1,149 @@
+"""One inode: a file or directory that the kernel knows, in as little memory as can be.
+
+Made, kept and forgotten by the inode table; lookup, listing and the file system read it. Never asks S3.
+"""
+
+from typing import Final
+
+from engine.namespace.packed import pack, same_version, size_and_time, unpack
+from engine.s3.interface import ObjectInfo
+
+# Long ago, and for times that are in no hurry: one object, for a million of them are kept.
+NEVER: Final = float("-inf")
+
+
+class Here:
+    """What happened to an inode here, and not in S3: nothing, for nearly all."""
+
+    __slots__ = ("emptied", "empty_until", "pending", "settled", "times_ns")
+
+    def __init__(self) -> None:
+        self.pending = False
+        self.settled = NEVER
+        self.emptied = NEVER
+        self.empty_until = NEVER
+        self.times_ns: tuple[int, int] | None = None
+
+
+# Of all inodes to which nothing happened here; never changed.
+NOTHING: Final = Here()
+
+
+class Inode:
+    """A file or directory that the kernel knows, or is about to. As small as can be: there may be many.
+
+    Args:
+        number: its number.
+        location: its path in the bucket, without a closing slash.
+        info: what S3 said of the object; None for a directory.
+        valid_until: until when that is believed, on trio's clock, as all times here.
+    """
+
+    __slots__ = ("_object", "handles", "here", "location", "lookups", "number", "opened", "valid_until")
+
+    def __init__(self, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> None:
+        self.number = number
+        self.location = location
+        self._object = None if info is None else pack(info)
+        self.lookups = 0
+        self.valid_until = valid_until
+        self.here = NOTHING
+        self.handles = 0  # open files that are this inode
+        self.opened = False  # it was opened for reading: the kernel may have pages of it
+
+    @property
+    def info(self) -> ObjectInfo | None:
+        """What S3 said of the object; None for a directory. A pending file has an empty ETag."""
+        return None if self._object is None else unpack(self.location, self._object)
+
+    @info.setter
+    def info(self, info: ObjectInfo | None) -> None:
+        self._object = None if info is None else pack(info)
+
+    @property
+    def pending(self) -> bool:
+        """It is only here, not in S3 yet."""
+        return self.here.pending
+
+    @pending.setter
+    def pending(self, pending: bool) -> None:
+        if pending or self.here is not NOTHING:
+            self._own().pending = pending
+
+    @property
+    def settled(self) -> float:
+        """Since when it is in S3 by our doing: answers to older questions don't count."""
+        return self.here.settled
+
+    @settled.setter
+    def settled(self, when: float) -> None:
+        self._own().settled = when
+
+    @property
+    def emptied(self) -> float:
+        """When something below it was deleted here last."""
+        return self.here.emptied
+
+    @emptied.setter
+    def emptied(self, when: float) -> None:
+        self._own().emptied = when
+
+    @property
+    def empty_until(self) -> float:
+        """Until when a directory is believed to have no names but those at hand."""
+        return self.here.empty_until
+
+    @empty_until.setter
+    def empty_until(self, when: float) -> None:
+        if when != self.here.empty_until:
+            self._own().empty_until = when
+
+    @property
+    def times_ns(self) -> tuple[int, int] | None:
+        """What a program set of what is pending, or of a directory: times of access and of change."""
+        return self.here.times_ns
+
+    @times_ns.setter
+    def times_ns(self, times: tuple[int, int] | None) -> None:
+        if times is not None or self.here is not NOTHING:
+            self._own().times_ns = times
+
+    @property
+    def is_directory(self) -> bool:
+        """A directory, not a file."""
+        return self._object is None
+
+    @property
+    def prefix(self) -> str:
+        """What all keys below this directory start with."""
+        return self.location + "/" if self.location else ""
+
+    @property
+    def key(self) -> str:
+        """The object's key, or the directory's prefix."""
+        return self.prefix if self.is_directory else self.location
+
+    @property
+    def size_and_time(self) -> tuple[int, float, bool] | None:
+        """Of `info`: size, Last-Modified, and whether it is archived. For a thousand names a page, so not by `info`."""
+        return None if self._object is None else size_and_time(self._object)
+
+    def is_version(self, info: ObjectInfo) -> bool:
+        """A file that is this very version of the object."""
+        return self._object is not None and same_version(self._object, pack(info))
+
+    def renew(self, info: ObjectInfo | None) -> bool:
+        """S3 says this now. True if it is the same version, or a directory as before: then it is kept. Else not."""
+        if self._object is None or info is None:
+            return self._object is None and info is None
+        packed = pack(info)
+        if packed != self._object:
+            if not same_version(packed, self._object):
+                return False
+            self._object = packed
+        return True
+
+    def _own(self) -> Here:
+        if self.here is NOTHING:
+            self.here = Here()
+        return self.here

@@ -1,0 +1,133 @@
+"""Too many inodes: which are forgotten though the kernel holds them, and which never."""
+
+import itertools
+
+import pytest
+
+from engine.errors import Stale
+from engine.namespace import crowd
+from engine.namespace.crowd import INODE_BYTES, NAMES_BYTES_MAX, TRIES_MAX
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
+from engine.s3.interface import ObjectInfo
+from engine.stats import EngineStats
+
+NEVER = float("inf")
+
+# Room for at least this many short names, and not for half as many again.
+ROOM = 100
+
+
+class Crowded:
+    """A table with room for ROOM names, and what it says of those that it forgets."""
+
+    def __init__(self) -> None:
+        self.forgotten: list[int] = []
+        self.stats = EngineStats()
+        self.table = InodeTable("", generation=0, stats=self.stats, forgotten=self.forgotten.append)
+        self._numbers = itertools.count()
+
+    def file(self) -> Inode:
+        return self.table.link(location := f"f{next(self._numbers):05}", ObjectInfo(location, 1, '"1"', 0.0), NEVER)
+
+    def directory(self) -> Inode:
+        return self.table.link(f"d{next(self._numbers):05}", None, NEVER)
+
+    def files(self, count: int) -> list[Inode]:
+        return [self.file() for _ in range(count)]
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> Crowded:
+    monkeypatch.setattr(crowd, "NAMES_BYTES_MAX", ROOM * (INODE_BYTES + 64))
+    return Crowded()
+
+
+def test_as_many_names_as_programs_read_at_once_are_remembered() -> None:
+    """`fts` reads 100,000 names of a directory before it asks for the first one's attributes."""
+    assert 100_000 * (INODE_BYTES + 89) <= NAMES_BYTES_MAX, "with 40 characters each"
+
+
+def test_the_first_that_came_is_the_first_that_goes(crowded: Crowded) -> None:
+    files = crowded.files(3 * ROOM)
+
+    kept = len(crowded.table) - 1
+    assert ROOM <= kept < 1.5 * ROOM
+    assert crowded.stats.inodes == kept + 1
+    assert crowded.forgotten == [inode.number for inode in files[:-kept]]
+    assert [crowded.table.find(inode.number) for inode in files[-kept:]] == files[-kept:]
+    with pytest.raises(Stale):
+        crowded.table.get(files[0].number)
+    assert crowded.table.at(files[0].location) is None
+
+
+def test_a_forgotten_name_comes_back_as_another_number_and_its_old_forget_does_nothing(crowded: Crowded) -> None:
+    first = crowded.file()
+    crowded.files(2 * ROOM)
+    again = crowded.table.link(first.location, first.info, NEVER)
+    crowded.table.forget(first.number, 1)
+
+    assert again.number != first.number
+    assert crowded.table.at(first.location) is again
+
+
+def test_directories_open_files_and_what_is_pending_stay(crowded: Crowded) -> None:
+    directory, open_, pending = crowded.directory(), crowded.file(), crowded.file()
+    open_.handles = 1
+    crowded.table.hold(pending)
+    crowded.files(5 * ROOM)
+
+    for inode in (directory, open_, pending):
+        assert crowded.table.get(inode.number) is inode
+        assert crowded.table.at(inode.location) is inode
+
+
+def test_a_file_that_was_opened_goes_one_round_later(crowded: Crowded) -> None:
+    opened, other = crowded.file(), crowded.file()
+    opened.opened = True
+    crowded.files(int(1.5 * ROOM))
+    assert crowded.table.find(other.number) is None
+    assert crowded.table.find(opened.number) is opened
+
+    crowded.files(3 * ROOM)
+    assert crowded.table.find(opened.number) is None
+
+
+def test_what_the_kernel_drops_makes_room(crowded: Crowded) -> None:
+    for inode in crowded.files(ROOM):
+        crowded.table.forget(inode.number, 1)
+    files = crowded.files(ROOM)
+
+    assert crowded.forgotten[ROOM:] == []
+    assert len(crowded.table) == 1 + len(files)
+
+
+def test_a_crowd_of_directories_costs_a_few_looks_each_and_stays(crowded: Crowded) -> None:
+    looked = 0
+
+    class Counting(Inode):
+        @property
+        def is_directory(self) -> bool:
+            nonlocal looked
+            looked += 1
+            return True
+
+    for number in range(5 * ROOM):
+        crowded.table._put(Counting(1000 + number, f"x{number}", None, NEVER))
+
+    assert len(crowded.table) == 1 + 5 * ROOM
+    assert looked <= 5 * ROOM * (TRIES_MAX + 1)
+
+
+def test_tables_shrink_when_most_names_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = InodeTable("", generation=0, stats=EngineStats())
+    empty = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+    inodes = [table.link(f"f{number}", None, NEVER) for number in range(50_000)]
+    full = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+    for inode in inodes:
+        table.forget(inode.number, 1)
+    left = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+
+    assert len(table) == 1
+    assert left < full / 4 + empty
+    assert len(table._crowd._order) <= 2 * 4096

@@ -1,0 +1,39 @@
+"""What S3 said of an object, packed: all of it comes back."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.namespace.packed import pack, same_version, size_and_time, unpack
+from engine.s3.interface import ObjectInfo
+
+_MD5 = '"0123456789abcdef0123456789abcdef"'
+_ETAGS = st.sampled_from([_MD5, _MD5.upper(), _MD5.replace("a", " "), _MD5.strip('"'), f'{_MD5[:-1]}-12"', "", '""'])
+_CLASSES = st.sampled_from(["STANDARD", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR", "SOMETHING_NEW", ""])
+_INFOS = st.builds(
+    ObjectInfo,
+    key=st.just("d/f"),
+    size=st.integers(0, 2**63 - 1),
+    etag=_ETAGS | st.text().filter(lambda text: "\0" not in text),
+    last_modified=st.floats(allow_nan=False),
+    storage_class=_CLASSES,
+    restored=st.booleans(),
+)
+
+
+@given(_INFOS)
+def test_what_was_packed_comes_back(info: ObjectInfo) -> None:
+    packed = pack(info)
+
+    assert unpack("d/f", packed) == info
+    assert size_and_time(packed) == (info.size, info.last_modified, info.archived)
+
+
+@given(_INFOS, _INFOS)
+def test_a_version_is_its_etag_and_nothing_else(one: ObjectInfo, other: ObjectInfo) -> None:
+    assert same_version(pack(one), pack(other)) is (one.etag == other.etag)
+
+
+@pytest.mark.parametrize("etag", [_MD5, f'{_MD5[:-1]}-12"'])
+def test_usual_objects_are_small(etag: str) -> None:
+    assert len(pack(ObjectInfo("d/f", 5 << 40, etag, 1.7e9))) <= 18 + len(etag)
