@@ -149,6 +149,7 @@ class Stats(_Message):
     s3_bytes_received: int = 0
     s3_bytes_sent: int = Field(0, description="of bodies, attempts that failed included")
     fuse_requests: dict[str, int] = Field(default_factory=dict, description="by FUSE operation")
+    answering: int = Field(0, description="requests of programs being answered now")
     fuse_errors: dict[str, int] = Field(default_factory=dict, description="by errno name")
     inodes: int = 0
     open_files: int = 0

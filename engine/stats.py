@@ -19,6 +19,7 @@ class EngineStats:
         self.s3_bytes_received = 0
         self.s3_bytes_sent = 0  # of bodies, attempts that failed included
         self.fuse_requests: Counter[str] = Counter()
+        self.answering = 0
         self.fuse_errors: Counter[str] = Counter()
         self.inodes = 0
         self.open_files = 0
@@ -76,6 +77,7 @@ class EngineStats:
             s3_bytes_received=self.s3_bytes_received,
             s3_bytes_sent=self.s3_bytes_sent,
             fuse_requests=dict(self.fuse_requests),
+            answering=self.answering,
             fuse_errors=dict(self.fuse_errors),
             inodes=self.inodes,
             open_files=self.open_files,

@@ -240,6 +240,7 @@ class Operations(pyfuse3.Operations):
     def _answering(self, verb: str, describe: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
         """Count a request; turn what goes wrong in it into a FUSEError. `describe(...)` names its subject then."""
         self._stats.fuse_requests[verb] += 1
+        self._stats.answering += 1
         try:
             yield
         except EngineError as error:
@@ -247,6 +248,7 @@ class Operations(pyfuse3.Operations):
         except Exception as error:
             raise self._unexpected(verb, error, _one_line(describe(*args, **kwargs))) from error
         finally:
+            self._stats.answering -= 1
             self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
 
     def _told_error(self, verb: str, error: EngineError, subject: str) -> pyfuse3.FUSEError:

@@ -40,8 +40,10 @@ def of(exit_: Exit, known: Ending | None, *, out_of_memory: bool) -> Ending:
     return Ending.CRASHED
 
 
-def told(exit_: Exit, *, out_of_memory: bool) -> str:
-    """The end as `status` shows it."""
+def told(exit_: Exit, killed_for: str | None, *, out_of_memory: bool) -> str:
+    """The end as `status` shows it. `killed_for`: why we killed it, if we did."""
+    if killed_for is not None:
+        return f"killed: {killed_for}" + ("" if exit_.signal else f" ({exit_})")
     if exit_.signal == signal.SIGKILL and out_of_memory:
         return f"{exit_}, while the kernel was killing processes for want of memory"
     return str(exit_)

@@ -40,6 +40,7 @@ class Engine:
     def __init__(self, process: ForkedProcess, spec: MountSpec) -> None:
         self.started: Final = time.time()
         self.reason: str | None = None  # why it can't serve, by its own word or by ours
+        self.killed_for: str | None = None
         self.ending: Ending | None = None  # what its end will have been, where that is known before
         self._process = process
         self._spec = spec
@@ -74,13 +75,15 @@ class Engine:
             except LinkClosed:
                 pass
             except EndOfConversation as end:
+                self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or str(end)
             nursery.cancel_scope.cancel()
 
     def give_up(self, reason: str, ending: Ending = Ending.CRASHED) -> None:
         """Kill it; `converse` ends."""
         self.ending = ending
-        self.reason = self.reason or reason
+        self.killed_for = reason
+        self.reason = self.reason or f"the engine {'hung' if ending is Ending.HUNG else 'was killed'}: {reason}"
         self._process.kill()
 
     def tell_to_stop(self) -> None:

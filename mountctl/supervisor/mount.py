@@ -6,7 +6,6 @@ which state stands in state.py; this file applies it. Never touches the mountpoi
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from engine.link import (
     Stats,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import endings, stale, tally
+from mountctl.supervisor import endings, placing, tally
 from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
@@ -36,10 +35,9 @@ from mountctl.supervisor.process import Exit
 from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
 from mountctl.supervisor.session import KINDS, Session, SessionError
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
+from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import ForkError, Zygote
 
-# Credentials (IMDS, STS) and a first LIST with its retries; what takes longer is reported and tried again.
-START_TIMEOUT_SECONDS: Final = 45.0
 # What an engine may still need to answer when its mount goes: a range in flight.
 STOP_TIMEOUT_SECONDS: Final = 5.0
 # An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
@@ -102,7 +100,6 @@ class Mount:
         self._region = ""  # where an engine found the bucket to be, for those after it
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
-        self._heard = False  # a heartbeat came since somebody last asked
         self._ready_at: float | None = None  # when this engine began to serve
         self._ending = Ending.PLANNED  # of the engine before
         self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
@@ -170,10 +167,11 @@ class Mount:
             if event is MountEvent.ENGINE_LOST:
                 served = 0.0 if self._ready_at is None else now - self._ready_at
                 following, pause = restarts.after(self._ending, served, now)
+                if following is not Next.TAKE_OVER:
+                    self._abort()
                 if following is Next.GIVE_UP:
                     reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
                     event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
-                    self._abort()
             self._apply(event, reason)
             gone = event is MountEvent.UNMOUNTED or await self._pause(pause)
             if gone and self.transient:
@@ -213,8 +211,9 @@ class Mount:
         engine.tell_to_stop()  # if it is still there: nobody can use what it serves
         exit_ = await self._end_engine(engine, EXIT_TIMEOUT_SECONDS)
         out_of_memory = endings.oom_kills() > oom_kills
-        self.last_exit = endings.told(exit_, out_of_memory=out_of_memory)
-        self._ending = endings.of(exit_, known, out_of_memory=out_of_memory)
+        self.last_exit = endings.told(exit_, engine.killed_for, out_of_memory=out_of_memory)
+        # Without a connection no engine can do anything but end.
+        self._ending = endings.of(exit_, known, out_of_memory=out_of_memory) if session.connected() else Ending.OUTSIDE
         session.next_generation()
         return self._without_engine(engine.reason or f"the engine {self.last_exit}")
 
@@ -223,14 +222,18 @@ class Mount:
         session = self._session
         if session is not None and session.attached:
             if session.alive():
-                return MountEvent.ENGINE_LOST, reason
+                if session.connected():
+                    return MountEvent.ENGINE_LOST, reason
+                self._abort()
+                return MountEvent.ENGINE_LOST, "somebody else ended its FUSE connection"
             then = "it is over" if self.transient else "mounting it again"
             _log.warning("%s: %s was unmounted by somebody else; %s", self.spec.name, session.mountpoint, then)
             session.detach()
             self._drop_session()
             return MountEvent.UNMOUNTED, "it was unmounted by somebody else"
         self._drop_session()
-        return MountEvent.FAILED, reason
+        # A session that was to take the place of another is not attached yet: programs have the one that is dead.
+        return (MountEvent.ENGINE_LOST if self.state is MountState.RECOVERING else MountEvent.FAILED), reason
 
     async def _fork(self, session: Session) -> Engine:
         """A new engine on this session. Raises ForkError."""
@@ -240,7 +243,7 @@ class Mount:
             gid=self.uid,
             init_request=session.init_request.hex(),
             generation=session.generation,
-            attached=session.attached,
+            attached=session.attached or self.state is MountState.RECOVERING,
             region=self._region,
             resend=session.generation > 0 and session.has_resend,
         )
@@ -252,15 +255,17 @@ class Mount:
         engine.reopen_log()
         if (latest := self._services.access.latest(self.spec.name)) is not None:
             self._pass_on(latest)
-        ready = trio.Event()
+        assert self._session is not None, "the engine serves it"
+        watch = Watch(engine, self._session)
 
         async def hear(message: Message, _fds: list[int]) -> None:
             match message:
                 case Ready():
-                    ready.set()
+                    watch.ready()
                     self._region = message.region
                     await self._ready()
                 case Heartbeat():
+                    watch.heard(message)
                     self._note(message)
                 case RefreshAccess():
                     self._services.access.refresh(self.spec.name)
@@ -268,20 +273,9 @@ class Mount:
                     _log.warning("%s: unexpected message from the engine: %s", self.spec.name, message.type)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._expect_ready, engine, ready)
+            nursery.start_soon(watch.run)
             await engine.converse(hear)
             nursery.cancel_scope.cancel()
-
-    async def _expect_ready(self, engine: Engine, ready: trio.Event) -> None:
-        while True:
-            self._heard = False
-            with trio.move_on_after(START_TIMEOUT_SECONDS):
-                await ready.wait()
-                return
-            # One that takes a mount over may have to wait for credentials; it is well as long as its heart beats.
-            if not (self.state is MountState.RECOVERING and self._heard):
-                break
-        engine.give_up(f"the engine did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
 
     async def _ready(self) -> None:
         session = self._session
@@ -291,7 +285,8 @@ class Mount:
             self.takeovers += 1
         else:
             try:
-                await self._attach(session)
+                await placing.attach(session, self._aborted)
+                self._aborted = None
             except (SessionError, OSError) as error:
                 raise EndOfConversation(str(error)) from error
             self._services.fds.keep(self.spec.name, session.kept)
@@ -305,7 +300,6 @@ class Mount:
             self.engine.post(message)
 
     def _note(self, heartbeat: Heartbeat) -> None:
-        self._heard = True
         self._now = heartbeat.stats
         self.last_error = heartbeat.last_error or self.last_error
         before, self.backend = self.backend, heartbeat.backend
@@ -335,21 +329,12 @@ class Mount:
             self._settled.set()
         self._services.changed()
 
-    async def _attach(self, session: Session) -> None:
-        """Put a new session at its mountpoint, or where a dead one of ours still is. Raises SessionError, OSError."""
-        dead, self._aborted = self._aborted, None
-        if dead is not None:
-            dead.detach()
-        await stale.clear(session.mountpoint)
-        session.attach()
-
     def _abort(self) -> None:
         """End the session, so that nobody waits for it any more. What is mounted stays, and gives ENOTCONN."""
-        session, self._session = self._session, None
-        assert session is not None, "programs have it"
-        self._services.fds.drop(self.spec.name, KINDS)
-        session.close()
-        self._aborted = session
+        session = self._session
+        self._drop_session()
+        if session is not None and session.attached:
+            self._aborted = session
 
     async def _end_engine(self, engine: Engine, grace_seconds: float) -> Exit:
         exit_ = await engine.end(grace_seconds)
@@ -373,9 +358,9 @@ class Mount:
         try:
             stays = self._session is None or not self._session.attached or self._services.leaving()
             if self._session is not None and not stays:
-                await self._detach(self._session)
+                await placing.unmount(self._session)
             if self._aborted is not None and not self._services.leaving():
-                await self._detach(self._aborted)
+                await placing.unmount(self._aborted)
         finally:
             if self.engine is not None:
                 self.engine.tell_to_stop()
@@ -383,14 +368,3 @@ class Mount:
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()
-
-    async def _detach(self, session: Session) -> None:
-        place = session.place()
-        if place is not None and await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
-            _log.error("%s: %s is left mounted: the file system it is on does not answer", self.spec.name, place)
-        elif session.detach():
-            _log.warning(
-                "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
-                self.spec.name,
-                session.mountpoint,
-            )

@@ -3,20 +3,31 @@
 import os
 import signal
 from dataclasses import dataclass
+from typing import Final
 
 import trio
 
 from engine.link import Link
 
+# A killed process ends in milliseconds, but for one that waits in the kernel for a disk or a file system. It can do
+# nothing any more, so nobody need wait for it.
+_KILL_SECONDS: Final = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended. `code` is None if it was killed, `signal` if it was not; both None if nobody can tell."""
+    """How a process ended. `code` is None if it was killed, `signal` if it was not; both None if nobody can tell.
+
+    `stuck`: it has not ended yet, but was killed, and is the kernel's.
+    """
 
     code: int | None = None
     signal: int | None = None
+    stuck: bool = False
 
     def __str__(self) -> str:
+        if self.stuck:
+            return "killed by SIGKILL, but stuck in the kernel"
         if self.signal is not None:
             return f"killed by {signal.Signals(self.signal).name}"
         return "ended" if self.code is None else f"exited with {self.code}"
@@ -50,13 +61,14 @@ class ForkedProcess:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     async def end(self, grace_seconds: float) -> Exit:
-        """Wait for its end; kill it when that takes longer. Not cancelled half way."""
+        """Wait for its end; kill it when that takes longer. Not cancelled half way; never waits for ever."""
         with trio.CancelScope(shield=True):
             with trio.move_on_after(grace_seconds):
                 await self.wait()
             self.kill()
-            end = await self.wait()
-        return end  # noqa: RET504 - to a type checker the scope could have swallowed a return inside
+            with trio.move_on_after(_KILL_SECONDS):
+                await self.wait()
+        return self._exit or Exit(stuck=True)
 
     def close(self) -> None:
         """Close link and pidfd. A process that still runs sees its link closed."""

@@ -154,6 +154,19 @@ class Session:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
         return mountinfo.has(self.mount_id)
 
+    def connected(self) -> bool:
+        """Whether the kernel still has a connection for it. Nobody can serve one that was aborted."""
+        return not self._polled() & select.POLLERR
+
+    def unread(self) -> bool:
+        """Whether the kernel has requests for it that nobody has read."""
+        return bool(self._polled() & select.POLLIN)
+
+    def _polled(self) -> int:
+        poll = select.poll()
+        poll.register(self.fuse_fd, select.POLLIN)
+        return next((events for _, events in poll.poll(0)), 0)
+
     def vanished(self, now: float) -> bool:
         """Whether the attached mount was gone at two looks in a row. Call as often as you like.
 

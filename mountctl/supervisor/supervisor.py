@@ -27,7 +27,7 @@ from mountctl.supervisor.zygote import Zygote
 
 # How long start-up and `reload` wait for mounts to come up before they say how far each is.
 SETTLE_SECONDS: Final = 15.0
-# How long `add` waits for its mount: longer than an engine may take to start (mount.START_TIMEOUT_SECONDS).
+# How long `add` waits for its mount: longer than an engine may take to start (watch.START_TIMEOUT_SECONDS).
 ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.poison import POISONED
 from tests.service.running import Running
 
 
@@ -14,3 +15,10 @@ def running(tmp_path: Path) -> Iterator[Running]:
     it = Running(tmp_path)
     yield it
     it.kill()
+
+
+@pytest.fixture
+def poisoned(running: Running) -> Running:
+    """Engines that die of certain names."""
+    running.environment["PYTHONPATH"] = str(POISONED)
+    return running

@@ -2,36 +2,13 @@
 
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 from tests.servers import S3Server
+from tests.service.poison import end_of, looking_up
 from tests.service.running import Running, poll_until
-
-POISONED: Final = Path(__file__).parent / "poisoned"
-
-
-@pytest.fixture
-def poisoned(running: Running) -> Running:
-    """Engines that die of certain names."""
-    running.environment["PYTHONPATH"] = str(POISONED)
-    return running
-
-
-def looking_up(path: Path) -> subprocess.Popen[str]:
-    """A program that asks for a name, and prints the error it got."""
-    script = "import os, sys\ntry: os.stat(sys.argv[1])\nexcept OSError as error: print(error.errno)"
-    return subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE, text=True)
-
-
-def end_of(program: subprocess.Popen[str]) -> str:
-    """What a program printed, once it has ended."""
-    said, _ = program.communicate(timeout=60)
-    return said.strip()
 
 
 def test_a_crash_loop_ends_as_failed_with_the_reason_and_programs_get_errors(poisoned: Running, moto: S3Server) -> None:

@@ -87,6 +87,6 @@ def test_what_an_end_was(exit_: Exit, known: Ending | None, out_of_memory: bool,
 
 
 def test_a_kill_for_want_of_memory_is_told_as_one() -> None:
-    assert "memory" in endings.told(Exit(signal=9), out_of_memory=True)
-    assert endings.told(Exit(signal=9), out_of_memory=False) == "killed by SIGKILL"
+    assert "memory" in endings.told(Exit(signal=9), None, out_of_memory=True)
+    assert endings.told(Exit(signal=9), None, out_of_memory=False) == "killed by SIGKILL"
     assert endings.oom_kills() >= 0
