@@ -1,4 +1,5 @@
-"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors.
+"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
+mount-s3-options.md (docs/mount_s3_options.py).
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
 page is not what the code says. Never edits a page written by hand.
@@ -15,6 +16,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from docs import mount_s3_options
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
@@ -29,7 +31,7 @@ RULES: Final = {
     "bind": "names of interfaces, of at most 15 bytes",
     "ca-bundle": "absolute",
     "log-directory": "absolute; not with `no-log`",
-    "no-log": "not with `log-directory`, `debug`",
+    "no-log": "not with `log-directory`, `log-metrics`, `debug`, `debug-crt`",
     "dual-stack": "not with `endpoint-url`",
     "transfer-acceleration": "not with `endpoint-url`, `force-path-style`",
     "mountpoint": "absolute, without `..`, at most 4095 bytes; not another mount's, nor inside it",
@@ -89,7 +91,11 @@ def main(arguments: Sequence[str]) -> int:
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m docs.generate [--check]\n")
         return 2
-    pages = {REFERENCE / "configuration.md": configuration(), REFERENCE / "errors.md": errors()}
+    pages = {
+        REFERENCE / "configuration.md": configuration(),
+        REFERENCE / "errors.md": errors(),
+        REFERENCE / "mount-s3-options.md": mount_s3_options.page(_GENERATED),
+    }
     if arguments:
         return check(pages)
     REFERENCE.mkdir(exist_ok=True)

@@ -51,6 +51,7 @@ class Access(_Message):
     endpoint: str = Field(description="URL before the key: http://HOST:PORT/BUCKET or https://BUCKET.s3.REGION...")
     region: str = Field(description="region to sign for")
     signing_name: str = "s3"
+    attempts_max: int | None = Field(None, description="of a request, as the environment or the profile has it")
     region_told: bool = Field(default=False, description="somebody chose the region: S3 naming another is an error")
     credentials: Credentials | None = Field(None, description="None: anonymous")
     renewal_error: str | None = Field(None, description="why there are no newer ones; these are good until they expire")
@@ -194,6 +195,13 @@ class LogFile(_Message):
     type: Literal["log-file"] = "log-file"
 
 
+class LogLevel(_Message):
+    """Supervisor to engine: log at debug level from now on, or at the usual one."""
+
+    type: Literal["log-level"] = "log-level"
+    debug: bool
+
+
 # A second tells a person soon enough, and costs an idle engine about 0.1 % of a core.
 HEARTBEAT_SECONDS: Final = 1.0
 
@@ -211,7 +219,8 @@ Message = Annotated[
     | Unavailable
     | Heartbeat
     | Stop
-    | LogFile,
+    | LogFile
+    | LogLevel,
     Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)

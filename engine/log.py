@@ -46,10 +46,15 @@ def set_up(name: str, *, debug: bool = False, silent: bool = False) -> None:
     time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     handler.setFormatter(logging.Formatter(f"{time}%(levelname)s {name}: %(message)s"))
     root.handlers[:] = [handler]
-    root.setLevel(logging.DEBUG if debug else logging.INFO)
+    set_level(debug=debug)
     # botocore's debug records hold signed requests: never.
     for noisy in ("botocore", "boto3", "urllib3", "s3transfer"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def set_level(*, debug: bool) -> None:
+    """From now on log at debug level, or at the usual one."""
+    logging.getLogger().setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 _lock: Final = threading.Lock()

@@ -30,11 +30,13 @@ from engine.link import (
     Link,
     LinkClosed,
     LogFile,
+    LogLevel,
     Ready,
     RefreshAccess,
     Stop,
     Unavailable,
 )
+from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
@@ -138,6 +140,8 @@ class _Engine:
             nursery.start_soon(self._apply_access, client, prober)
             nursery.start_soon(self._announce, adopted)
             nursery.start_soon(prober.run)
+            if self._spec.log_metrics:
+                nursery.start_soon(log_metrics, self._stats)
             async with serving(
                 client, self._spec, self._stats, generation=self._order.generation, journal_fd=self._journal_fd
             ) as operations:
@@ -173,6 +177,8 @@ class _Engine:
                         return
                     case LogFile():
                         log.use_file(fds[0])
+                    case LogLevel():
+                        log.set_level(debug=message.debug)
                     case _:
                         logger.warning("unexpected message: %s", message.type)
         except LinkClosed:

@@ -37,6 +37,7 @@ _ACCESS_POINT = re.compile(
     r"(accesspoint|outpost)[:/][0-9a-zA-Z\-._]+([:/][0-9a-zA-Z\-._]+)*$"
 )
 _BUCKET_ARN = re.compile(r"^arn:[a-z0-9-]+:s3:::(?P<name>[^/]+)$")
+_DIRECTORY_BUCKET = re.compile(r"^.+--[a-z0-9-]+--x-s3$")
 _NAME = re.compile(r"^[0-9a-zA-Z][0-9a-zA-Z\-._]{0,62}$")
 
 
@@ -56,6 +57,11 @@ def _bucket(value: str) -> str:
     return value
 
 
+def is_directory_bucket(bucket: str) -> bool:
+    """Whether a name is that of a directory bucket (S3 Express), which Amazon gives no other bucket."""
+    return _DIRECTORY_BUCKET.match(bucket) is not None
+
+
 def is_arn(bucket: str) -> bool:
     """Whether a bucket is given by the ARN of an access point, not by a name or an alias."""
     return bucket.startswith("arn:")
@@ -72,6 +78,12 @@ def _arn(value: str) -> str:
             "a multi-region access point needs SigV4A signatures, which are not supported: "
             "mount one of its buckets, or an access point of one region"
         )
+    return value
+
+
+def _bucket_type(value: Any) -> Any:
+    if value == "directory":
+        raise ValueError("'directory' is not supported yet: mount a general purpose bucket")
     return value
 
 
@@ -186,6 +198,9 @@ class MountSpec(BaseModel):
         "", description="Mount only the keys below this prefix, which ends in `/`."
     )
 
+    bucket_type: Annotated[Literal["general-purpose"], BeforeValidator(_bucket_type)] | None = Field(
+        None, description="What kind of bucket it is. There is one kind that is served, so nothing depends on it."
+    )
     region: str | None = Field(
         None, min_length=1, description="The bucket's region. Default: the profile's or environment's, else us-east-1."
     )
@@ -247,6 +262,11 @@ class MountSpec(BaseModel):
     infer_content_type: bool = Field(
         default=False, description="Store a Content-Type by the file name's extension, as the system's table has it."
     )
+    auto_unmount: bool = Field(
+        default=False,
+        description="Leave no dead mount behind. The supervisor unmounts at its end with or without it; one that is "
+        "killed can't, and the next one clears up after it.",
+    )
     allow_other: bool = Field(default=False, description="Let every user in, not only root; modes then decide.")
     allow_root: bool = Field(
         default=False, description="Let root in. Mounts are made by root, so root always is; not with `allow-other`."
@@ -280,7 +300,11 @@ class MountSpec(BaseModel):
     max_threads: int = Field(
         64, ge=1, le=4096, description="Requests of the kernel served at once (tasks here; no thread is started)."
     )
-    debug: bool = Field(default=False, description="Log at debug level.")
+    debug: bool = Field(default=False, description="Log at debug level: each request to S3 that fails or is repeated.")
+    debug_crt: bool = Field(
+        default=False, description="The same as `debug`: there is no CRT, and requests to S3 are logged by ourselves."
+    )
+    log_metrics: bool = Field(default=False, description="Log every 5 s which counters have changed, and by how much.")
     log_directory: AbsolutePath | None = Field(
         None,
         description="Log to the file `mountctl-NAME.log` in this directory, not to stderr. Opened anew by a reload.",
@@ -316,10 +340,16 @@ class MountSpec(BaseModel):
             yield "sse-kms-key-id needs sse: set it to 'aws:kms' or 'aws:kms:dsse'"
         if self.sse_kms_key_id is not None and self.sse == "AES256":
             yield "sse-kms-key-id conflicts with sse 'AES256', which uses no key of KMS"
-        if self.no_log and self.log_directory is not None:
-            yield "no-log conflicts with log-directory: keep one"
-        if self.no_log and self.debug:
-            yield "no-log conflicts with debug: keep one"
+        for option in ("log_directory", "debug", "debug_crt", "log_metrics") if self.no_log else ():
+            if getattr(self, option):
+                yield f"no-log conflicts with {kebab(option)}: keep one"
+        if is_directory_bucket(self.bucket) and self.endpoint_url is None:
+            yield "bucket: a directory bucket (S3 Express) is not supported yet: mount a general purpose bucket"
+
+    @property
+    def is_debug(self) -> bool:
+        """Log at debug level."""
+        return self.debug or self.debug_crt
 
     @property
     def read_part_bytes(self) -> int:

@@ -116,7 +116,7 @@ def _run(keep: list[int], body: Callable[[], int]) -> Never:
 def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     session_fd, link_fd, journal_fd = fds
     _set_process_name(f"s3:{message.spec.name}")
-    log.set_up(message.spec.name, debug=message.spec.debug, silent=message.spec.no_log)
+    log.set_up(message.spec.name, debug=message.spec.is_debug, silent=message.spec.no_log)
     authorities = read_authorities(message.spec)  # as root: the file may be private
     if int(_OOM_SCORE.read_text()) < 0:
         _OOM_SCORE.write_text("0")  # the supervisor is spared; an engine is replaced, so it may go first

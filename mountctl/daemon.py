@@ -18,6 +18,7 @@ from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.control import server
 from mountctl.control.protocol import ReloadResult, RestartResult
+from mountctl.environment import unheeded
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.status import Status
@@ -76,6 +77,8 @@ def _run(
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
     _set_up_log()
+    for sentence in unheeded(os.environ):
+        _log.warning("%s", sentence)
     become_subreaper()
     with RuntimeDirectory(runtime_dir) as runtime:
         try:
@@ -99,6 +102,7 @@ class _Daemon:
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
+        self._debug = False
         self._supervisor = Supervisor(load_config, changed=self._tell_status, transient=must_mount)
 
     async def serve(self) -> int:
@@ -163,10 +167,12 @@ class _Daemon:
     async def _obey_signals(
         self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
     ) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2) as signals:
             task_status.started()
             async for number in signals:
-                if number != signal.SIGHUP:
+                if number == signal.SIGUSR2:
+                    self._switch_debug()
+                elif number != signal.SIGHUP:
                     if self._supervisor.keeps_mounts and await systemd.is_restarting():
                         self._supervisor.leave()
                         what = "leaving the mounts to the supervisor that comes next"
@@ -179,7 +185,14 @@ class _Daemon:
                     with trio.CancelScope(shield=True):
                         await self._supervisor.stopped.wait()
                     return
-                nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
+                else:
+                    nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
+
+    def _switch_debug(self) -> None:
+        """SIGUSR2: debug level for a while, without touching a mount; the next one ends it."""
+        self._debug = not self._debug
+        _log.info("SIGUSR2: engines log %s", "at debug level" if self._debug else "as their mounts say")
+        self._supervisor.set_debug(debug=self._debug)
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:

@@ -142,6 +142,7 @@ def access(
         region=location.region,
         signing_name=location.signing_name,
         region_told=location.region_told,
+        attempts_max=location.attempts_max,
         credentials=credentials,
         renewal_error=renewal_error,
     )

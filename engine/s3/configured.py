@@ -72,9 +72,13 @@ def client_for(
     *,
     trust: ssl.SSLContext | None = None,
     rejected: Callable[[], None] | None = None,
-    attempts_max: int = retry.ATTEMPTS_MAX,
+    attempts_max: int | None = None,
 ) -> HttpClient:
-    """A client as the mount's options want it; the other arguments are HttpClient's."""
+    """A client as the mount's options want it; the other arguments are HttpClient's.
+
+    `attempts_max`: not more, whatever the access allows; None: as many as it does.
+    """
+    allowed = access.attempts_max or retry.ATTEMPTS_MAX
     return HttpClient(
         access,
         stats=stats,
@@ -82,7 +86,7 @@ def client_for(
         expected_bucket_owner=spec.expected_bucket_owner,
         user_agent_prefix=spec.user_agent_prefix,
         rejected=rejected,
-        attempts_max=attempts_max,
+        attempts_max=allowed if attempts_max is None else min(allowed, attempts_max),
         connections_max=connections_for(spec.maximum_throughput_gbps),
         trust=trust,
         interfaces=spec.bind,

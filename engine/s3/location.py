@@ -30,13 +30,15 @@ class LocationError(Exception):
 class Location:
     """A bucket's place. `endpoint` has the bucket in it and no slash at its end.
 
-    `region_told`: somebody chose the region, so it is not to be changed for what S3 says.
+    `region_told`: somebody chose the region, so it is not to be changed for what S3 says. `attempts_max`: how often a
+    request is sent at most, if somebody said so.
     """
 
     endpoint: str
     region: str
     signing_name: str = "s3"
     region_told: bool = False
+    attempts_max: int | None = None
 
 
 def locate(spec: MountSpec, session: Session) -> Location:
@@ -47,12 +49,23 @@ def locate(spec: MountSpec, session: Session) -> Location:
     found = place(
         spec, region=find_region(spec, session), endpoint=find_endpoint(spec, session), variants=_variants(session)
     )
-    return replace(found, region_told=is_region_told(spec))
+    return replace(found, region_told=is_region_told(spec), attempts_max=_attempts_max(session))
 
 
 def is_region_told(spec: MountSpec) -> bool:
     """Whether the option or AWS_REGION names the region; a profile's or the default is a guess about this bucket."""
     return bool(spec.region or os.environ.get("AWS_REGION"))
+
+
+def _attempts_max(session: Session) -> int | None:
+    """AWS_MAX_ATTEMPTS, else the profile's `max_attempts`."""
+    try:
+        found: int | None = session.get_config_variable("max_attempts")
+    except ValueError:
+        found = 0
+    if found is not None and found < 1:
+        raise LocationError("AWS_MAX_ATTEMPTS (or the profile's max_attempts) must be a number, at least 1")
+    return found
 
 
 def find_region(spec: MountSpec, session: Session) -> str:

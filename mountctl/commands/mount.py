@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from engine.spec import Mode, MountSpec, kebab
+from mountctl.config import words
 from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS
 from mountctl.errors import MountctlError
 
@@ -24,6 +25,12 @@ _ARGUMENTS: Final = {"name", "bucket", "mountpoint"}
 _NAME_CHARACTERS_MAX: Final = 63
 # As a shell's user means them: from where the shell is.
 _PATHS: Final = ("ca_bundle", "log_directory")
+_LETTERS: Final = {"debug": "-d", "log_directory": "-l"}
+# The command does what it asks for already; of a mount it says nothing.
+_FOREGROUND: Final = "foreground"
+_FOREGROUND_OPTION: Final = typer.Option(
+    "--foreground", "-f", help="Stay in the foreground, as this command does without it, too (but for -o)."
+)
 _FSTAB_OPTION: Final = typer.Option(
     "-o", metavar="OPTIONS", show_default=False, help="As in fstab: `ro,allow-other,...`; returns once it is mounted."
 )
@@ -44,6 +51,7 @@ def parameters() -> list[inspect.Parameter]:
         _parameter("source", Annotated[str, source], inspect.Parameter.empty),
         _parameter("directory", Annotated[str, directory], inspect.Parameter.empty),
         *[_option(name, field) for name, field in fields.items()],
+        _parameter(_FOREGROUND, Annotated[bool, _FOREGROUND_OPTION], default=False),
         _parameter("fstab", Annotated[str | None, _FSTAB_OPTION], None),
     ]
 
@@ -52,14 +60,17 @@ def refuse_unsupported(arguments: Sequence[str]) -> None:
     """Raise InvalidOptions for an option of Mountpoint that is deliberately not here, with the reason why."""
     for argument in arguments:
         key = argument.removeprefix("--").partition("=")[0]
-        if argument.startswith("--") and key in UNSUPPORTED_MOUNT_OPTIONS:
+        if argument.startswith("--") and key in UNSUPPORTED_MOUNT_OPTIONS and key != _FOREGROUND:
             raise InvalidOptions(f"--{key}: {UNSUPPORTED_MOUNT_OPTIONS[key]}")
 
 
 def spec_from(source: str, directory: str, *, dashes: str = "--", **options: Any) -> MountSpec:
     """The mount that a command line, or with no dashes a line of fstab, describes. Raises InvalidOptions."""
+    options.pop(_FOREGROUND, None)
     given = {name: _value(name, value) for name, value in options.items() if value not in (None, False, (), [])}
     bucket = source
+    if source.startswith(("/", ".")):
+        raise InvalidOptions(f"{source}: is no bucket: the bucket comes first, the directory behind it")
     if source.startswith(f"{_SCHEME}arn:"):
         raise InvalidOptions(f"{source}: ARNs have no {_SCHEME} in front; the prefix is an option")
     if source.startswith(_SCHEME):
@@ -87,16 +98,17 @@ def name_of(mountpoint: str) -> str:
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    flag = f"--{kebab(name)}"
+    flags = [f"--{kebab(name)}", *([_LETTERS[name]] if name in _LETTERS else [])]
     if field.annotation is bool:
-        return _parameter(name, Annotated[bool, typer.Option(flag, help=field.description)], default=False)
+        return _parameter(name, Annotated[bool, typer.Option(*flags, help=field.description)], default=False)
     shown = f"0{field.default:o}" if _is_mode(field) else field.default
     help_ = f"{field.description} [default: {shown}]" if shown not in (None, "") else field.description
     if isinstance(field.default, tuple):
-        repeated = typer.Option(flag, help=f"{field.description} May be repeated.", metavar="TEXT", show_default=False)
+        text = f"{field.description} May be repeated."
+        repeated = typer.Option(*flags, help=text, metavar="TEXT", show_default=False)
         return _parameter(name, Annotated[list[str] | None, repeated], None)
     kind = "OCTAL" if _is_mode(field) else "NUMBER" if field.annotation is int else "TEXT"
-    option = typer.Option(flag, help=help_, metavar=kind, show_default=False)
+    option = typer.Option(*flags, help=help_, metavar=kind, show_default=False)
     return _parameter(name, Annotated[str | None, option], None)
 
 
@@ -127,11 +139,13 @@ def _value(name: str, value: Any) -> Any:
 
 def _reasons(error: ValidationError, source: str, dashes: str) -> str:
     """One line for each mistake, each with the option it is about (the first line's `mountctl: ` is cli.py's)."""
-    lines = []
-    for each in error.errors():
+    lines, known = [], words.fields(MountSpec)
+    for each in error.errors(include_url=False):
         field = kebab(str(each["loc"][0])) if each["loc"] else ""
-        reason = each["msg"].removeprefix("Value error, ")
+        reason = words.reason(each, field, known[field]) if field else str(each["ctx"]["error"])
         from_source = field == "bucket" or (field == "prefix" and source.startswith(_SCHEME))
+        if from_source and field == "prefix":
+            reason = f"prefix {reason}"
         about = source if from_source else "DIR" if field == "mountpoint" else f"{dashes}{field}" if field else ""
         lines.append(f"{about}: {reason}" if about else reason)
     return "\nmountctl: ".join(dict.fromkeys(lines))

@@ -54,15 +54,11 @@ class Config:
 # wrong encryption, or a cache be missed. An option that becomes a field of MountSpec leaves this table.
 UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
     {
-        "auto-unmount": "has no meaning here, because the supervisor unmounts: remove it",
-        "bucket-type": "has no meaning here, because the bucket's name tells its type: remove it",
         "cache": _NO_DISK_CACHE,
         "cache-block-size": _NO_DISK_CACHE,
         "cache-xz": _NO_DISK_CACHE,
-        "debug-crt": "has no meaning here, because no CRT is used, and `debug` tells of requests: remove it",
-        "foreground": "has no meaning here, because `mountctl run` and `mountctl mount` stay there anyway: remove it",
+        "foreground": "has no meaning here, because a supervisor serves the mount: remove it",
         "incremental-upload": "not supported, because S3 can append in directory buckets only: write a new object",
-        "log-metrics": "not supported, because `mountctl status --json` has all counters: remove it",
         "max-cache-size": _NO_DISK_CACHE,
         "otlp-endpoint": _NO_PUSH,
         "otlp-export-interval": _NO_PUSH,

@@ -92,7 +92,7 @@ def wanted(field: FieldInfo) -> str:
     choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
     if choices:
         *others, last = [_quoted(choice) for choice in choices]
-        return f"{', '.join(others)} or {last}"
+        return f"{', '.join(others)} or {last}" if others else last
     if any(get_origin(part) is tuple for part in parts):
         return "an array of strings"
     return "a string"

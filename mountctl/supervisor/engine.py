@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from engine.link import LinkClosed, LogFile, Message, Stop, Unavailable
+from engine.link import LinkClosed, LogFile, LogLevel, Message, Stop, Unavailable
 from engine.spec import MountSpec
 from mountctl.supervisor import log_file
 from mountctl.supervisor.endings import Ending
@@ -65,6 +65,10 @@ class Engine:
         """Have it log to its file, opened anew. Nothing happens if it has none."""
         if self._spec.log_directory is not None:
             self.post(LogFile())
+
+    def set_debug(self, *, debug: bool) -> None:
+        """Have it log at debug level, or as its mount says."""
+        self.post(LogLevel(debug=debug or self._spec.is_debug))
 
     async def converse(self, hear: Hearer) -> None:
         """Send what is posted and pass on what it says, until it is gone, or `hear` raises EndOfConversation."""

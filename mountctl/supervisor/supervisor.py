@@ -129,6 +129,12 @@ class Supervisor:
         await done.wait()
         return results[0]
 
+    def set_debug(self, *, debug: bool) -> None:
+        """Have the engines that run now log at debug level, or as their mounts say."""
+        for mount in self.mounts.values():
+            if mount.engine is not None:
+                mount.engine.set_debug(debug=debug)
+
     async def add(self, spec: MountSpec) -> None:
         """Have a mount that no file declares, until somebody unmounts it. Returns when it can be used.
 

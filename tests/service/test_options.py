@@ -45,6 +45,51 @@ def test_a_mounts_log_is_its_own_file_which_a_rotation_replaces(running: Running
     assert " one: " not in "".join(line for line in running.log_text().splitlines() if "DEBUG" in line)
 
 
+def test_counters_that_change_are_logged_where_it_is_asked_for(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"counted")
+    running.configure(moto, one={"bucket": bucket, "log_metrics": True}, two={"bucket": bucket})
+
+    with running.running():
+        for name in ("one", "two"):
+            assert (running.mountpoint(name) / "x").read_bytes() == b"counted"
+        poll_until(lambda: "s3_requests.GetObject=1+1" in running.log_text(), "a line of metrics")
+
+    assert "INFO one: metrics: bytes_read=7+7" in running.log_text()
+    assert "two: metrics" not in running.log_text()
+
+
+def test_sigusr2_switches_the_debug_level_of_running_engines_on_and_off(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+
+    def is_debug() -> bool:
+        """Whether a HEAD that finds nothing, which the debug level tells, is in the log."""
+        before = running.log_text().count("DEBUG data: HeadObject")
+        assert not (running.mountpoint("data") / "missing").exists()
+        return running.log_text().count("DEBUG data: HeadObject") > before
+
+    with running.running():
+        pid = running.mount("data")["engine"]["pid"]
+        assert not is_debug()
+        assert running.process is not None
+        running.process.send_signal(signal.SIGUSR2)
+        poll_until(is_debug, "lines at debug level")
+        running.process.send_signal(signal.SIGUSR2)
+        poll_until(lambda: not is_debug(), "them to stop")
+        assert running.mount("data")["engine"]["pid"] == pid
+
+
+def test_variables_that_do_nothing_are_told_at_the_start(running: Running, moto: S3Server) -> None:
+    running.environment |= {"MOUNTPOINT_LOG": "debug", "HTTPS_PROXY": "http://user:hush-hush@127.0.0.1:1"}
+    running.configure(moto, data={"bucket": moto.bucket()})
+
+    with running.running():
+        assert "WARNING MOUNTPOINT_LOG is set and not read" in running.log_text()
+
+    assert "WARNING HTTPS_PROXY is set and not used for S3" in running.log_text()
+    assert "hush-hush" not in running.log_text()
+
+
 def test_a_mount_with_no_log_is_silent_but_its_state_is_told(running: Running, moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.put(bucket, "no//name")  # which a listing leaves out, and the log tells

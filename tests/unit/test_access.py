@@ -191,8 +191,25 @@ def test_only_the_option_and_aws_region_are_a_choice_of_region(
     assert anonymous(**options).region_told is told
 
 
+def test_attempts_are_the_environments_then_the_profiles(aws: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert anonymous().attempts_max is None
+    aws.config.write_text("[default]\nmax_attempts = 4\n")
+    assert anonymous().attempts_max == 4
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "20")
+    assert anonymous().attempts_max == 20
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "many"])
+def test_attempts_that_are_no_number_of_attempts_are_told(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", wrong)
+
+    assert refusal(anonymous).startswith("AWS_MAX_ATTEMPTS (or the profile's max_attempts) must be a number")
+
+
 def test_a_directory_bucket_is_signed_for_its_own_service_in_its_zone() -> None:
-    access = anonymous(bucket="data--use1-az4--x-s3")
+    # No option asks for one yet; the rules are ready.
+    mount = spec(no_sign_request=True).model_copy(update={"bucket": "data--use1-az4--x-s3"})
+    access = resolve(mount)
 
     assert access.endpoint == "https://data--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com"
     assert access.signing_name == "s3express"

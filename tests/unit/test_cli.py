@@ -12,12 +12,15 @@ import pytest
 import trio
 
 import engine
+from mountctl import cli
 from mountctl.commands.mount import InvalidOptions, name_of, spec_from
 from mountctl.control.protocol import ReloadResult
 from tests.unit.controlled import Supervisor, serving
 
 MOUNTCTL = Path(sys.executable).parent / "mountctl"
 COMMANDS = ("run", "check", "status", "reload", "restart", "mount", "version")
+GOOD = ("bucket", "/mnt/x")
+KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
 # What a busy machine may need; a test that passes never waits for it.
 SECONDS_MAX = 60.0
 
@@ -77,16 +80,82 @@ def test_the_version_is_told(arguments: list[str]) -> None:
         (["--runtime-dir"], "--runtime-dir"),
         (["mount", "s3://bucket/"], "missing argument 'DIR'"),
         (["mount", "s3://bucket/pre/", "/mnt/x", "--prefix", "y/"], "--prefix: not together with an s3:// URL"),
-        (["mount", "bucket", "/mnt/x", "--prefix", "y"], "--prefix: prefix must end in '/'"),
+        (["mount", "bucket", "/mnt/x", "--prefix", "y"], "--prefix: must end in '/': write 'y/'"),
         (["mount", "bucket", "/mnt/x", "--no-such-option", "1"], "--no-such-option"),
         (["mount", "bucket", "/mnt/x", "--cache", "/var/cache"], "--cache: not supported, because"),
-        (["mount", "bucket", "/mnt/x", "--bucket-type=directory"], "--bucket-type: has no meaning here, because"),
-        (["mount", "bucket", "/mnt/x", "--foreground"], "--foreground: has no meaning here, because"),
         (["mount", "s3://arn:aws:s3:::b/", "/mnt/x"], "ARNs have no s3:// in front"),
     ],
 )
 def test_wrong_usage_is_one_sentence_and_2(arguments: list[str], about: str) -> None:
     assert_one_sentence(mountctl(*arguments), exit_code=2, about=about)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "about"),
+    [
+        (["s3://bucket", "/mnt/x", "--prefix="], "--prefix: not together with an s3:// URL"),
+        (["s3://bucket/pre", "/mnt/x"], "s3://bucket/pre: prefix must end in '/': write 'pre/'"),
+        (["/mnt/x", "bucket"], "/mnt/x: is no bucket: the bucket comes first"),
+        (["b", "/mnt/x"], "b: bucket names must be 3-255 characters long"),
+        (["buc ket", "/mnt/x"], "buc ket: bucket names have only letters"),
+        ([*GOOD, "--dir-mode", "1000"], "--dir-mode: only user, group and other permissions"),
+        ([*GOOD, "--file-mode", "rwx"], "--file-mode: must be an octal number"),
+        ([*GOOD, "--uid", "0"], "--uid: must be between 1 and"),
+        ([*GOOD, "--gid", "me"], '--gid: must be an integer, not the string "me"'),
+        ([*GOOD, "--metadata-ttl", "soon"], "--metadata-ttl: must be a number of seconds"),
+        ([*GOOD, "--metadata-ttl", "3153600001"], "--metadata-ttl: must be between 0 and"),
+        ([*GOOD, "--negative-metadata-ttl", "-1"], "--negative-metadata-ttl: must be between"),
+        ([*GOOD, "--sse="], '--sse: must be "aws:kms", "aws:kms:dsse" or "AES256"'),
+        ([*GOOD, "--sse-kms-key-id", KMS_KEY], "sse-kms-key-id needs sse"),
+        (
+            [*GOOD, "--sse", "AES256", "--sse-kms-key-id", KMS_KEY],
+            "sse-kms-key-id conflicts with sse 'AES256'",
+        ),
+        ([*GOOD, "--sse", "aws:kms", "--sse-kms-key-id="], "--sse-kms-key-id: must be a key's"),
+        (
+            [*GOOD, "--sse", "aws:kms", "--sse-kms-key-id", "alias/mine"],
+            "--sse-kms-key-id: must be a key's ARN",
+        ),
+        (
+            [*GOOD, "--sse", "aws:kms", "--sse-kms-key-id", KMS_KEY.replace("key/", "alias/")],
+            "--sse-kms-key-id: must be a key's ARN",
+        ),
+        ([*GOOD, "--allow-other", "--allow-root"], "allow-root conflicts with allow-other"),
+        (
+            [*GOOD, "--part-size", "8388608", "--read-part-size", "8388608"],
+            "part-size conflicts with read-part-size",
+        ),
+        (
+            [*GOOD, "--part-size", "8388608", "--write-part-size", "8388608"],
+            "part-size conflicts with write-part-size",
+        ),
+        ([*GOOD, "--part-size", "5242879"], "--part-size: must be between 5242880 and"),
+        ([*GOOD, "--write-part-size", "1"], "--write-part-size: must be between 5242880"),
+        ([*GOOD, "--maximum-throughput-gbps", "0"], "--maximum-throughput-gbps: must be"),
+        ([*GOOD, "--max-threads", "0"], "--max-threads: must be between 1"),
+        ([*GOOD, "--upload-checksums", "md5"], '--upload-checksums: must be "crc32c", '),
+        ([*GOOD, "--no-log", "-d"], "no-log conflicts with debug: keep one"),
+        ([*GOOD, "--no-log", "--debug-crt"], "no-log conflicts with debug-crt"),
+        ([*GOOD, "--no-log", "--log-metrics"], "no-log conflicts with log-metrics"),
+        ([*GOOD, "--no-log", "-l", "/logs"], "no-log conflicts with log-directory"),
+        ([*GOOD, "--max-cache-size=1"], "--max-cache-size: not supported, because"),
+        ([*GOOD, "--incremental-upload"], "--incremental-upload: not supported, because"),
+        ([*GOOD, "--otlp-endpoint", "http://x"], "--otlp-endpoint: not supported, because"),
+        ([*GOOD, "--bucket-type=directory"], "--bucket-type: 'directory' is not supported yet"),
+        ([*GOOD, "--bucket-type=flat"], '--bucket-type: must be "general-purpose"'),
+        (["data--use1-az4--x-s3", "/mnt/x"], "bucket: a directory bucket (S3 Express) is not supported yet"),
+    ],
+)
+def test_what_is_no_mount_of_mountpoints_is_none_of_ours_and_2(
+    arguments: list[str], about: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["mount", *arguments])
+
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    [line] = printed.err.splitlines()
+    assert line.startswith(f"mountctl: {about}")
 
 
 def test_every_wrong_option_of_mount_is_told_at_once() -> None:
@@ -258,6 +327,19 @@ def test_a_bucket_needs_no_scheme_and_takes_a_prefix() -> None:
 
     assert (spec.source, spec.metadata_ttl) == ("s3://my-bucket/a/", "indefinite")
     assert spec.mountpoint == str(Path.cwd() / "relative")
+
+
+def test_words_that_change_nothing_are_taken_as_mountpoint_takes_them() -> None:
+    plain = spec_from("my-bucket", "/x")
+
+    assert spec_from("my-bucket", "/x", foreground=True, bucket_type=None) == plain
+    spec = spec_from("my-bucket", "/x", bucket_type="general-purpose", auto_unmount=True, debug_crt=True)
+    assert (spec.bucket_type, spec.auto_unmount, spec.is_debug, plain.is_debug) == (
+        "general-purpose",
+        True,
+        True,
+        False,
+    )
 
 
 def test_options_may_be_repeated_or_have_paths_and_numbers() -> None:

@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
+from engine.errors import S3Error
 from engine.read.window import CALM_BYTES, WIDTH_BYTES_MAX, width_for
-from engine.s3.configured import Authorities, CaBundleUnusable, read_authorities
+from engine.s3.configured import Authorities, CaBundleUnusable, client_for, read_authorities
+from engine.s3.retry import ATTEMPTS_MAX
 from engine.spec import MountSpec
+from engine.stats import EngineStats
 from tests.certificates import Authority
+from tests.faults import ScriptedServer, error
 
 
 def spec(**options: Any) -> MountSpec:
@@ -62,6 +68,26 @@ def test_a_file_that_holds_no_authority_never_means_to_trust_the_systems(
     path.write_bytes(content)
 
     assert told in trouble(read_authorities(spec(ca_bundle=str(path))))
+
+
+@pytest.mark.parametrize(
+    ("told", "most", "attempts"), [(None, None, ATTEMPTS_MAX), (3, None, 3), (20, 4, 4), (2, 4, 2)]
+)
+def test_a_request_is_attempted_as_often_as_the_access_allows_and_not_more_than_asked(
+    told: int | None, most: int | None, attempts: int
+) -> None:
+    server = ScriptedServer([error(500, "InternalError")])
+
+    async def main() -> None:
+        async with server.running():
+            access = server.access().model_copy(update={"attempts_max": told})
+            client = client_for(spec(), access, EngineStats(), attempts_max=most)
+            with pytest.raises(S3Error):
+                await client.head_object("k")
+            await client.aclose()
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
+    assert len(server.seen) == attempts
 
 
 def test_what_was_read_as_root_is_good_for_a_user_who_may_not_read_it(tmp_path: Path) -> None:
