@@ -30,6 +30,14 @@ _DOTS: Final = 2
 # shortest lifetimes a slow reader's next stat asks S3.
 LISTED_SECONDS_MAX: Final = 1.0
 
+# Seconds that a program which has a directory open is told of its names what S3 has said since then. `du`, `find` and
+# `rm -r` (fts) read up to 100,000 names before they ask for the first one's attributes: 100 LISTs at S3's 100 ms, and
+# then 100,000 questions, take half a minute, and on a busy machine twice that.
+WALK_SECONDS_MAX: Final = 60.0
+
+# Seconds that the kernel may believe such an answer: until its own call is over, so that no other program gets it.
+WALKED_SECONDS: Final = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -43,8 +51,12 @@ class Listed:
 
 @dataclass(slots=True)
 class _OpenDirectory:
+    """`caller` is the thread that opened it, 0 if that is not known; `began` when it was opened, or rewound."""
+
     inode: Inode
     stream: DirectoryStream
+    caller: int
+    began: float
 
 
 class Directories:
@@ -79,12 +91,13 @@ class Directories:
         self._hidden: Final = HiddenNames(stats)
         self._stats: Final = stats
         self._handles: Final[Handles[_OpenDirectory]] = Handles(generation=generation, gauge=self._count)
+        self._walks: Final[dict[tuple[int, int], list[_OpenDirectory]]] = {}  # by caller and inode's number
 
     def inherit(self, directories: dict[int, InheritedDirectory]) -> None:
         """What an engine before had open."""
         for handle, directory in directories.items():
             if inode := self._table.find(directory.number):
-                opened = self._opened(inode, directory.pages)
+                opened = self._opened(inode, directory.pages, 0)
                 opened.stream.paged = functools.partial(self._ledger.page, handle)
                 self._handles.inherit(handle, opened)
 
@@ -100,10 +113,13 @@ class Directories:
         found = self._handles.find(handle)
         return None if found is None else found.inode
 
-    def open(self, inode: Inode) -> int:
-        """Open a directory; S3 is asked at the first read."""
-        handle = self._handles.add(self._opened(inode, [FIRST]))
-        self._handles.get(handle).stream.paged = functools.partial(self._ledger.page, handle)
+    def open(self, inode: Inode, caller: int) -> int:
+        """Open a directory; S3 is asked at the first read. `caller` is the thread that asks, 0 if that is not known."""
+        opened = self._opened(inode, [FIRST], caller)
+        handle = self._handles.add(opened)
+        opened.stream.paged = functools.partial(self._ledger.page, handle)
+        if caller:
+            self._walks.setdefault((caller, inode.number), []).append(opened)
         self._ledger.opened_directory(handle, inode.number)
         return handle
 
@@ -116,6 +132,7 @@ class Directories:
         directory = self._handles.get(handle)
         if position == 0 and directory.stream.started:
             await directory.stream.rewind()
+            directory.began = trio.current_time()
             self._ledger.opened_directory(handle, directory.inode.number)
         if position < _DOTS:
             return self._dots(directory.inode, position)
@@ -131,13 +148,30 @@ class Directories:
 
     def release(self, handle: int) -> None:
         """The directory is closed."""
-        if self._handles.remove(handle):
+        if directory := self._handles.remove(handle):
             self._ledger.closed(handle)
+            place = directory.caller, directory.inode.number
+            if walks := self._walks.get(place):
+                walks.remove(directory)
+                if not walks:
+                    del self._walks[place]
 
-    def _opened(self, inode: Inode, starts: Iterable[Start]) -> _OpenDirectory:
+    def tells(self, directory: Inode, child: Inode, caller: int) -> bool:
+        """Whether a thread that asks for a name in a directory is told what S3 has said of it already.
+
+        It is one that is reading the directory: it has opened it, S3 has said so since then, and not long ago. So it
+        sees what it would see if it had asked a little sooner.
+        """
+        walks = self._walks.get((caller, directory.number))
+        if not walks or child.pending:
+            return False
+        said = child.valid_until - self._lifetimes.of(directory=child.is_directory)
+        return said >= max(trio.current_time() - WALK_SECONDS_MAX, min(walk.began for walk in walks))
+
+    def _opened(self, inode: Inode, starts: Iterable[Start], caller: int) -> _OpenDirectory:
         local = functools.partial(self._table.pending_below, inode.prefix)
         stream = DirectoryStream(self._client, inode.prefix, self._hidden, starts, local=local)
-        return _OpenDirectory(inode, stream)
+        return _OpenDirectory(inode, stream, caller, trio.current_time())
 
     def _dots(self, inode: Inode, position: int) -> Iterator[Listed]:
         """`.` and `..`, which the kernel neither adds by itself nor counts as lookups."""

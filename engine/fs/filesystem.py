@@ -25,7 +25,7 @@ from engine.errors import (
     Stale,
 )
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
-from engine.fs.directories import Directories, Listed
+from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.ledger import Inherited, InheritedFile, Ledger
 from engine.fs.opening import ObjectOpener, Opened, OpenFile
@@ -115,10 +115,16 @@ class S3Filesystem:
             directories=self._directories.bequest(),
         )
 
-    async def lookup(self, parent: int, name: bytes) -> Attributes:
-        """A name in a directory; the kernel holds one lookup more. Raises NotFound, NotADirectory, InvalidName."""
-        directory = self._directory(parent)
-        return self._attributes(await self._lookup.child(directory, names.decode(name)))
+    async def lookup(self, parent: int, name: bytes, caller: int = 0) -> Attributes:
+        """A name in a directory; the kernel holds one lookup more. Raises NotFound, NotADirectory, InvalidName.
+
+        `caller` is the thread that asks, 0 if that is not known.
+        """
+        directory, text = self._directory(parent), names.decode(name)
+        known = self._table.at(directory.prefix + text)
+        if known is not None and self._directories.tells(directory, known, caller):
+            return self._attributes(self._table.counted(known), WALKED_SECONDS)
+        return self._attributes(await self._lookup.child(directory, text))
 
     def missing_seconds(self, parent: int, name: bytes) -> float:
         """How long it is believed that a directory has no such name; 0 if that is not known, or not kept."""
@@ -134,13 +140,15 @@ class S3Filesystem:
         for number, lookups in numbers:
             self._table.forget(number, lookups)
 
-    async def getattr(self, number: int) -> Attributes:
+    async def getattr(self, number: int, caller: int = 0) -> Attributes:
         """An inode's attributes, asked of S3 when they are no longer believed. Raises Stale.
 
         A file that is open for reading is the version that was opened, whatever has become of its name.
         """
         inode = self._table.get(number)
         if not self._lookup.believed(inode) and not self._reading[number]:
+            if self._directories.tells(self._table.parent(inode), inode, caller):
+                return self._attributes(inode, WALKED_SECONDS)
             await self._lookup.revalidate(inode)
         return self._attributes(inode)
 
@@ -263,9 +271,9 @@ class S3Filesystem:
         writing.set_attributes(self._table.get(number), wanted, now)
         return await self.getattr(number)
 
-    def opendir(self, number: int) -> int:
+    def opendir(self, number: int, caller: int = 0) -> int:
         """Open a directory; S3 is asked at the first read. Raises NotADirectory, Stale."""
-        return self._directories.open(self._directory(number))
+        return self._directories.open(self._directory(number), caller)
 
     async def readdir(self, handle: int, position: int) -> Iterator[Listed]:
         """Entries of an open directory from a position on: see Directories.read."""
@@ -353,10 +361,10 @@ class S3Filesystem:
         assert self._writing is not None, "a handle for writing is open"
         return self._writing
 
-    def _attributes(self, inode: Inode) -> Attributes:
+    def _attributes(self, inode: Inode, seconds_min: float = 0.0) -> Attributes:
         if inode is self._table.root:
             return self._rules.of(inode, self.lifetimes.directory)
-        return self._rules.of(inode, max(0.0, inode.valid_until - trio.current_time()))
+        return self._rules.of(inode, max(seconds_min, inode.valid_until - trio.current_time()))
 
     def _files_open(self, count: int) -> None:
         self._stats.open_files = count + len(self._writers)

@@ -62,7 +62,7 @@ class Operations(pyfuse3.Operations):
         """A name in a directory. That there is none is told as such where the kernel may remember it."""
         try:
             with self._answering("lookup", self._fs.describe_child, parent_inode, name):
-                return _entry(await self._fs.lookup(parent_inode, name))
+                return _entry(await self._fs.lookup(parent_inode, name, ctx.pid))
         except pyfuse3.FUSEError as error:
             if error.errno != errno.ENOENT or not (seconds := self._fs.missing_seconds(parent_inode, name)):
                 raise
@@ -80,7 +80,7 @@ class Operations(pyfuse3.Operations):
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """An inode's attributes."""
         with self._answering("getattr", self._fs.describe, inode):
-            return _entry(await self._fs.getattr(inode))
+            return _entry(await self._fs.getattr(inode, ctx.pid))
 
     async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file. Pages of it that the kernel has stay good: a number is one version of an object."""
@@ -122,7 +122,7 @@ class Operations(pyfuse3.Operations):
     async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
         """Open a directory."""
         with self._answering("opendir", self._fs.describe, inode):
-            return pyfuse3.FileHandleT(self._fs.opendir(inode))
+            return pyfuse3.FileHandleT(self._fs.opendir(inode, ctx.pid))
 
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Entries with their attributes, until the kernel's buffer is full or a page of S3's listing ends."""

@@ -5,6 +5,7 @@ import fcntl
 import mmap
 import os
 import random
+import subprocess
 import threading
 import time
 
@@ -135,6 +136,29 @@ def test_a_new_object_is_seen_at_once_and_an_open_gives_the_newest(moto_place: P
     assert path.read_bytes() == b"second, longer"
     moto_place.delete("f")
     eventually(lambda: not path.exists())
+
+
+def test_who_walks_a_directory_is_told_what_it_listed_and_opens_the_newest(moto_place: Place) -> None:
+    """S52, S30: other programs see what is there, and the walking one, too, when it has closed the directory."""
+    moto_place.put("f", b"first")
+    moto_place.put("g", b"first")
+    directory = os.open(moto_place.path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert sorted(os.listdir(directory)) == ["f", "g"]
+        moto_place.put("f", b"second, longer")
+        moto_place.put("g", b"second, longer")
+
+        def seen_by_another() -> int:
+            return int(subprocess.check_output(["stat", "-c", "%s", moto_place.path / "g"]))
+
+        eventually(lambda: seen_by_another() == len(b"second, longer"))
+        assert os.stat("f", dir_fd=directory).st_size == len(b"first")
+        assert (moto_place.path / "f").read_bytes() == b"second, longer"
+        assert os.stat("f", dir_fd=directory).st_size == len(b"second, longer")
+        moto_place.put("f", b"third")
+    finally:
+        os.close(directory)
+    eventually(lambda: (moto_place.path / "f").stat().st_size == len(b"third"))
 
 
 def test_with_a_ttl_what_is_known_is_believed_until_a_listing_tells_better(lasting_place: Place) -> None:

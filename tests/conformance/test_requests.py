@@ -6,12 +6,14 @@ a page that says something else, fails. test_requests_of_writing.py has the case
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from engine.namespace.lifetimes import FILE_SECONDS_MINIMAL
 from tests.conformance.costs import FILES, PAGE, Case, Counter, table
 from tests.conformance.observed import ObservedProxy
 from tests.faults import FaultyProxy
@@ -52,6 +54,17 @@ def _open(path: Path) -> None:
     os.close(os.open(path / "f00", os.O_RDONLY))
 
 
+def _walk(path: Path) -> None:
+    """Read a directory, and ask for each file's attributes when the kernel believes in them no more, as `du` does."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        names = os.listdir(directory)
+        time.sleep(1.2 * FILE_SECONDS_MINIMAL)
+        assert len([os.stat(name, dir_fd=directory) for name in names]) == FILES
+    finally:
+        os.close(directory)
+
+
 def _random_reads(path: Path) -> None:
     file = os.open(path / "large", os.O_RDONLY)
     try:
@@ -76,6 +89,7 @@ CASES: Final = [
     Case("`ls` of a directory, for each 1,000 entries", _list, {"LIST": 1}, {"LIST": 1}),
     Case("`ls -l` of it, for each 1,000 entries", _ls_long, {"LIST": 1}, {"LIST": 1}, believed=True),
     Case("the same, again", _list_long, {"LIST": 1}, {"LIST": 1}, before=_list_long),
+    Case("`du` of it, however large, for each 1,000 entries", _walk, {"LIST": 1}, {"LIST": 1}),
     Case("`ls`, then `cat` of all 12 files", _cat_all, {"LIST": 1, "GET": 12}, {"LIST": 1, "GET": 12}, believed=True),
     Case("the same, again", _cat_all, {"LIST": 1}, {"LIST": 1}, before=_cat_all, believed=True),
     Case(

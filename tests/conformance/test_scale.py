@@ -41,18 +41,13 @@ def _walk_and_count(mounted: Observed, *command: object) -> tuple[str, dict[str,
     return said, {name: after[name] - before.get(name, 0) for name in after}
 
 
-# `du` reads up to 100,000 names of a directory before it asks for the first one's size: by then it is not believed any
-# more, with the shortest lifetimes.
-_DU_OF_ONE_DIRECTORY = pytest.mark.xfail(reason="a lookup for each name that du comes back to", strict=True)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "directories"),
     [
         ("find DIRECTORY -type f", 1),
         ("ls -lR DIRECTORY", 1),
-        pytest.param("du -a DIRECTORY", 1, marks=_DU_OF_ONE_DIRECTORY),
+        ("du -a DIRECTORY", 1),
         ("find DIRECTORY -type f", 1000),
         ("ls -lR DIRECTORY", 1000),
         ("du -a DIRECTORY", 1000),
@@ -70,14 +65,23 @@ def test_walks_of_100_000_names_ask_for_no_file_by_itself(command: str, director
     assert counted.get("HeadObject", 0) <= 2 * directories, "called off, of directories"
 
 
-@pytest.mark.slow  # on a machine too busy to come along within the shortest lifetimes, names are asked for again
-def test_a_walk_of_ten_thousand_names_asks_for_no_file_by_itself() -> None:
-    """S13: the same, smaller."""
+@pytest.mark.parametrize(
+    ("command", "for_itself"), [("du -a .", 3), ("ls -lU .", 1), ("ls -l .", 1), ("find . -type f -size +0 -ls", 3)]
+)
+def test_a_walk_of_ten_thousand_names_asks_for_no_file_by_itself(command: str, for_itself: int) -> None:
+    """S13, S52: one LIST for each thousand, with the shortest lifetimes and on a machine however busy.
+
+    `for_itself`: how often the program asks for the attributes of the directory, which are believed for a second.
+    """
     with ObservedShape(1, 10_000) as mounted:
-        said, counted = _walk_and_count(mounted, "ls", "-l", mounted.path / "d00000")
-        assert len(said.splitlines()) == 1 + 10_000
-    assert counted["ListObjectsV2"] == 1 + 10
-    assert counted.get("HeadObject", 0) <= 1
+        os.chdir(mounted.path / "d00000")
+        try:
+            said, counted = _walk_and_count(mounted, *command.split())
+        finally:
+            os.chdir("/")
+        assert len(said.splitlines()) >= 10_000
+    assert counted["ListObjectsV2"] <= 10 + for_itself
+    assert counted.get("HeadObject", 0) == 0
 
 
 def test_names_that_the_kernel_drops_are_forgotten() -> None:

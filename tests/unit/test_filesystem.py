@@ -24,7 +24,7 @@ from engine.errors import (
     ReadOnly,
     Stale,
 )
-from engine.fs.directories import LISTED_SECONDS_MAX, Listed
+from engine.fs.directories import LISTED_SECONDS_MAX, WALK_SECONDS_MAX, WALKED_SECONDS, Listed
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.handles import Handles
 from engine.spec import MountSpec
@@ -280,6 +280,68 @@ def test_entries_of_an_old_page_are_not_believed_with_minimal_and_grow_old_with_
             await trio.sleep(10 * LISTED_SECONDS_MAX)
             assert (await mount.list(handle, 2))[0].attributes.valid == pytest.approx(expected)
             assert mount.bucket.requests[LIST] == 1
+
+    run(test)
+
+
+def test_who_reads_a_directory_is_told_what_was_listed_since_and_nobody_else_is() -> None:
+    """S52: by lookups and attributes, not by opens, until it is closed or a minute has passed."""
+    reader, other = 11, 12
+
+    async def test() -> None:
+        mount = Mount("d/f", "d/g")
+        directory = await mount.number("d")
+        earlier = await mount.fs.lookup(directory, b"g")
+        await trio.sleep(5)
+        handle = mount.fs.opendir(directory, reader)
+        assert (await mount.fs.lookup(directory, b"g", reader)).number == earlier.number
+        assert mount.bucket.requests[HEAD] == 3, "what was said before it was opened does not count"
+        listed = (await mount.list(handle))[2].attributes
+        await trio.sleep(10)
+        before = mount.bucket.requests.copy()
+        mount.bucket.put("d/f", b"longer")
+
+        told = await mount.fs.lookup(directory, b"f", reader)
+        assert (told.number, told.size, told.valid) == (listed.number, listed.size, pytest.approx(WALKED_SECONDS))
+        assert (await mount.fs.getattr(told.number, reader)).size == listed.size
+        assert mount.bucket.requests == before
+        assert (await mount.fs.lookup(directory, b"f", other)).size == len(b"longer")
+        with pytest.raises(Stale):
+            await mount.fs.open(listed.number, os.O_RDONLY)
+        assert (await mount.fs.lookup(directory, b"f", reader)).size == len(b"longer")
+
+        mount.bucket.put("d/g", b"longer")
+        await trio.sleep(WALK_SECONDS_MAX - 10 - 1)
+        assert (await mount.fs.lookup(directory, b"g", reader)).number == earlier.number
+        await trio.sleep(2)
+        assert (await mount.fs.lookup(directory, b"g", reader)).size == len(b"longer")
+
+    run(test)
+
+
+def test_who_has_closed_a_directory_or_rewound_it_is_told_what_is_there() -> None:
+    """S52: what was listed before counts no more."""
+    reader = 11
+
+    async def test() -> None:
+        mount = Mount("f")
+        for end in ("close", "one of two", "rewind"):
+            handle, second = mount.fs.opendir(ROOT, reader), mount.fs.opendir(ROOT, reader)
+            if end != "one of two":
+                mount.fs.releasedir(second)
+            await mount.list(handle)
+            mount.bucket.put("f", end.encode())
+            await trio.sleep(5)
+            if end == "rewind":
+                await mount.fs.readdir(handle, 0)
+                await mount.fs.readdir(handle, 2)  # listed, and not read: the name is not what was said since
+            else:
+                mount.fs.releasedir(handle)
+            said = (await mount.fs.lookup(ROOT, b"f", reader)).size
+            assert (said == len(end)) is (end != "one of two")
+            if end == "one of two":
+                mount.fs.releasedir(second)
+                assert (await mount.fs.lookup(ROOT, b"f", reader)).size == len(end)
 
     run(test)
 

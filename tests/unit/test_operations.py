@@ -3,6 +3,7 @@
 import errno
 import logging
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pyfuse3
@@ -16,6 +17,9 @@ from engine.namespace.lifetimes import lifetimes
 from engine.spec import Ttl
 from engine.stats import EngineStats
 
+# A request's context, as far as it is looked at: pyfuse3 makes no other.
+CALLER: Any = SimpleNamespace(pid=7)
+
 
 class Failing:
     """A file system of which every verb fails in one way."""
@@ -25,7 +29,7 @@ class Failing:
         self.lifetimes = lifetimes(ttl)
         self.ledger = Ledger()
 
-    async def lookup(self, parent: int, name: bytes) -> Any:
+    async def lookup(self, parent: int, name: bytes, caller: int) -> Any:
         await trio.lowlevel.checkpoint()
         raise self._failure
 
@@ -101,7 +105,7 @@ def test_an_error_is_answered_counted_and_shown_if_s3_or_keys_are_at_fault(
 def test_a_missing_name_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
     served, stats = operations(NotFound("no"))
     with caplog.at_level(logging.INFO):
-        number = told(lambda: served.lookup(pyfuse3.ROOT_INODE, b"k", None))  # type: ignore[arg-type]
+        number = told(lambda: served.lookup(pyfuse3.ROOT_INODE, b"k", CALLER))
 
     assert number == errno.ENOENT
     assert not caplog.records
@@ -110,7 +114,7 @@ def test_a_missing_name_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_with_a_ttl_the_kernel_may_remember_that_there_is_no_such_name() -> None:
     served, _ = operations(NotFound("no"), ttl=60)
-    entry = trio.run(served.lookup, pyfuse3.ROOT_INODE, b"k", None)
+    entry = trio.run(served.lookup, pyfuse3.ROOT_INODE, b"k", CALLER)
 
     assert (entry.st_ino, entry.entry_timeout) == (0, 60.0)
 
