@@ -70,6 +70,18 @@ class CredentialsStatus(_Part):
     error: str | None = Field(None, description="why there are none, or no newer ones")
 
 
+class SessionStatus(_Part):
+    """What the kernel allows for a mount when its engine, or its session, is replaced."""
+
+    takeover: Literal["resend", "interrupt"] = Field(
+        description="requests that a dead engine had read: are sent again (Linux 6.9), or end with EINTR"
+    )
+    replace: Literal["beneath", "gap"] = Field(
+        description="a new session takes an old one's place: unnoticed (Linux 6.5), or with a gap of a millisecond"
+    )
+    waiting: int | None = Field(None, description="requests without an answer, by the kernel; None: no fusectl")
+
+
 class MountStatus(_Part):
     """One mount."""
 
@@ -80,6 +92,7 @@ class MountStatus(_Part):
     since: AwareDatetime = Field(description="when this state began")
     reason: str | None = Field(None, description="why it is not ready, in one sentence")
     engine: EngineStatus = EngineStatus()
+    session: SessionStatus | None = Field(None, description="None: there is none now")
     backend: BackendStatus = BackendStatus()
     credentials: CredentialsStatus = CredentialsStatus()
     stats: dict[str, Any] = Field(default_factory=dict, description="counters, as an engine's heartbeat has them")

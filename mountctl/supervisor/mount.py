@@ -114,6 +114,11 @@ class Mount:
         return tally.add(self._before, self._now)
 
     @property
+    def session(self) -> Session | None:
+        """What its engines serve; None while there is none."""
+        return self._session
+
+    @property
     def access(self) -> Known:
         """What the broker said of its credentials."""
         return self._services.access.known(self.spec.name)

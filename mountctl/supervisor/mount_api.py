@@ -6,6 +6,7 @@ raises OSError with what the kernel's fs context says, where it says something.
 
 import contextlib
 import ctypes
+import errno
 import os
 import struct
 from typing import Final
@@ -27,6 +28,8 @@ _FSCONFIG_SET_STRING: Final = 1
 _FSCONFIG_CMD_CREATE: Final = 6
 _MOVE_MOUNT_F_EMPTY_PATH: Final = 4
 _MOVE_MOUNT_T_SYMLINKS: Final = 0x10
+_MOVE_MOUNT_T_EMPTY_PATH: Final = 0x40
+_MOVE_MOUNT_BENEATH: Final = 0x200  # since Linux 6.5
 _AT_FDCWD: Final = -100
 _AT_EMPTY_PATH: Final = 0x1000
 _AT_STATX_DONT_SYNC: Final = 0x4000
@@ -104,14 +107,35 @@ def _fsconfig(fs: int, command: int, key: str | None = None, value: str | None =
 
 def attach(mount_fd: int, path: str) -> None:
     """Put a detached mount at `path`, or where it links to. Does not ask what lies beneath. Raises OSError."""
+    _move_mount(mount_fd, _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS)
+
+
+def attach_beneath(mount_fd: int, path: str) -> None:
+    """Put a detached mount beneath what is mounted on top at `path`: seen when that is unmounted. Raises OSError.
+
+    Asks neither of the two, so it works on mounts that are hung or dead.
+    """
+    _move_mount(mount_fd, _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_BENEATH)
+
+
+def knows_beneath() -> bool:
+    """Whether `attach_beneath` is known to the kernel, which looks at flags before it looks at descriptors."""
+    try:
+        _move_mount(-1, -1, "", _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_EMPTY_PATH | _MOVE_MOUNT_BENEATH)
+    except OSError as error:
+        return error.errno == errno.EBADF
+    raise AssertionError("no mount can be moved by a descriptor that is none")
+
+
+def _move_mount(mount_fd: int, directory_fd: int, path: str, flags: int) -> None:
     _syscall(
         _NR_MOVE_MOUNT,
         "move_mount",
         ctypes.c_int(mount_fd),
         ctypes.c_char_p(b""),
-        ctypes.c_int(_AT_FDCWD),
+        ctypes.c_int(directory_fd),
         ctypes.c_char_p(os.fsencode(path)),
-        ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS),
+        ctypes.c_uint(flags),
     )
 
 

@@ -10,6 +10,7 @@ class MountEntry:
     """One line of mountinfo."""
 
     mount_id: int
+    parent_id: int  # of two at one path, the parent lies below, whichever came first
     minor: int
     mountpoint: str
     fstype: str
@@ -17,12 +18,13 @@ class MountEntry:
 
 
 def parse(text: str) -> Iterator[MountEntry]:
-    """The entries of a mountinfo text, in its order: a later one at the same path lies on top."""
+    """The entries of a mountinfo text, in its order."""
     for line in text.splitlines():
         left, _, right = line.partition(" - ")
         fields, more = left.split(" "), right.split(" ")
         yield MountEntry(
             mount_id=int(fields[0]),
+            parent_id=int(fields[1]),
             minor=int(fields[2].partition(":")[2]),
             mountpoint=_unescape(fields[4]),
             fstype=more[0],
@@ -38,7 +40,13 @@ def entries() -> list[MountEntry]:
 
 def at(path: str) -> MountEntry | None:
     """What lies on top at exactly this path, or None."""
-    return next((entry for entry in reversed(entries()) if entry.mountpoint == path), None)
+    return top([entry for entry in entries() if entry.mountpoint == path])
+
+
+def top(stack: list[MountEntry]) -> MountEntry | None:
+    """Which of the mounts at one path lies on top of the others; None if there is none."""
+    covered = {entry.parent_id for entry in stack}
+    return next((entry for entry in reversed(stack) if entry.mount_id not in covered), None)
 
 
 def by_id(mount_id: int) -> MountEntry | None:

@@ -7,17 +7,20 @@ import logging
 import os
 
 from mountctl.supervisor import stale
-from mountctl.supervisor.session import Session
+from mountctl.supervisor.session import Session, SessionError
 
 _log = logging.getLogger(__name__)
 
 
 async def attach(session: Session, dead: Session | None) -> None:
     """Put a new session at its mountpoint, or where a `dead` one of ours still is. Raises SessionError, OSError."""
-    if dead is not None:
-        dead.detach()
-    await stale.clear(session.mountpoint)
-    session.attach()
+    if dead is not None and (place := dead.place()) is not None:
+        if await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
+            raise SessionError(f"cannot mount at {place}: the file system it is on does not answer")
+        session.replace(dead)
+    else:
+        await stale.clear(session.mountpoint)
+        session.attach()
 
 
 async def unmount(session: Session) -> None:

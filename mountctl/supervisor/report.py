@@ -7,7 +7,9 @@ from typing import Final
 
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
+from mountctl.supervisor import abilities, fusectl
 from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.session import Session
 from mountctl.supervisor.supervisor import Reload, Supervisor
 
 VERSION: Final = version("mountctl-s3")
@@ -52,6 +54,7 @@ def _mount(mount: Mount) -> contract.MountStatus:
             takeovers=mount.takeovers,
             last_exit=mount.last_exit,
         ),
+        session=_session(mount.session),
         backend=contract.BackendStatus(
             reachable=mount.backend.reachable, error=mount.backend.error, refused=mount.backend.refused
         ),
@@ -72,6 +75,16 @@ def _credentials(mount: Mount) -> contract.CredentialsStatus:
         profile=mount.spec.profile,
         expires=None if expires is None else contract.utc(expires),
         error=known.error,
+    )
+
+
+def _session(session: Session | None) -> contract.SessionStatus | None:
+    if session is None:
+        return None
+    return contract.SessionStatus(
+        takeover="resend" if session.has_resend else "interrupt",
+        replace="beneath" if abilities.beneath() else "gap",
+        waiting=fusectl.waiting(session.minor),
     )
 
 

@@ -8,12 +8,13 @@ import contextlib
 import logging
 import os
 import select
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from engine.spec import MountSpec
-from mountctl.supervisor import fuse_init, mount_api, mountinfo, record
+from mountctl.supervisor import abilities, fuse_init, mount_api, mountinfo, record
 
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
@@ -114,7 +115,7 @@ class Session:
     @property
     def has_resend(self) -> bool:
         """The kernel hands out again what an engine has left unanswered."""
-        return fuse_init.parse(self.init_request).has_resend
+        return abilities.may_resend() and fuse_init.parse(self.init_request).has_resend
 
     @property
     def kept(self) -> dict[str, int]:
@@ -139,9 +140,45 @@ class Session:
             )
         try:
             self.made_directory = _make_directory(Path(self.mountpoint))
-            mount_api.attach(self.mount_fd, self.mountpoint)
         except (FileExistsError, NotADirectoryError) as error:
             raise SessionError(f"{self.mountpoint} is not a directory") from error
+        except OSError as error:
+            raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
+        self._attach_at(lambda: mount_api.attach(self.mount_fd, self.mountpoint))
+
+    def alive(self) -> bool:
+        """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
+        return mountinfo.has(self.mount_id)
+
+    def replace(self, other: "Session") -> None:
+        """Attach where another session is, and detach that one. Files open on it go on with it, or not at all.
+
+        With MOVE_MOUNT_BENEATH the path is never without a mount; else for about a millisecond. Works whatever the
+        other one's state: hung, aborted, or well. Raises SessionError.
+        """
+        place = other.place()
+        top = None if place is None else mountinfo.at(place)
+        if place is None or top is None:
+            self.attach()
+            return
+        if top.mount_id != other.mount_id:
+            raise SessionError(f"{top.source} ({top.fstype}) is mounted over it at {place}: unmount that first")
+        made, other.made_directory = other.made_directory, False  # the directory stays
+        try:
+            if abilities.beneath():
+                self._attach_at(lambda: mount_api.attach_beneath(self.mount_fd, place))
+                other.detach()
+            else:
+                other.detach()
+                self._attach_at(lambda: mount_api.attach(self.mount_fd, place))
+        except SessionError:
+            other.made_directory = made
+            raise
+        self.made_directory = made
+
+    def _attach_at(self, attach: Callable[[], None]) -> None:
+        try:
+            attach()
         except OSError as error:
             raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
         self.attached = True
@@ -149,10 +186,6 @@ class Session:
         os.close(self.mount_fd)
         self.mount_fd = -1
         self._write_record()
-
-    def alive(self) -> bool:
-        """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
-        return mountinfo.has(self.mount_id)
 
     def connected(self) -> bool:
         """Whether the kernel still has a connection for it. Nobody can serve one that was aborted."""

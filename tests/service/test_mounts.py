@@ -50,6 +50,8 @@ def test_status_json_is_the_contract(running: Running, moto: S3Server) -> None:
     assert mount["mountpoint"] == str(running.mountpoint("data"))
     assert mount["engine"]["takeovers"] == 0
     assert mount["engine"]["last_exit"] is None
+    assert mount["session"]["takeover"] in ("resend", "interrupt")
+    assert mount["session"]["replace"] in ("beneath", "gap")
     assert mount["backend"] == {"reachable": True, "error": None, "refused": None}
     assert set(mount) >= {"name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats"}
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from engine.spec import MountSpec
-from mountctl.supervisor import mount_api, mountinfo, stale
+from mountctl.supervisor import abilities, mount_api, mountinfo, stale
 from mountctl.supervisor.session import FSTYPE, READ_AHEAD_KIB, Session, SessionError
 
 
@@ -104,6 +104,74 @@ def test_a_dead_mount_of_ours_is_cleared_and_a_served_one_is_not(mountpoint: Pat
     assert mountinfo.at(str(mountpoint)) is not None
     held.detach()
     held.close()
+
+
+@pytest.mark.parametrize("forced", ["", "no-beneath"])
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_session_takes_the_place_of_one_that_nobody_serves(
+    mountpoint: Path, monkeypatch: pytest.MonkeyPatch, forced: str, dead: bool
+) -> None:
+    monkeypatch.setenv(abilities.FORCE_VARIABLE, forced)
+    abilities.beneath.cache_clear()
+    old, new = Session.create(spec(mountpoint)), Session.create(spec(mountpoint))
+    old.attach()
+    if dead:
+        old.close()
+
+    new.replace(old)
+
+    found = [entry.mount_id for entry in mountinfo.entries() if entry.mountpoint == str(mountpoint)]
+    assert found == [new.mount_id]
+    assert (old.alive(), new.alive()) == (False, True)
+    new.detach()
+    assert not mountpoint.exists()  # the first one made it; the second one knows
+    old.close()
+    new.close()
+    abilities.beneath.cache_clear()
+
+
+def test_a_session_whose_place_is_covered_by_somebody_is_not_replaced(mountpoint: Path) -> None:
+    old, new = Session.create(spec(mountpoint)), Session.create(spec(mountpoint))
+    old.attach()
+    other = Session.create(spec(mountpoint))
+    mount_api.attach(other.mount_fd, str(mountpoint))
+
+    with pytest.raises(SessionError, match="is mounted over it"):
+        new.replace(old)
+
+    assert old.alive()
+    for session in (other, old, new):
+        session.detach()
+        session.close()
+
+
+def test_of_two_mounts_at_one_path_the_one_on_top_is_found_whichever_came_first(mountpoint: Path) -> None:
+    first, second = Session.create(spec(mountpoint)), Session.create(spec(mountpoint))
+    first.attach()
+    mount_api.attach_beneath(second.mount_fd, str(mountpoint))
+
+    found = mountinfo.at(str(mountpoint))
+
+    assert found is not None
+    assert found.mount_id == first.mount_id
+    for session in (first, second):
+        session.detach()
+        session.close()
+
+
+def test_a_connection_that_is_ended_from_outside_is_seen(mountpoint: Path) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    assert session.connected()
+    holder = os.open(mountpoint, os.O_PATH)
+
+    subprocess.run(["umount", "--force", mountpoint], check=False, stderr=subprocess.DEVNULL)
+
+    assert session.alive()
+    assert not session.connected()
+    os.close(holder)
+    session.detach()
+    session.close()
 
 
 def test_detach_with_an_open_directory_goes_lazily_and_says_so(mountpoint: Path) -> None:
