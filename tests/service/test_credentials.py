@@ -42,10 +42,21 @@ def keys(access_key: str) -> str:
     return f"aws_access_key_id = {access_key}\naws_secret_access_key = test"
 
 
-def vault(running: Running, answer: dict[str, Any] | None) -> str:
-    """A credential_process that prints the answer, or says that it is sealed."""
+SEALED = "echo 'the vault is sealed' >&2; exit 1"
+
+
+def vault(running: Running, answer: dict[str, Any] | None, *, seconds: int | None = None) -> str:
+    """A credential_process that prints the answer, or says that it is sealed.
+
+    `seconds`: it is sealed after it has printed the answer once, with keys that live so long from then on.
+    """
     program = running.work / "vault"
-    body = "echo 'the vault is sealed' >&2; exit 1" if answer is None else f"echo '{json.dumps(answer)}'"
+    if seconds is not None:
+        soon = json.dumps((answer or {}) | {"Expiration": "SOON"})
+        body = f"""mkdir {program}.opened 2>/dev/null || {{ {SEALED}; }}
+echo '{soon}' | sed "s/SOON/$(date -u -d '+{seconds} seconds' +%FT%TZ)/" """
+    else:
+        body = SEALED if answer is None else f"echo '{json.dumps(answer)}'"
     program.with_suffix(".new").write_text(f"#!/bin/sh\n{body}\n")
     program.with_suffix(".new").chmod(stat.S_IRWXU)
     program.with_suffix(".new").rename(program)
@@ -112,26 +123,23 @@ def test_a_403_of_one_object_is_that_objects_and_the_mount_stays_ready(running: 
 def test_keys_that_cannot_be_renewed_are_a_warning_until_they_expire_and_then_the_mounts_trouble(
     running: Running, moto: S3Server, profile: Callable[[str], None]
 ) -> None:
-    profile(vault(running, issued(6)))
+    profile(vault(running, issued(3600)))
     running.configure(moto, data={"bucket": moto.bucket(), "profile": "batch"})
 
     with running.running():
         first = running.mount("data")["credentials"]
         assert (first["source"], first["error"]) == ("credential-process", None)
-        vault(running, None)
-
-        def failing() -> Any:
-            mount = running.mount("data")
-            return mount["credentials"]["error"] and mount
-
-        warned = poll_until(failing, "a renewal to fail")
+        profile(vault(running, None))
+        poll_until(lambda: running.mount("data")["credentials"]["error"], "a renewal to fail")
+        warned = running.mount("data")
         assert warned["state"] == "ready"
         assert warned["credentials"]["expires"] == first["expires"]
-        assert "the vault is sealed" in warned["credentials"]["error"]
         shown = " ".join(running.run("status").stdout.split())
         assert "can't be renewed: profile 'batch': credential_process failed: the vault is sealed" in shown
+
+        profile(vault(running, issued(0), seconds=6))
         degraded = running.wait_for("data", "degraded")
-        assert "have expired, and there are no others" in degraded["reason"]
+        assert "have expired, and there are no others: profile 'batch'" in degraded["reason"]
         assert "the vault is sealed" in degraded["reason"]
         profile(vault(running, issued(3600)))
         assert running.wait_for("data", "ready")["credentials"]["error"] is None
