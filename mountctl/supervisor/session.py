@@ -58,6 +58,7 @@ class Session:
     generation: int = 0
     attached: bool = False
     made_directory: bool = False
+    swept: int = 0  # no request up to this number is in flight: sweep.py has answered them
     _look_at: float = field(default=0.0, init=False)
     _missed: int = field(default=0, init=False)  # looks in a row
 
