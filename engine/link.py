@@ -327,6 +327,10 @@ class Link:
             except OSError as error:
                 raise LinkClosed from error
 
+    def fileno(self) -> int:
+        """Our end's file descriptor."""
+        return self._sock.fileno()
+
     def close(self) -> None:
         """Close our end; the other side's receive ends."""
         if self._sock.fileno() >= 0:

@@ -81,10 +81,11 @@ def _run(
         _log.warning("%s", sentence)
     become_subreaper()
     with RuntimeDirectory(runtime_dir) as runtime:
+        daemon = _Daemon(load_config, runtime, mounted, must_mount=must_mount)
         try:
-            return trio.run(_Daemon(load_config, runtime, mounted, must_mount=must_mount).serve)
+            return trio.run(daemon.serve)
         finally:
-            orphans.end_all()
+            orphans.end_all(spare=daemon.left_engines)
 
 
 class _Daemon:
@@ -104,6 +105,11 @@ class _Daemon:
         self._must_mount = must_mount
         self._debug = False
         self._supervisor = Supervisor(load_config, changed=self._tell_status, transient=must_mount)
+
+    @property
+    def left_engines(self) -> set[int]:
+        """Processes that go on without us."""
+        return self._supervisor.left_engines
 
     async def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""

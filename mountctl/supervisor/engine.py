@@ -14,6 +14,7 @@ import trio
 from engine.link import LinkClosed, LogFile, LogLevel, Message, Stop, Unavailable
 from engine.spec import MountSpec
 from mountctl.supervisor import log_file
+from mountctl.supervisor.adoption import kinds_of
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.process import Exit, ForkedProcess
 
@@ -35,13 +36,17 @@ class Engine:
     Args:
         process: it; owned.
         spec: of the mount that it serves.
+        generation: of its session, by which what it is reached by is kept.
+        adopted: a supervisor before this one has started it.
     """
 
-    def __init__(self, process: ForkedProcess, spec: MountSpec) -> None:
-        self.started: Final = time.time()
+    def __init__(self, process: ForkedProcess, spec: MountSpec, *, generation: int = 0, adopted: bool = False) -> None:
+        self.adopted: Final = adopted
+        self.started: Final = process.started() if adopted else time.time()
         self.reason: str | None = None  # why it can't serve, by its own word or by ours
         self.killed_for: str | None = None
         self.ending: Ending | None = None  # what its end will have been, where that is known before
+        self._generation: Final = generation
         self._process = process
         self._spec = spec
         self._letters, self._outbox = trio.open_memory_channel[tuple[Message, tuple[int, ...]]](_OUTBOX_MAX)
@@ -50,6 +55,16 @@ class Engine:
     def pid(self) -> int:
         """Its process."""
         return self._process.pid
+
+    @property
+    def kept(self) -> dict[str, int]:
+        """What a supervisor after this one needs to adopt it, by kind."""
+        return dict(zip(self.kinds, self._process.fds, strict=True))
+
+    @property
+    def kinds(self) -> tuple[str, str]:
+        """What its `kept` are called."""
+        return kinds_of(self._generation)
 
     def post(self, message: Message, fds: tuple[int, ...] = ()) -> None:
         """Have a message sent, after those that were posted before. The `fds` must stay open until it is.
@@ -104,6 +119,10 @@ class Engine:
             return await self._process.end(grace_seconds)
         finally:
             self._process.close()
+
+    def leave(self) -> None:
+        """Let go of it as it is, for a supervisor that comes: it goes on as long as what is kept of it is kept."""
+        self._process.close()
 
     async def _read(self, hear: Hearer) -> None:
         while True:

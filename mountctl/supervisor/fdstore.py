@@ -1,19 +1,28 @@
-"""Where file descriptors outlive the supervisor: systemd's file descriptor store.
+"""Where file descriptors outlive the supervisor, so that the next one goes on with them; and systemd's such store.
 
-Called by supervisor.py at start (what was kept) and by mount.py (what is to be kept). A kept descriptor stays open when
+Called by adoption.py at start (what was kept) and by keeping.py (what is to be kept). A kept descriptor stays open when
 the supervisor is killed, restarted or upgraded, and comes back by LISTEN_FDS with its name; `systemctl stop` drops all
-(systemd before 254, and as our unit asks). Without systemd nothing is kept.
+(systemd before 254, and as our unit asks).
 """
 
 import array
 import logging
 import os
 import socket
+import time
 from collections import defaultdict
 from typing import Final, Protocol
 
+import trio
+
+from mountctl.supervisor import systemd
+
 # sd_listen_fds(3): the first descriptor that is passed.
 _FIRST_FD: Final = 3
+# systemd reads its socket within milliseconds, also when it is busy; a queue may be as short as ten messages.
+_SEND_SECONDS_MAX: Final = 0.2
+# One that has not read for that long is stuck: for a while nobody waits for it.
+_STUCK_SECONDS: Final = 10.0
 
 _log = logging.getLogger(__name__)
 
@@ -21,31 +30,51 @@ _log = logging.getLogger(__name__)
 class FdStore(Protocol):
     """Keeps descriptors by the name of their mount and what they are."""
 
-    def take(self) -> dict[str, dict[str, int]]:
+    async def take(self) -> dict[str, dict[str, int]]:
         """What was kept, by mount and kind, once; the descriptors are the caller's (and stay kept)."""
         ...
 
-    def keep(self, mount: str, fds: dict[str, int]) -> None:
-        """Keep these of a mount, by kind. What was kept of it before is dropped."""
+    def keep(self, mount: str, fds: dict[str, int], *, spare: bool = False) -> bool:
+        """Keep these of a mount, by kind, all or none. What was kept under these kinds before is dropped.
+
+        False if it can't; the log says why. `spare`: they may go again when there is no room for others.
+        """
         ...
 
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """Keep these no longer."""
         ...
 
+    def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
+        """Whether all of these are kept."""
+        ...
+
+    async def run(self) -> None:
+        """Look after the store until cancelled."""
+        ...
+
 
 class NoFdStore:
-    """Keeps nothing: there is no systemd."""
+    """Keeps nothing."""
 
-    def take(self) -> dict[str, dict[str, int]]:
+    async def take(self) -> dict[str, dict[str, int]]:
         """Nothing."""
         return {}
 
-    def keep(self, mount: str, fds: dict[str, int]) -> None:
+    def keep(self, mount: str, fds: dict[str, int], *, spare: bool = False) -> bool:
         """Nothing is kept."""
+        return False
 
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """Nothing was."""
+
+    def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
+        """Nothing is."""
+        return False
+
+    async def run(self) -> None:
+        """There is nothing to look after."""
+        await trio.sleep_forever()
 
 
 class SystemdFdStore:
@@ -57,8 +86,12 @@ class SystemdFdStore:
 
     def __init__(self, address: str) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._kept: dict[str, set[str]] = defaultdict(set)
+        self._spare: list[tuple[str, tuple[str, ...]]] = []
+        self._places: int | None = None  # None: systemd does not say
+        self._stuck_until = 0.0
 
-    def take(self) -> dict[str, dict[str, int]]:
+    async def take(self) -> dict[str, dict[str, int]]:
         """What systemd passed to this process."""
         found: dict[str, dict[str, int]] = defaultdict(dict)
         if os.environ.pop("LISTEN_PID", None) == str(os.getpid()):
@@ -70,27 +103,66 @@ class SystemdFdStore:
                 found[mount][kind] = fd
         for name in ("LISTEN_FDS", "LISTEN_FDNAMES"):
             os.environ.pop(name, None)
+        self._places = await systemd.fd_store_size()
+        self._kept.update({mount: set(fds) for mount, fds in found.items()})
         return dict(found)
 
-    def keep(self, mount: str, fds: dict[str, int]) -> None:
+    def keep(self, mount: str, fds: dict[str, int], *, spare: bool = False) -> bool:
         """One message each: a name goes for all descriptors of its message."""
         self.drop(mount, tuple(fds))
+        while not spare and self._spare and not self._has_room(len(fds)):
+            self.drop(*self._spare.pop())
+        if not self._has_room(len(fds)):
+            _log.warning(
+                "%s: systemd's store has %s places (FileDescriptorStoreMax=), which is too few to keep %s: "
+                "not all of this mount will survive the supervisor",
+                mount,
+                self._places,
+                ", ".join(fds),
+            )
+            return False
         for kind, fd in fds.items():
-            self._send(f"FDSTORE=1\nFDNAME={mount}.{kind}", fd)
+            if not self._send(f"FDSTORE=1\nFDNAME={mount}.{kind}", fd):
+                self.drop(mount, tuple(fds))
+                return False
+            self._kept[mount].add(kind)
+        if spare:
+            self._spare.append((mount, tuple(fds)))
+        return True
 
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """By name."""
         for kind in kinds:
-            self._send(f"FDSTOREREMOVE=1\nFDNAME={mount}.{kind}")
+            if kind in self._kept[mount]:
+                self._send(f"FDSTOREREMOVE=1\nFDNAME={mount}.{kind}")
+                self._kept[mount].remove(kind)
+        self._spare = [(name, others) for name, others in self._spare if (name, others) != (mount, kinds)]
 
-    def _send(self, message: str, *fds: int) -> None:
+    def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
+        """As far as we know: systemd gives no answer."""
+        return self._kept[mount].issuperset(kinds)
+
+    async def run(self) -> None:
+        """Nothing: systemd looks after itself."""
+        await trio.sleep_forever()
+
+    def _has_room(self, count: int) -> bool:
+        return self._places is None or sum(map(len, self._kept.values())) + count <= self._places
+
+    def _send(self, message: str, *fds: int) -> bool:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        patience = _SEND_SECONDS_MAX if time.monotonic() >= self._stuck_until else 0.0
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)  # a systemd that is stuck must not stop us
-                sock.sendmsg([message.encode()], rights, 0, self._address)
+                sock.settimeout(patience)
+                sock.connect(self._address)  # only a connected socket can wait for room
+                sock.sendmsg([message.encode()], rights)
         except OSError as error:
+            if isinstance(error, TimeoutError):
+                self._stuck_until = time.monotonic() + _STUCK_SECONDS
             _log.warning("systemd does not take %s: mounts may not survive a restart: %s", message.split("\n"), error)
+            return False
+        return True
 
 
 def fd_store() -> FdStore:

@@ -25,15 +25,16 @@ from engine.link import (
     Stats,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import endings, inflight, placing, tally
+from mountctl.supervisor import endings, placing, tally
 from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.fdstore import FdStore
+from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
-from mountctl.supervisor.session import KINDS, Session, SessionError
+from mountctl.supervisor.session import Session, SessionError
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
 from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import ForkError, Zygote
@@ -61,6 +62,7 @@ class Services:
     fds: FdStore
     changed: Callable[[], None]  # called after each change of a state
     leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
+    left: set[int]  # processes of engines that are left to it
 
 
 class Mount:
@@ -72,6 +74,7 @@ class Mount:
         services: the supervisor's.
         transient: no file declares it: it is over when somebody unmounts it.
         session: the one that a supervisor before left attached; owned.
+        engine: the one that serves it, if it is alive; owned.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Mount:
         *,
         transient: bool = False,
         session: Session | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.spec: Final = spec
         self.transient: Final = transient
@@ -90,19 +94,19 @@ class Mount:
         self.state = MountState.STARTING if session is None else MountState.RECOVERING
         self.since = time.time()
         self.reason: str | None = None
-        self.engine: Engine | None = None
+        self.engine = engine
         self.takeovers = 0
         self.last_exit: str | None = None
         self.backend = Backend()
         self.last_error: str | None = None
         self._services = services
         self._session = session
-        self._region = ""  # where an engine found the bucket to be, for those after it
+        self._keeping = Keeping(services.fds, services.leaving, spec.name)
+        self._region = session.region if session is not None else ""  # where an engine found the bucket to be
         self._before = Stats()  # counted by engines that are gone
         self._now = Stats()
         self._ready_at: float | None = None  # when this engine began to serve
         self._ending = Ending.PLANNED  # of the engine before
-        self._unanswered = session is not None  # what the engine before had read may be
         self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
         self._again = trio.Event()  # somebody wants it tried now
         self._scope = trio.CancelScope()
@@ -201,13 +205,13 @@ class Mount:
         """One engine, from its fork to its end. Returns what happened and why."""
         self._ready_at, self._ending = None, Ending.REFUSED
         try:
-            if self._unanswered and self._session is not None and not await inflight.settle(self._session):
-                self._abort()
             if self._session is None:
                 self._session = Session.create(self.spec)
             session = self._session
             oom_kills = endings.oom_kills()
-            engine = self.engine = await self._fork(session)
+            if self.engine is None:
+                self.engine = await self._fork(session)
+            engine = self.engine
         except (SessionError, ForkError, OSError) as error:
             return self._without_engine(str(error))
         try:
@@ -222,7 +226,6 @@ class Mount:
         self.last_exit = endings.told(exit_, engine.killed_for, out_of_memory=out_of_memory)
         # Without a connection no engine can do anything but end.
         self._ending = endings.of(exit_, known, out_of_memory=out_of_memory) if session.connected() else Ending.OUTSIDE
-        self._unanswered = exit_.code != 0
         session.next_generation()
         return self._without_engine(engine.reason or f"the engine {self.last_exit}")
 
@@ -246,6 +249,8 @@ class Mount:
 
     async def _fork(self, session: Session) -> Engine:
         """A new engine on this session. Raises ForkError."""
+        session.uid, session.transient, session.region = self.uid, self.transient, self._region
+        session.write_record()
         order = ForkEngine(
             spec=self.spec,
             uid=self.uid,
@@ -257,7 +262,10 @@ class Mount:
             resend=session.generation > 0 and session.has_resend,
         )
         process = await self._services.zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
-        return Engine(process, self.spec)
+        engine = Engine(process, self.spec, generation=session.generation)
+        if session.attached:
+            self._keeping.engine(engine)
+        return engine
 
     async def _serve(self, engine: Engine) -> None:
         """Talk with an engine until it is gone. It has its own reason then, if it gave one."""
@@ -272,9 +280,12 @@ class Mount:
                 case Ready():
                     watch.ready()
                     self._region = message.region
-                    await self._ready()
+                    await self._ready(engine)
                 case Heartbeat():
                     watch.heard(message)
+                    if message.serving and self._ready_at is None:  # Ready was for the supervisor before this one
+                        watch.ready()
+                        self._adopted(engine)
                     self._note(message)
                 case RefreshAccess():
                     self._services.access.refresh(self.spec.name)
@@ -286,19 +297,25 @@ class Mount:
             await engine.converse(hear)
             nursery.cancel_scope.cancel()
 
-    async def _ready(self) -> None:
+    def _adopted(self, engine: Engine) -> None:
+        self._ready_at = trio.current_time()
+        self._apply(MountEvent.ENGINE_READY)
+        _log.info("%s: adopted engine %d, which has served all the while", self.spec.name, engine.pid)
+
+    async def _ready(self, engine: Engine) -> None:
         session = self._session
         assert session is not None, "an engine serves it"
         self._ready_at = trio.current_time()
+        session.region = self._region
         if session.attached:
             self.takeovers += 1
         else:
             try:
+                self._keeping.session(session, engine)
                 await placing.attach(session, self._aborted)
                 self._aborted = None
             except (SessionError, OSError) as error:
                 raise EndOfConversation(str(error)) from error
-            self._services.fds.keep(self.spec.name, session.kept)
         self._apply(MountEvent.ENGINE_READY)
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
 
@@ -347,13 +364,13 @@ class Mount:
 
     async def _end_engine(self, engine: Engine, grace_seconds: float) -> Exit:
         exit_ = await engine.end(grace_seconds)
+        self._keeping.engine_is_gone(engine)
         self.last_exit, self.engine = str(exit_), None
         return exit_
 
     def _drop_session(self) -> None:
         if self._session is not None:
-            if not self._services.leaving():
-                self._services.fds.drop(self.spec.name, KINDS)
+            self._keeping.session_is_gone()
             self._session.close()
             self._session = None
 
@@ -365,13 +382,16 @@ class Mount:
         self._apply(MountEvent.STOP)
         self._services.access.forget(self.spec.name)
         try:
-            stays = self._session is None or not self._session.attached or self._services.leaving()
+            stays = self._session is None or not self._session.attached or self._keeping.session_stays()
             if self._session is not None and not stays:
                 await placing.unmount(self._session)
             if self._aborted is not None and not self._services.leaving():
                 await placing.unmount(self._aborted)
         finally:
-            if self.engine is not None:
+            if self.engine is not None and self._keeping.engine_stays(self.engine):
+                self._services.left.add(self.engine.pid)
+                self.engine.leave()
+            elif self.engine is not None:
                 self.engine.tell_to_stop()
                 await self._end_engine(self.engine, STOP_TIMEOUT_SECONDS)
             self._drop_session()

@@ -9,6 +9,7 @@ import logging
 import os
 import select
 import signal
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -35,9 +36,11 @@ async def collect() -> None:
         before = now - before
 
 
-def end_all() -> None:
-    """Kill and collect every child that is left. Only for the very end, when all others have been collected."""
-    tried: set[int] = set()
+def end_all(spare: Collection[int] = ()) -> None:
+    """Kill and collect every child that is left, but for those to spare. Only for the very end, when all others have
+    been collected.
+    """
+    tried = set(spare)
     for _ in range(_GENERATIONS_MAX):
         left = [pid for pid in _children() if pid not in tried]
         for pid in left:

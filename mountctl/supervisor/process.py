@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -12,6 +14,9 @@ from engine.link import Link
 # A killed process ends in milliseconds, but for one that waits in the kernel for a disk or a file system. It can do
 # nothing any more, so nobody need wait for it.
 _KILL_SECONDS: Final = 5.0
+# Since the host was booted; field of /proc/PID/stat behind the process's name: proc_pid_stat(5).
+_STARTTIME: Final = 19
+_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,19 @@ class ForkedProcess:
         self.link = link
         self._pidfd = pidfd
         self._exit: Exit | None = None
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        """The file descriptors of its link and of the process: whoever has them can do with it what we can."""
+        return self.link.fileno(), self._pidfd
+
+    def started(self) -> float:
+        """When it was started, in seconds since the epoch; now, if it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return time.time()
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + int(fields[_STARTTIME]) / _TICKS_PER_SECOND
 
     async def wait(self) -> Exit:
         """How it ended, once it has."""

@@ -58,7 +58,9 @@ class Session:
     generation: int = 0
     attached: bool = False
     made_directory: bool = False
-    swept: int = 0  # no request up to this number is in flight: sweep.py has answered them
+    region: str = ""  # where an engine found the bucket to be, for those after it
+    transient: bool = False
+    uid: int | None = None  # of its engines
     _look_at: float = field(default=0.0, init=False)
     _missed: int = field(default=0, init=False)  # looks in a row
 
@@ -106,6 +108,9 @@ class Session:
             generation=known.generation,
             attached=True,
             made_directory=known.made_directory,
+            region=known.region,
+            transient=known.transient,
+            uid=known.uid,
         )
 
     @property
@@ -126,7 +131,7 @@ class Session:
     def next_generation(self) -> None:
         """An engine has had this generation's numbers. Written down before the next one is told."""
         self.generation += 1
-        self._write_record()
+        self.write_record()
 
     def attach(self) -> None:
         """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError.
@@ -186,7 +191,7 @@ class Session:
         # As long as we held it, the mount could be unmounted, but its connection would never end.
         os.close(self.mount_fd)
         self.mount_fd = -1
-        self._write_record()
+        self.write_record()
 
     def connected(self) -> bool:
         """Whether the kernel still has a connection for it. Nobody can serve one that was aborted."""
@@ -200,6 +205,11 @@ class Session:
         poll = select.poll()
         poll.register(self.fuse_fd, select.POLLIN)
         return next((events for _, events in poll.poll(0)), 0)
+
+    def is_where_it_was(self) -> bool:
+        """Whether it is this session's mount that has its id still: ids are given again."""
+        entry = mountinfo.by_id(self.mount_id)
+        return entry is not None and entry.minor == self.minor and entry.fstype == FSTYPE
 
     def vanished(self, now: float) -> bool:
         """Whether the attached mount was gone at two looks in a row. Call as often as you like.
@@ -240,17 +250,20 @@ class Session:
                 os.close(fd)
         self.mount_fd = self.fuse_fd = self.journal_fd = self.record_fd = -1
 
-    def _write_record(self) -> None:
-        if self.attached:
-            told = record.SessionRecord(
-                spec=self.spec,
-                init_request=self.init_request.hex(),
-                minor=self.minor,
-                mount_id=self.mount_id,
-                generation=self.generation,
-                made_directory=self.made_directory,
-            )
-            record.write(self.record_fd, told)
+    def write_record(self) -> None:
+        """Have the supervisor after this one know it as it is now."""
+        told = record.SessionRecord(
+            spec=self.spec,
+            init_request=self.init_request.hex(),
+            minor=self.minor,
+            mount_id=self.mount_id,
+            generation=self.generation,
+            made_directory=self.made_directory,
+            region=self.region,
+            transient=self.transient,
+            uid=self.uid,
+        )
+        record.write(self.record_fd, told)
 
 
 def _answer_init(fuse_fd: int) -> bytes:

@@ -16,11 +16,12 @@ from engine.spec import MountSpec
 from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
-from mountctl.supervisor import orphans
+from mountctl.supervisor import adoption, orphans
 from mountctl.supervisor.access import AccessHub
-from mountctl.supervisor.fdstore import NoFdStore, fd_store
+from mountctl.supervisor.adoption import Left
+from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.fdstore import SystemdFdStore, fd_store
 from mountctl.supervisor.mount import Mount, Services
-from mountctl.supervisor.session import KINDS, Session
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.zygote import Zygote
@@ -77,12 +78,12 @@ class Supervisor:
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there
         self._services: Services | None = None
-        self._left: dict[str, Session] = {}
+        self.left_engines: set[int] = set()  # processes that go on for the supervisor that comes after this one
 
     @property
     def keeps_mounts(self) -> bool:
         """What is mounted can outlive this process."""
-        return not isinstance(self._fds, NoFdStore)
+        return isinstance(self._fds, SystemdFdStore)
 
     def leave(self) -> None:
         """Another supervisor comes after this one: at the end of `run`, what is mounted stays for it."""
@@ -100,13 +101,19 @@ class Supervisor:
             access = AccessHub(zygote)
             outer.start_soon(access.run)
             outer.start_soon(orphans.collect)
+            outer.start_soon(self._fds.run)
             self._services = Services(
-                zygote=zygote, access=access, fds=self._fds, changed=self._changed, leaving=lambda: self._leaving
+                zygote=zygote,
+                access=access,
+                fds=self._fds,
+                changed=self._changed,
+                leaving=lambda: self._leaving,
+                left=self.left_engines,
             )
-            self._left = self._take_over(self.config.mounts)
             async with trio.open_nursery() as self._nursery:
+                self._adopt(await adoption.find(self._fds))
                 self._running.set()
-                await self._start(self.config.mounts.values())
+                await self._make_it_so(self.config)
                 task_status.started()
                 await trio.sleep_forever()
 
@@ -219,31 +226,61 @@ class Supervisor:
             mount = self._new_mount(spec, transient=self._transient)
             started.append(mount)
             self._nursery.start_soon(self._run_mount, mount)
+        await self._settle(started)
+
+    async def _settle(self, mounts: Iterable[Mount]) -> None:
         with trio.move_on_after(SETTLE_SECONDS):
-            for mount in started:
+            for mount in mounts:
                 await mount.settled()
 
-    def _take_over(self, wanted: Mapping[str, MountSpec]) -> dict[str, Session]:
-        """The sessions that a supervisor before left and that are still wanted as they are; the others end."""
-        left = {}
-        for name, fds in self._fds.take().items():
-            session = Session.restore(fds)
-            if session is not None and session.alive() and wanted.get(name) == session.spec:
-                session.next_generation()
-                left[name] = session
-                continue
-            self._fds.drop(name, KINDS)
-            if session is not None:
-                _log.info("%s: the mount of the supervisor before is no longer wanted: unmounted", name)
-                session.detach()
-                session.close()
-        return left
+    def _adopt(self, found: Mapping[str, Left]) -> None:
+        """Go on with what a supervisor before has left, as it was made."""
+        assert self._nursery is not None
+        # Those with a living engine first: their users must be given to nobody else.
+        for name, left in sorted(found.items(), key=lambda each: each[1].engine is None):
+            assert left.session is not None
+            transient = self._transient if name in self.config.mounts else left.session.transient
+            self._nursery.start_soon(
+                self._run_mount, self._new_mount(left.session.spec, transient=transient, left=left)
+            )
 
-    def _new_mount(self, spec: MountSpec, *, transient: bool) -> Mount:
+    async def _make_it_so(self, config: Config) -> None:
+        """From what was adopted to what is wanted: as a reload would, and waiting as long."""
+        wanted = config.mounts
+        others_too = self._transient  # of one mount: of the others that it may find it knows nothing
+        adopted = {
+            name: mount.spec
+            for name, mount in self.mounts.items()
+            if name in wanted or not (mount.transient or others_too)
+        }
+        plan = diff(adopted, wanted)
+        for name in plan.removed:
+            _log.info("%s: the mount of the supervisor before is no longer wanted", name)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._settle, [self.mounts[name] for name in plan.unchanged])
+            if plan.removed or plan.changed:
+                async with self._reloading:
+                    await self._settle([self.mounts[name] for name in plan.changed])
+                    await self._carry_out(plan, config)
+            else:
+                await self._start(wanted[name] for name in plan.added)
+
+    def _new_mount(self, spec: MountSpec, *, transient: bool, left: Left | None = None) -> Mount:
         assert self._services is not None
-        session = self._left.pop(spec.name, None)
+        uid, session, engine = None, None, None
+        if left is not None and (session := left.session) is not None:
+            if left.engine is None:
+                session.next_generation()
+            else:
+                engine = Engine(left.engine, spec, generation=left.generation, adopted=True)
+                uid = session.uid if session.uid is not None and self._uids.claim(session.uid) else None
         mount = self.mounts[spec.name] = Mount(
-            spec, self._uids.take(), self._services, transient=transient, session=session
+            spec,
+            self._uids.take() if uid is None else uid,
+            self._services,
+            transient=transient,
+            session=session,
+            engine=engine,
         )
         return mount
 

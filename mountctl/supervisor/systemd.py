@@ -1,6 +1,7 @@
-"""What we ask of systemd: whether it restarts us or stops us. Called by daemon.py when SIGTERM has come."""
+"""What we ask of systemd: whether it restarts us or stops us, how much it keeps. Called by daemon.py and fdstore.py."""
 
 import logging
+import os
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -15,18 +16,36 @@ _log = logging.getLogger(__name__)
 
 async def is_restarting() -> bool:
     """Whether systemd's job for our unit is a restart. systemd tells a service no difference between the two."""
-    unit = own_unit(Path("/proc/self/cgroup").read_text())  # noqa: ASYNC240 - a file of the kernel's memory
+    unit = _our_unit()
     if unit is None:
         return False
+    jobs = await _ask("list-jobs", "--no-legend", "--plain")
+    if jobs is None:
+        _log.warning("systemd does not say whether it restarts or stops us, so we stop")
+    return jobs is not None and is_restart_job(jobs, unit)
+
+
+async def fd_store_size() -> int | None:
+    """How many descriptors systemd keeps for us (FileDescriptorStoreMax=); None if it does not say."""
+    told = os.environ.get("FDSTORE", "")  # since systemd 254
+    if not told and (unit := _our_unit()) is not None:
+        told = await _ask("show", "--value", "--property=FileDescriptorStoreMax", unit) or ""
+    return int(told) if told.strip().isdecimal() else None
+
+
+async def _ask(*arguments: str) -> str | None:
+    """What systemctl prints; None if it has nothing to say in time."""
     try:
         with trio.fail_after(_ASK_SECONDS_MAX):
-            done = await trio.run_process(
-                ["systemctl", "list-jobs", "--no-legend", "--plain"], capture_stdout=True, stderr=subprocess.DEVNULL
-            )
+            done = await trio.run_process(["systemctl", *arguments], capture_stdout=True, stderr=subprocess.DEVNULL)
     except (trio.TooSlowError, OSError, subprocess.CalledProcessError) as error:
-        _log.warning("systemd does not say whether it restarts or stops us, so we stop: %r", error)
-        return False
-    return is_restart_job(done.stdout.decode(), unit)
+        _log.warning("systemctl %s: no answer: %r", arguments[0], error)
+        return None
+    return done.stdout.decode()
+
+
+def _our_unit() -> str | None:
+    return own_unit(Path("/proc/self/cgroup").read_text())
 
 
 def own_unit(cgroups: str) -> str | None:

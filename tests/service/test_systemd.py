@@ -131,21 +131,101 @@ def program(host: SystemdHost, bucket: str) -> Iterator[None]:
     assert host.run("cat /run/said").stdout == "reads=True errors=0 names=['x']\n"
 
 
-def test_open_files_outlive_a_killed_supervisor(host: SystemdHost, program: None) -> None:
+def engine(host: SystemdHost) -> int:
+    """The engine's process, once there is a supervisor that has it and the mount is ready."""
+    told = json.loads(host.wait_until("mountctl status --json"))
+    return int(told["mounts"][0]["engine"]["pid"])
+
+
+def killed(host: SystemdHost, number: signal.Signals) -> None:
+    """The supervisor is killed, and another is there."""
     main = host.show("mountctl", "MainPID")
-    host.kill(int(main), signal.SIGKILL)
-
+    host.kill(int(main), number)
     host.wait_until(f'test "$(systemctl show --value -p MainPID mountctl)" != {main} && mountctl status')
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT])
+def test_a_supervisor_that_is_killed_is_followed_by_one_that_adopts_its_engines(
+    host: SystemdHost, program: None, number: signal.Signals
+) -> None:
+    before = engine(host)
+    killed(host, number)
+
+    assert engine(host) == before
     assert host.run("grep -c fuse.mountctl /proc/mounts").stdout == "1\n"
+    assert host.show("mountctl", "NFileDescriptorStore") == "5"
 
 
-def test_open_files_outlive_a_restart(host: SystemdHost, program: None) -> None:
+def test_an_engine_that_dies_after_it_was_adopted_is_replaced_like_any(host: SystemdHost, program: None) -> None:
+    killed(host, signal.SIGKILL)
+    adopted = engine(host)
+    host.kill(adopted, signal.SIGKILL)
+    host.wait_until("mountctl status --json | grep -q '\"takeovers\": 1'")
+    successor = engine(host)
+    killed(host, signal.SIGKILL)
+
+    assert successor != adopted
+    assert engine(host) == successor
+
+
+def test_an_engine_that_died_with_its_supervisor_is_replaced(host: SystemdHost, program: None) -> None:
+    before = engine(host)
+    host.run(f"kill -9 {before} {host.show('mountctl', 'MainPID')}")
+    host.wait_until("mountctl status")
+
+    assert engine(host) != before
+
+
+def test_a_restart_leaves_the_engines_running(host: SystemdHost, program: None) -> None:
+    before = engine(host)
     for _ in range(3):
         host.run("systemctl restart mountctl")
 
-    assert json.loads(host.run("mountctl status --json").stdout)["health"] == "ready"
+    assert engine(host) == before
     assert host.run("grep -c fuse.mountctl /proc/mounts").stdout == "1\n"
     assert "leaving the mounts" in host.run("journalctl -u mountctl").stdout
+
+
+def test_an_adopted_mount_that_the_file_has_otherwise_is_changed_as_by_a_reload(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    host.run("sed -i 's/^bucket = .*/&\\nfile-mode = \"0600\"/' /etc/mountpoint-s3.toml; systemctl restart mountctl")
+
+    assert host.run("stat -c %a /mnt/data/x").stdout == "600\n"
+    engine(host)
+
+
+def test_a_file_that_is_being_written_when_its_supervisor_is_killed_arrives(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    writer = "import sys, time; f = open('/mnt/data/big', 'wb'); f.write(b'a' * 9_000_000); f.flush();"
+    writer += " open('/run/half', 'w').close(); sys.stdin.read(); f.write(b'b' * 9_000_000); f.close(); print('good')"
+    host.run(f'rm -f /run/half /run/go /run/wrote; mkfifo /run/go; echo "{writer}" > /run/writer.py')
+    host.run(f"setsid sh -c '{sys.executable} /run/writer.py < /run/go' > /run/wrote 2>&1 &")
+    host.run("setsid sleep 600 > /run/go 2>/dev/null & echo $! > /run/sleeper")
+    host.wait_until("test -e /run/half")
+    killed(host, signal.SIGKILL)
+    engine(host)
+    host.run("kill $(cat /run/sleeper)")  # nobody holds the pipe: the writer goes on
+
+    assert host.wait_until("grep . /run/wrote") == "good\n"
+    assert moto.boto.get_object(Bucket=bucket, Key="big")["Body"].read() == b"a" * 9_000_000 + b"b" * 9_000_000
+
+
+def test_a_store_too_small_for_engines_is_told_and_they_are_replaced_as_before(host: SystemdHost, bucket: str) -> None:
+    host.run("mkdir -p /run/systemd/system/mountctl.service.d")
+    host.run("printf '[Service]\\nFileDescriptorStoreMax=4\\n' > /run/systemd/system/mountctl.service.d/small.conf")
+    host.run("systemctl daemon-reload; systemctl stop mountctl; systemctl start mountctl")
+    try:
+        before = engine(host)
+        killed(host, signal.SIGKILL)
+
+        assert host.run("cat /mnt/data/x").stdout == "through systemd"
+        assert engine(host) != before
+        assert host.run("grep -c fuse.mountctl /proc/mounts").stdout == "1\n"
+        assert "FileDescriptorStoreMax=" in host.run("journalctl -u mountctl").stdout
+    finally:
+        host.run("rm /run/systemd/system/mountctl.service.d/small.conf; systemctl daemon-reload")
 
 
 def test_a_mount_that_the_file_no_longer_names_is_gone_after_a_restart(
@@ -155,7 +235,7 @@ def test_a_mount_that_the_file_no_longer_names_is_gone_after_a_restart(
     host.run("systemctl restart mountctl")
 
     assert host.run("grep fuse.mountctl /proc/mounts | cut -d ' ' -f 2").stdout == "/mnt/other\n"
-    assert host.show("mountctl", "NFileDescriptorStore") == "3"
+    assert host.show("mountctl", "NFileDescriptorStore") == "5"
 
 
 def test_stop_leaves_no_mount_process_or_socket(host: SystemdHost, bucket: str) -> None:

@@ -1,5 +1,6 @@
 """What a supervisor leaves for the next one: descriptors, a record, and whether systemd restarts or stops."""
 
+import contextlib
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from engine.spec import MountSpec
 from mountctl.supervisor import record
@@ -93,32 +95,64 @@ def test_a_session_of_which_something_is_missing_is_not_restored_and_leaks_nothi
             os.fstat(fd)
 
 
-def test_kept_descriptors_are_sent_by_name_after_the_old_ones_are_dropped(systemd: socket.socket) -> None:
+def test_kept_descriptors_are_sent_by_name_and_the_old_ones_are_dropped_before(systemd: socket.socket) -> None:
+    store = SystemdFdStore(systemd.getsockname())
     fd = record.create()
     os.pwrite(fd, b"mine", 0)
-    SystemdFdStore(systemd.getsockname()).keep("a.b", {"record": fd})
+    assert store.keep("a.b", {"record": fd})
+    assert store.keep("a.b", {"record": fd})
     os.close(fd)
 
-    assert systemd.recv(1000) == b"FDSTOREREMOVE=1\nFDNAME=a.b.record"
-    message, (received,), _, _ = socket.recv_fds(systemd, 1000, 2)
-    assert message == b"FDSTORE=1\nFDNAME=a.b.record"
-    assert os.pread(received, 4, 0) == b"mine"
-    os.close(received)
+    for again in (False, True):
+        if again:
+            assert systemd.recv(1000) == b"FDSTOREREMOVE=1\nFDNAME=a.b.record"
+        message, (received,), _, _ = socket.recv_fds(systemd, 1000, 2)
+        assert message == b"FDSTORE=1\nFDNAME=a.b.record"
+        assert os.pread(received, 4, 0) == b"mine"
+        os.close(received)
+    assert store.keeps("a.b", ("record",))
 
 
 def test_a_store_that_nobody_reads_blocks_nothing(systemd: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
     store = SystemdFdStore(systemd.getsockname())
-    for _ in range(2000):
-        store.drop("m", ("fuse",))
+    kept = [store.keep(f"m{number}", {"fuse": systemd.fileno()}) for number in range(2000)]
 
+    assert kept[0]
+    assert not kept[-1]
+    assert not store.keeps("m1999", ("fuse",))
     assert "may not survive" in caplog.text
+
+
+def test_where_there_is_too_little_room_sessions_go_before_engines_and_it_is_told(
+    systemd: socket.socket, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FDSTORE", "6")
+    store, fd = SystemdFdStore(systemd.getsockname()), systemd.fileno()
+    trio.run(store.take)
+    session, engine = dict.fromkeys(("fuse", "journal", "record"), fd), {"link-0": fd, "pidfd-0": fd}
+    systemd.setblocking(False)
+
+    def keep(mount: str, fds: dict[str, int], *, spare: bool = False) -> bool:
+        kept = store.keep(mount, fds, spare=spare)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                systemd.recv(1000)
+        return kept
+
+    assert keep("a", session)
+    assert keep("a", engine, spare=True)
+    assert keep("b", session)
+    assert not keep("b", engine, spare=True)
+    assert (store.keeps("a", tuple(session)), store.keeps("a", tuple(engine))) == (True, False)
+    assert not keep("c", session)
+    assert "FileDescriptorStoreMax=" in caplog.text
 
 
 def test_without_systemd_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
 
     assert isinstance(fd_store(), NoFdStore)
-    assert fd_store().take() == {}
+    assert trio.run(fd_store().take) == {}
 
 
 def test_descriptors_that_were_passed_to_another_process_are_not_taken(
@@ -128,7 +162,7 @@ def test_descriptors_that_were_passed_to_another_process_are_not_taken(
     monkeypatch.setenv("LISTEN_FDS", "1")
     monkeypatch.setenv("LISTEN_FDNAMES", "m.fuse")
 
-    assert SystemdFdStore(systemd.getsockname()).take() == {}
+    assert trio.run(SystemdFdStore(systemd.getsockname()).take) == {}
     assert "LISTEN_FDS" not in os.environ
 
 

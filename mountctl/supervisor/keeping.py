@@ -1,0 +1,53 @@
+"""What of a mount is kept for the supervisor that comes after this one: says when, in terms of sessions and engines.
+
+Called by mount.py, one object a mount. The order of steps that makes it safe to die between any two stands in
+adoption.py.
+"""
+
+from collections.abc import Callable
+
+from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.fdstore import FdStore
+from mountctl.supervisor.session import KINDS, Session
+
+
+class Keeping:
+    """What is kept of one mount.
+
+    Args:
+        fds: the store.
+        leaving: whether a supervisor comes after this one: then what is kept stays kept.
+        name: the mount's.
+    """
+
+    def __init__(self, fds: FdStore, leaving: Callable[[], bool], name: str) -> None:
+        self._fds = fds
+        self._leaving = leaving
+        self._name = name
+
+    def engine(self, engine: Engine) -> None:
+        """A new engine on a session that programs have. Call before it is sent anything."""
+        self._fds.keep(self._name, engine.kept, spare=True)
+
+    def session(self, session: Session, engine: Engine) -> None:
+        """A session that is about to be attached, and who serves it."""
+        session.write_record()
+        self._fds.keep(self._name, session.kept)
+        self.engine(engine)
+
+    def session_stays(self) -> bool:
+        """Whether the session outlives us, as a supervisor comes that will find it."""
+        return self._leaving() and self._fds.keeps(self._name, KINDS)
+
+    def engine_stays(self, engine: Engine) -> bool:
+        """Whether the engine does, too."""
+        return self.session_stays() and self._fds.keeps(self._name, engine.kinds)
+
+    def engine_is_gone(self, engine: Engine) -> None:
+        """It has ended."""
+        self._fds.drop(self._name, engine.kinds)
+
+    def session_is_gone(self) -> None:
+        """There is no use in it any more; or it is left to the supervisor that comes."""
+        if not self.session_stays():
+            self._fds.drop(self._name, KINDS)
