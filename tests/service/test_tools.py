@@ -22,6 +22,7 @@ from tests.service.tool_cases import (
     MOUNTS,
     OBJECTS,
     Case,
+    Content,
     fails,
     make_database,
     make_repository,
@@ -136,14 +137,22 @@ def test_a_tool_does_what_the_page_says(bench: Bench, source: Path, case: Case) 
     assert case.says in ran.stdout
     if not case.says and not case.quiet:
         assert ran.stdout == ""
-    expected = OBJECTS | dict(case.adds)
+    expected = dict[str, Content](OBJECTS) | dict(case.adds)
     names = sorted(set(expected) - set(case.removes))
     # An empty file goes up a moment after its last descriptor is closed.
     poll_until(lambda: place.names(case.free) == names, f"{names}, not {place.names(case.free)}")
     for name in names:
-        if (data := expected[name]) is not None:
-            assert place.content(name) == data
+        _compare(place.content(name), expected[name], source)
     assert place.uploads() == []
+
+
+def _compare(found: bytes, expected: Content, source: Path) -> None:
+    if isinstance(expected, int):
+        assert len(found) == expected
+    elif isinstance(expected, str):
+        assert found == (source / expected).read_bytes()
+    elif expected is not None:
+        assert found == expected
 
 
 def _environment(source: Path) -> dict[str, str]:

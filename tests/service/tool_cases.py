@@ -38,6 +38,9 @@ TREE: Final = {
 }
 ANY: Final[bytes | None] = None  # content that is checked by the command, or is none of the case's business
 
+# What an object must be: these bytes, what a file of $SOURCE is, so many bytes, or ANY.
+Content = bytes | str | int | None
+
 
 @dataclass(frozen=True)
 class Case:
@@ -60,7 +63,7 @@ class Case:
     on: str = "plain"
     exit: int = 0
     says: str = ""
-    adds: Mapping[str, bytes | None] = field(default_factory=dict)
+    adds: Mapping[str, Content] = field(default_factory=dict)
     removes: Iterable[str] = ()
     free: str = ""
     instead: str = ""
@@ -73,7 +76,7 @@ class Case:
         return bool(self.exit or self.instead)
 
 
-def tree(prefix: str, *names: str) -> dict[str, bytes | None]:
+def tree(prefix: str, *names: str) -> dict[str, Content]:
     """TREE below a prefix, or these of it."""
     return {prefix + name: TREE[name] for name in names or TREE}
 

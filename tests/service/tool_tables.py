@@ -178,6 +178,13 @@ PYTHON: Final = [
         instead="`" + _SHUTIL + "copyfile('old.txt', 'new')\"`",
     ),
     Case(
+        _SHUTIL + "copy('$SOURCE/modes/run', 'new')\"",
+        exit=1,
+        says=_NOT_PERMITTED,
+        adds={"new": b"x"},
+        instead="`" + _SHUTIL + "copyfile('old.txt', 'new')\"`",
+    ),
+    Case(
         _SHUTIL + "copytree('$SOURCE/plain', 'new')\"",
         exit=1,
         says=_NOT_PERMITTED,
@@ -335,7 +342,7 @@ OTHERS: Final = [
     Case(
         "cp $SOURCE/database new && sqlite3 -readonly new 'select a from t'",
         says="42",
-        adds={"new": ANY},
+        adds={"new": "database"},
         tool="sqlite3",
     ),
     Case("sqlite3 $SOURCE/made 'create table t (a)' && cp $SOURCE/made new", adds={"new": ANY}, tool="sqlite3"),
@@ -353,24 +360,30 @@ OTHERS: Final = [
         "all",
         exit=10,
         says="disk I/O error",
-        adds={"new": ANY, "new-journal": ANY},
+        adds={"new": "database", "new-journal": ANY},
         tool="sqlite3",
         instead="change a copy on a disk",
     ),
 ]
 
+FIO_BYTES: Final = 20 * 1024 * 1024
 _FIO: Final = "fio --minimal --name=job --ioengine=sync --bs=1M --size=20M --filename=new"
 
 FIO: Final = [
-    Case(f"{_FIO} --rw=write --fallocate=none --create_on_open=1", adds={"new": ANY}, tool="fio", quiet=True),
+    Case(f"{_FIO} --rw=write --fallocate=none --create_on_open=1", adds={"new": FIO_BYTES}, tool="fio", quiet=True),
     Case(
         f"{_FIO} --rw=write --fallocate=none --create_on_open=1 --end_fsync=1",
-        adds={"new": ANY},
+        adds={"new": FIO_BYTES},
         tool="fio",
         quiet=True,
     ),
-    Case(f"head -c 20M /dev/zero > new && {_FIO} --rw=read", adds={"new": ANY}, tool="fio", quiet=True),
-    Case(f"head -c 20M /dev/zero > new && {_FIO} --rw=randread --direct=1", adds={"new": ANY}, tool="fio", quiet=True),
+    Case(f"head -c 20M /dev/zero > new && {_FIO} --rw=read", adds={"new": FIO_BYTES}, tool="fio", quiet=True),
+    Case(
+        f"head -c 20M /dev/zero > new && {_FIO} --rw=randread --direct=1",
+        adds={"new": FIO_BYTES},
+        tool="fio",
+        quiet=True,
+    ),
     Case(
         f"{_FIO} --rw=write --fallocate=none",
         "all",
@@ -390,7 +403,7 @@ FIO: Final = [
     ),
 ]
 
-CHAPTERS: Final = {
+CHAPTERS: Final[dict[str, list[Case]]] = {
     "Reading": READING,
     "Copying, moving, deleting": COPYING,
     "Writing": WRITING,
@@ -401,4 +414,4 @@ CHAPTERS: Final = {
     "fio": FIO,
     "Others": OTHERS,
 }
-CASES: Final = [case for cases in CHAPTERS.values() for case in cases]
+CASES: Final[list[Case]] = [case for cases in CHAPTERS.values() for case in cases]
