@@ -4,15 +4,15 @@ Used by run.py (under a supervisor) and __main__.py (alone). Opens no connection
 """
 
 import contextlib
-import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import trio
 
 from engine import malloc
 from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
-from engine.fs.ledger import Ledger, inherit, snapshot
+from engine.fs.inherited import Inherited
+from engine.fs.ledger import Ledger, Record, inherit, snapshot
 from engine.fuse.operations import Operations
 from engine.journal import Journal, replay
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
@@ -50,31 +50,58 @@ async def serving(
                 width_max=width_for(spec.maximum_throughput_gbps),
             )
             fetching.start_soon(_trim, prefetcher)
-            uploader = None if spec.read_only else Uploader(client, arena, fetching, spec=spec, stats=stats)
+            journal = _Journalling(journal_fd)
+            uploader = (
+                None
+                if spec.read_only
+                else Uploader(client, arena, fetching, spec=spec, stats=stats, records=journal.ledger)
+            )
+            filesystem = S3Filesystem(
+                spec,
+                client,
+                prefetcher,
+                generation=generation,
+                stats=stats,
+                uploader=uploader,
+                ledger=journal.ledger,
+                inherited=journal.inherited,
+            )
+            journal.begin(filesystem)
             try:
-                with contextlib.ExitStack() as journals:
-                    make = functools.partial(
-                        S3Filesystem, spec, client, prefetcher, generation=generation, stats=stats, uploader=uploader
-                    )
-                    filesystem = make() if journal_fd is None else _journalled(make, journal_fd, journals)
-                    yield Operations(filesystem, stats)
+                yield Operations(filesystem, stats)
             finally:
                 if uploader is not None:
                     await uploader.aclose()
+                journal.close()
             fetching.cancel_scope.cancel()
         prefetcher.close()
     finally:
         arena.close()
 
 
-def _journalled(make: Callable[..., S3Filesystem], fd: int, journals: contextlib.ExitStack) -> S3Filesystem:
-    """A file system that goes on where the journal ends, and writes it on."""
-    inherited = inherit(replay(fd))
-    ledger = Ledger(lambda records: journal.append(records))  # noqa: PLW0108 - the journal is not there yet
-    filesystem = make(ledger=ledger, inherited=inherited)
-    journal = Journal(fd, lambda: snapshot(filesystem.bequest()))
-    journals.callback(journal.close)
-    return filesystem
+class _Journalling:
+    """The journal that a file system goes on from, and then writes. Without a file descriptor nothing is written."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+        self._journal: Journal | None = None
+        self.inherited = Inherited() if fd is None else inherit(replay(fd))
+        self.ledger = Ledger(self._append, self.inherited)
+
+    def begin(self, filesystem: S3Filesystem) -> None:
+        """Replace what the engine before wrote by what its successor has taken up; follow that from now on."""
+        if self._fd is not None:
+            self._journal = Journal(self._fd, lambda: snapshot(filesystem.bequest()))
+
+    def close(self) -> None:
+        """Nothing more is written."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    def _append(self, records: list[Record]) -> None:
+        if self._journal is not None:
+            self._journal.append(records)
 
 
 async def _trim(prefetcher: Prefetcher) -> None:

@@ -176,7 +176,7 @@ class FileTooBig(EngineError):
 
 
 class UploadFailed(EngineError):
-    """What was written could not be stored; nothing of it is in S3, and what was there before still is."""
+    """What was written could not be stored, or its engine died; what was in S3 before still is."""
 
 
 class UploadCompleted(EngineError):

@@ -84,6 +84,7 @@ class _Engine:
         self._stats = EngineStats()
         self._exit_code = EXIT_STOPPED
         self._access: Access | None = None  # in use now
+        self._no_others: str | None = None  # why the broker has no newer keys
         self._client: HttpClient | None = None
         self._region = order.region  # where a preflight found the bucket; what the broker sends does not know it
         self._serving = False
@@ -190,20 +191,29 @@ class _Engine:
         self._stats.last_error = message.reason
         if self._client is not None:
             self._client.keep()
-        if self._access is None:
-            if not self._order.attached:
-                await self._refuse(Unmountable(message.reason))
-                self._scope.cancel()
-        elif _has_expired(self._access):
-            self._stats.refused(f"the credentials have expired, and there are no others: {message.reason}")
+        if self._access is None and not self._order.attached:
+            await self._refuse(Unmountable(message.reason))
+            self._scope.cancel()
+        self._no_others = message.reason
+        self._note_expiry()
 
     async def _apply_access(self, client: HttpClient, prober: BackendProber) -> None:
         async for told in self._accesses:
             self._access = self._in_known_region(told)
+            self._no_others = told.renewal_error
             client.use(self._access)
             logger.debug("new word on credentials")
             if self._stats.backend.refused is not None:
                 prober.ask_soon()
+
+    def _note_expiry(self) -> None:
+        """Keys that have expired while there are no others are the mount's trouble, whether somebody uses it or not.
+
+        Told once: if S3 takes them all the same, it is our clock that is wrong.
+        """
+        if self._no_others is not None and self._access is not None and _has_expired(self._access):
+            self._stats.refused(f"the credentials have expired, and there are no others: {self._no_others}")
+            self._no_others = None
 
     def _explain(self, error: S3Error) -> str:
         assert self._access is not None
@@ -225,6 +235,7 @@ class _Engine:
         while True:
             changed = trio.Event()
             self._stats.backend_changed = changed.set
+            self._note_expiry()
             self._tell(
                 Heartbeat(
                     stats=self._stats.snapshot(),

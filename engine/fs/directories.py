@@ -12,7 +12,8 @@ import trio
 
 from engine.fs.attributes import Attributes
 from engine.fs.handles import Handles
-from engine.fs.ledger import InheritedDirectory, Ledger
+from engine.fs.inherited import InheritedDirectory
+from engine.fs.ledger import Ledger
 from engine.namespace.hidden import HiddenNames
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable

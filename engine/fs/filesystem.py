@@ -27,10 +27,11 @@ from engine.errors import (
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.handles import Handles, is_writers
-from engine.fs.ledger import Inherited, InheritedFile, Ledger
-from engine.fs.opening import ObjectOpener, Opened, OpenFile
+from engine.fs.inherited import Inherited, InheritedFile
+from engine.fs.ledger import Ledger
+from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
 from engine.fs.policy import Access, access, check_synchronous, is_direct, writes
-from engine.fs.writing import OpenWriter, Writing
+from engine.fs.writing import Writing
 from engine.namespace import names
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
@@ -79,6 +80,7 @@ class S3Filesystem:
             generation=generation,
             stats=stats,
             made=self.ledger.inode,
+            discarded=self.ledger.discarded,
             forgotten=self.ledger.forgot,
         )
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
@@ -92,7 +94,15 @@ class S3Filesystem:
         self._writing: Final = (
             None
             if uploader is None
-            else Writing(spec, client, uploader, table=self._table, lookup=self._lookup, handles=self._writers)
+            else Writing(
+                spec,
+                client,
+                uploader,
+                table=self._table,
+                lookup=self._lookup,
+                handles=self._writers,
+                ledger=self.ledger,
+            )
         )
         self._directories: Final = Directories(
             client,
@@ -111,8 +121,13 @@ class S3Filesystem:
         return Inherited(
             mounted=self._mounted,
             inodes={inode.number: (inode.location, inode.info) for inode in self._table},
+            pending={inode.number for inode in self._table if inode.pending},
+            removed={inode.number for inode in self._table if not self._table.is_current(inode)},
             files={handle: InheritedFile(file.info, file.direct) for handle, file in self._files},
+            writers={} if self._writing is None else self._writing.bequest(),
             directories=self._directories.bequest(),
+            uploads=dict(self.ledger.uploads),
+            asked=dict(self.ledger.asked),
         )
 
     async def lookup(self, parent: int, name: bytes, caller: int = 0) -> Attributes:
@@ -124,7 +139,10 @@ class S3Filesystem:
         known = self._table.at(directory.prefix + text)
         if known is not None and self._directories.tells(directory, known, caller):
             return self._attributes(self._table.counted(known), WALKED_SECONDS)
-        return self._attributes(await self._lookup.child(directory, text))
+        found = await self._lookup.child(directory, text)
+        if found.pending and self._writing is not None:
+            self._writing.repeats.seen(found.number)
+        return self._attributes(found)
 
     def missing_seconds(self, parent: int, name: bytes) -> float:
         """How long it is believed that a directory has no such name; 0 if that is not known, or not kept."""
@@ -303,14 +321,18 @@ class S3Filesystem:
         return f"handle {handle}"
 
     def _inherit(self, inherited: Inherited) -> None:
+        # What was being written is lost: a new file is gone, and an object that was to be replaced is looked up anew.
+        gone = inherited.removed | {w.number for w in inherited.writers.values() if w.uploaded is None}
         for number, (location, info) in inherited.inodes.items():
-            self._table.inherit(number, location, info)
+            self._table.inherit(number, location, info, pending=number in inherited.pending, removed=number in gone)
         for handle, file in inherited.files.items():
             self._files.inherit(handle, self._opened(file.info, direct=file.direct))
             # It may be this inode that is open, so it must not be forgotten before the kernel does.
             if (inode := self._table.at(file.info.key)) is not None and inode.is_version(file.info):
                 inode.handles += 1
         self._directories.inherit(inherited.directories)
+        if self._writing is not None:
+            self._writing.inherit(inherited)
 
     def _opened(self, info: ObjectInfo, *, direct: bool) -> OpenFile:
         return OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))

@@ -3,18 +3,21 @@
 The file system calls `Ledger` after each change and before it answers; where the records go (engine/journal.py) is not
 its business. `inherit` makes of a dead engine's records what `S3Filesystem` begins with. Pure, but for the append.
 
+What is still in memory only, the bytes of files being written, is not here: a successor knows that they are lost.
 Numbers (inodes, handles) are the kernel's and stay what they are. What S3 said of an object is inherited with its ETag
 and not believed any longer: the next open or stat asks again, and reads go on with the version that was opened.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
 from engine.namespace.inode import Inode
-from engine.namespace.listing import FIRST, Start
-from engine.s3.interface import ObjectInfo
+from engine.namespace.listing import Start
+from engine.s3.interface import Likeness, ObjectInfo
+from engine.write.state import Uploaded
 
 _log = logging.getLogger(__name__)
 
@@ -23,37 +26,23 @@ Record = list[Any]
 
 _MOUNTED: Final = "mounted"
 _INODE: Final = "inode"
+_PENDING: Final = "pending"
+_REMOVED: Final = "removed"
 _FORGOT: Final = "forgot"
 _OPENED: Final = "opened"
 _CLOSED: Final = "closed"
 _OPENED_DIRECTORY: Final = "opendir"
 _PAGE: Final = "page"
+_WRITING: Final = "writing"
+_PUBLISHING: Final = "publishing"
+_WRITTEN: Final = "written"
+_FAILED: Final = "failed"
+_UPLOAD_ASKED: Final = "upload-asked"
+_UPLOAD_SETTLED: Final = "upload-settled"
+_UPLOAD: Final = "upload"
+_UPLOAD_ENDED: Final = "upload-ended"
 
-
-@dataclass(frozen=True, slots=True)
-class InheritedFile:
-    """A file that was open for reading."""
-
-    info: ObjectInfo
-    direct: bool
-
-
-@dataclass(slots=True)
-class InheritedDirectory:
-    """A directory that was open, and how its pages are asked for, as far as it was read."""
-
-    number: int
-    pages: list[Start] = field(default_factory=lambda: [FIRST])
-
-
-@dataclass(slots=True)
-class Inherited:
-    """What the engines before left. `mounted` is when the first of them began, in seconds since the epoch."""
-
-    mounted: float | None = None
-    inodes: dict[int, tuple[str, ObjectInfo | None]] = field(default_factory=dict)
-    files: dict[int, InheritedFile] = field(default_factory=dict)
-    directories: dict[int, InheritedDirectory] = field(default_factory=dict)
+_ALGORITHMS: Final = ("", "crc32c", "crc64nvme")
 
 
 class Ledger:
@@ -61,11 +50,18 @@ class Ledger:
 
     Args:
         append: takes records; they are safe when it returns. May raise OSError.
+        inherited: whose uploads are still to be ended.
     """
 
-    def __init__(self, append: Callable[[list[Record]], None] = lambda _records: None) -> None:
+    def __init__(
+        self,
+        append: Callable[[list[Record]], None] = lambda _records: None,
+        inherited: Inherited | None = None,
+    ) -> None:
         self._append = append
         self._records: list[Record] = []
+        self.uploads: Final = {} if inherited is None else dict(inherited.uploads)
+        self.asked: Final = {} if inherited is None else dict(inherited.asked)
 
     def flush(self) -> None:
         """Make all of it safe: to be called before the kernel is answered."""
@@ -79,8 +75,14 @@ class Ledger:
             _log.error("what happened could not be written down for a successor: %s", error.strerror)
 
     def inode(self, inode: Inode) -> None:
-        """The kernel is about to know this inode."""
+        """The kernel is about to know this inode, or it has come to be in S3."""
         self._records.append(_inode(inode.number, inode.location, inode.info))
+        if inode.pending:
+            self._records.append([_PENDING, inode.number])
+
+    def discarded(self, inode: Inode) -> None:
+        """A pending inode will never be in S3."""
+        self._records.append([_REMOVED, inode.number])
 
     def forgot(self, number: int) -> None:
         """The kernel holds this inode no more."""
@@ -89,6 +91,52 @@ class Ledger:
     def opened(self, handle: int, info: ObjectInfo, *, direct: bool) -> None:
         """A file was opened for reading."""
         self._records.append(_opened(handle, info, direct))
+
+    def writing(self, handle: int, number: int, key: str, process: int) -> None:
+        """A file was opened for writing."""
+        self._records.append([_WRITING, handle, number, key, process])
+
+    def publishing(self, handle: int, likeness: Likeness) -> None:
+        """S3 is about to be asked to make what was written an object. Safe when this returns."""
+        self._records.append(_publishing(handle, likeness))
+        self.flush()
+
+    def written(self, handle: int, uploaded: Uploaded) -> None:
+        """What was written is the object."""
+        self._records.append([_WRITTEN, handle, uploaded.size, uploaded.etag])
+
+    def failed(self, handle: int) -> None:
+        """What was written was given up, and a program was told."""
+        self._records.append([_FAILED, handle])
+
+    def upload_asked(self, key: str) -> None:
+        """S3 is about to be asked to begin a multipart upload."""
+        self.asked[key] = time.time()
+        self._records.append([_UPLOAD_ASKED, key, self.asked[key]])
+        self.flush()
+
+    def upload_refused(self, key: str) -> None:
+        """S3 has not begun it."""
+        if self.asked.pop(key, None) is not None:
+            self._records.append([_UPLOAD_SETTLED, key])
+            self.flush()
+
+    def upload_begun(self, upload_id: str, key: str) -> None:
+        """It has this id; nothing was sent to it yet."""
+        self.asked.pop(key, None)
+        self.uploads[upload_id] = key
+        self._records.append([_UPLOAD, upload_id, key])
+        self.flush()
+
+    def upload_looked_for(self, key: str) -> None:
+        """One that was asked for by an engine before is found, or not there."""
+        self.upload_refused(key)
+
+    def upload_ended(self, upload_id: str) -> None:
+        """S3 says that the multipart upload is complete, aborted or not there."""
+        if self.uploads.pop(upload_id, None) is not None:
+            self._records.append([_UPLOAD_ENDED, upload_id])
+            self.flush()
 
     def opened_directory(self, handle: int, number: int) -> None:
         """A directory was opened, or is read from its beginning again."""
@@ -108,12 +156,22 @@ def snapshot(inherited: Inherited) -> Iterator[Record]:
     yield [_MOUNTED, inherited.mounted]
     for number, (location, info) in inherited.inodes.items():
         yield _inode(number, location, info)
+    for number in inherited.pending:
+        yield [_PENDING, number]
+    for number in inherited.removed:
+        yield [_REMOVED, number]
     for handle, file in inherited.files.items():
         yield _opened(handle, file.info, file.direct)
+    for handle, writer in inherited.writers.items():
+        yield from _writer(handle, writer)
     for handle, directory in inherited.directories.items():
         yield [_OPENED_DIRECTORY, handle, directory.number]
         for index, start in enumerate(directory.pages[1:], 1):
             yield _page(handle, index, start)
+    for upload_id, key in inherited.uploads.items():
+        yield [_UPLOAD, upload_id, key]
+    for key, when in inherited.asked.items():
+        yield [_UPLOAD_ASKED, key, when]
 
 
 def inherit(records: Iterable[Record]) -> Inherited:
@@ -131,8 +189,38 @@ def _apply(inherited: Inherited, record: Record) -> None:
     match record:
         case [str(kind), int(number), str(location), found] if kind == _INODE:
             inherited.inodes[number] = (location, _info(location, found))
+            inherited.pending.discard(number)
+        case [str(kind), int(number)] if kind == _PENDING:
+            inherited.pending.add(number)
+        case [str(kind), int(number)] if kind == _REMOVED:
+            inherited.pending.discard(number)
+            inherited.removed.add(number)
         case [str(kind), int(number)] if kind == _FORGOT:
             inherited.inodes.pop(number, None)
+            inherited.pending.discard(number)
+            inherited.removed.discard(number)
+        case [str(kind), int(handle)] if kind == _CLOSED:
+            inherited.files.pop(handle, None)
+            inherited.writers.pop(handle, None)
+            inherited.directories.pop(handle, None)
+        case [str(kind), int() | float() | None as mounted] if kind == _MOUNTED:
+            inherited.mounted = mounted
+        case [str(kind), str(upload_id), str(key)] if kind == _UPLOAD:
+            inherited.uploads[upload_id] = key
+            inherited.asked.pop(key, None)
+        case [str(kind), str(key), int() | float() as when] if kind == _UPLOAD_ASKED:
+            inherited.asked[key] = when
+        case [str(kind), str(key)] if kind == _UPLOAD_SETTLED:
+            inherited.asked.pop(key, None)
+        case [str(kind), str(upload_id)] if kind == _UPLOAD_ENDED:
+            inherited.uploads.pop(upload_id, None)
+        case _:
+            _apply_opened(inherited, record)
+
+
+def _apply_opened(inherited: Inherited, record: Record) -> None:
+    """What concerns an open file or directory."""
+    match record:
         case [str(kind), int(handle), str(key), list(found), bool(direct)] if kind == _OPENED:
             info = _info(key, found)
             assert info is not None
@@ -143,13 +231,35 @@ def _apply(inherited: Inherited, record: Record) -> None:
             pages = inherited.directories[handle].pages
             del pages[max(1, index) :]
             pages.append((token, tuple(_pending(key, found) for key, found in pending)))
-        case [str(kind), int(handle)] if kind == _CLOSED:
-            inherited.files.pop(handle, None)
-            inherited.directories.pop(handle, None)
-        case [str(kind), int() | float() | None as mounted] if kind == _MOUNTED:
-            inherited.mounted = mounted
+        case [str(kind), int(handle), int(number), str(key), int(process)] if kind == _WRITING:
+            inherited.writers[handle] = InheritedWriter(number, key, process)
+        case [str(kind), int(handle), int(size), str(etag), str() | None as checksum, str(algorithm)] if (
+            kind == _PUBLISHING
+        ):
+            if algorithm not in _ALGORITHMS:
+                raise ValueError(record)
+            inherited.writers[handle].publishing = Likeness(size, etag, checksum, algorithm)  # type: ignore[arg-type]
+        case [str(kind), int(handle), int(size), str(etag)] if kind == _WRITTEN:
+            writer = inherited.writers[handle]
+            writer.uploaded = Uploaded(writer.key, etag, size)
+        case [str(kind), int(handle)] if kind == _FAILED:
+            inherited.writers[handle].failed = True
         case _:
             raise ValueError(record)
+
+
+def _writer(handle: int, writer: InheritedWriter) -> Iterator[Record]:
+    yield [_WRITING, handle, writer.number, writer.key, writer.process]
+    if writer.publishing is not None:
+        yield _publishing(handle, writer.publishing)
+    if writer.uploaded is not None:
+        yield [_WRITTEN, handle, writer.uploaded.size, writer.uploaded.etag]
+    if writer.failed:
+        yield [_FAILED, handle]
+
+
+def _publishing(handle: int, likeness: Likeness) -> Record:
+    return [_PUBLISHING, handle, likeness.size, likeness.etag, likeness.checksum, likeness.algorithm]
 
 
 def _inode(number: int, location: str, info: ObjectInfo | None) -> Record:

@@ -1,4 +1,7 @@
-"""What an open file is, and what the file system needs of engine/read for it. Used by filesystem.py; no behaviour."""
+"""What an open file is, for reading or for writing, and what is needed of engine/read for it. No behaviour.
+
+Used by filesystem.py and writing.py.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -6,6 +9,8 @@ from typing import Protocol
 from engine.fs.sharing import Sharer
 from engine.namespace.inode import Inode
 from engine.s3.interface import ObjectInfo
+from engine.write.inherited import InheritedUpload
+from engine.write.upload import Upload
 
 
 class OpenObject(Protocol):
@@ -45,3 +50,22 @@ class OpenFile:
     data: OpenObject
     inode: Inode | None = None  # None: an engine before opened it
     sharer: Sharer = field(default_factory=Sharer)
+
+
+class OpenWriter:
+    """One handle that writes. `process` is who opened it, 0 if that is not known."""
+
+    __slots__ = ("handle", "inode", "process", "sharer", "told", "upload")
+
+    def __init__(self, inode: Inode, upload: Upload | InheritedUpload, process: int) -> None:
+        self.inode = inode
+        self.upload = upload
+        self.process = process
+        self.sharer = Sharer()
+        self.handle = 0  # until it has one
+        self.told = False  # a program got the error that the upload failed with
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be done for this handle: the object is there, or won't be."""
+        return self.upload.uploaded is not None or self.upload.error is not None

@@ -5,6 +5,7 @@ engine/write's business; what a name is, engine/namespace's. Here is who may do 
 Between two awaits every change is complete.
 """
 
+import functools
 import logging
 import stat
 import time
@@ -20,44 +21,31 @@ from engine.errors import (
     KeyTooLong,
     NotADirectory,
     NotEmpty,
+    NotFound,
     NotPermitted,
     Stale,
     Unsettable,
 )
 from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
+from engine.fs.inherited import Inherited, InheritedWriter
+from engine.fs.ledger import Ledger
+from engine.fs.opening import OpenWriter
 from engine.fs.policy import check_replace
+from engine.fs.repeats import Repeats
 from engine.fs.sharing import Sharer, Sharing
+from engine.fs.takeover import left, take_up
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lookup import Lookup
 from engine.s3.interface import KEY_BYTES_MAX, ObjectClient, ObjectInfo
 from engine.spec import MountSpec
-from engine.write.upload import Upload
 from engine.write.uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
 # linux/fs.h: flags of renameat2 that say more than "rename".
 _RENAME_NOREPLACE: Final = 1
-
-
-class OpenWriter:
-    """One handle that writes. `process` is who opened it, 0 if that is not known."""
-
-    __slots__ = ("inode", "process", "sharer", "told", "upload")
-
-    def __init__(self, inode: Inode, upload: Upload, process: int) -> None:
-        self.inode = inode
-        self.upload = upload
-        self.process = process
-        self.sharer = Sharer()
-        self.told = False  # a program got the error that the upload failed with
-
-    @property
-    def over(self) -> bool:
-        """Nothing more will be done for this handle: the object is there, or won't be."""
-        return self.upload.uploaded is not None or self.upload.error is not None
 
 
 class Writing:
@@ -70,6 +58,7 @@ class Writing:
         table: the inodes.
         lookup: what S3 has.
         handles: numbers for what is open for writing.
+        ledger: what a successor must know.
     """
 
     def __init__(
@@ -81,6 +70,7 @@ class Writing:
         table: InodeTable,
         lookup: Lookup,
         handles: Handles[OpenWriter],
+        ledger: Ledger,
     ) -> None:
         self._spec: Final = spec
         self._client: Final = client
@@ -88,9 +78,23 @@ class Writing:
         self._table: Final = table
         self._lookup: Final = lookup
         self._handles: Final = handles
+        self._ledger: Final = ledger
+        self.repeats = Repeats(table)
         self._sharings: dict[int, Sharing] = {}
         self._writers: dict[int, OpenWriter] = {}  # by inode: the last one whose upload is not over
         self._told_overwrite = False
+
+    # Takeover
+
+    def inherit(self, inherited: Inherited) -> None:
+        """What an engine before had open for writing, made and begun. The table has its inodes already."""
+        take_up(inherited.writers, handles=self._handles, table=self._table, uploader=self._uploader)
+        self.repeats = Repeats(self._table, inherited.pending, inherited.removed)
+        self._uploader.abort_orphans(inherited.uploads, inherited.asked)
+
+    def bequest(self) -> dict[int, InheritedWriter]:
+        """What is open for writing, for a successor."""
+        return left(self._handles)
 
     # Names
 
@@ -108,7 +112,8 @@ class Writing:
         """Delete a file. Raises NotPermitted, IsADirectory, NotFound, or what S3 failed with."""
         if not self._spec.allow_delete:
             raise NotPermitted("only with allow-delete files can be deleted")
-        inode = await self._known(parent, name)
+        if (inode := await self._to_remove(parent, name)) is None:
+            return
         if inode.is_directory:
             raise IsADirectory(f"{inode.location!r} is a directory")
         await self._complete_deferred(inode)
@@ -124,7 +129,8 @@ class Writing:
         One that is in S3 only with allow-delete: its last key may have been deleted just now (then there is nothing to
         do), or be its own marker.
         """
-        inode = await self._known(parent, name)
+        if (inode := await self._to_remove(parent, name)) is None:
+            return
         if not inode.is_directory:
             raise NotADirectory(f"{inode.location!r} is a file")
         if self._table.pending_below(inode.prefix):
@@ -207,14 +213,18 @@ class Writing:
         except BaseException:
             reservation.release()
             raise
-        writer = OpenWriter(inode, self._uploader.start(inode.key, reservation), process)
+        upload = self._uploader.start(inode.key, reservation)
+        writer = OpenWriter(inode, upload, process)
         self._sharing(inode).add_writer(writer.sharer)
         inode.handles += 1
         self._writers[inode.number] = writer
         if not inode.pending:
             self._table.hold(inode)
         self._show_size(writer)
-        return self._handles.add(writer)
+        writer.handle = self._handles.add(writer)
+        self._ledger.writing(writer.handle, inode.number, upload.key, process)
+        upload.on_publishing = functools.partial(self._ledger.publishing, writer.handle)
+        return writer.handle
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
         """Append to an open file. Raises OutOfOrderWrite, and what Upload.write raises."""
@@ -259,12 +269,15 @@ class Writing:
         finally:
             writer.inode.handles -= 1
             self._unshare(writer.inode, writer.sharer)
+            self._ledger.closed(handle)
 
     async def _make(self, parent: Inode, name: str, info: ObjectInfo | None) -> Inode:
         location = parent.prefix + name
         # A directory's slash counts: without it nothing could ever be in the directory.
         if len(location.encode()) + (info is None) > KEY_BYTES_MAX:
             raise KeyTooLong(f"the key would have more than {KEY_BYTES_MAX} bytes", key=location)
+        if (made := self.repeats.made(location, directory=info is None)) is not None:
+            return self._table.counted(made)
         await self._lookup.check_free(parent, name)
         if info is None:
             inode = self._lookup.make_directory(parent, location)
@@ -273,6 +286,15 @@ class Writing:
         now = time.time_ns()
         inode.times_ns = (now, now)
         return inode
+
+    async def _to_remove(self, parent: Inode, name: str) -> Inode | None:
+        """What is by this name; None if the engine before has removed it. Raises NotFound."""
+        try:
+            return await self._known(parent, name)
+        except NotFound:
+            if self.repeats.removed(parent.prefix + name):
+                return None
+            raise
 
     async def _known(self, parent: Inode, name: str) -> Inode:
         """What is by this name, by the kernel's last lookup of it if it is known still."""
@@ -317,6 +339,7 @@ class Writing:
         storage_class = self._spec.storage_class or "STANDARD"
         info = ObjectInfo(done.key, done.size, done.etag, time.time(), storage_class)
         self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry)
+        self._ledger.written(writer.handle, done)
         self._unshare(writer.inode, writer.sharer)
 
     def _failed(self, writer: OpenWriter) -> None:
@@ -327,6 +350,7 @@ class Writing:
         if self._writers.get(writer.inode.number) is writer:
             del self._writers[writer.inode.number]
             self._table.discard(writer.inode)
+            self._ledger.failed(writer.handle)
             self._unshare(writer.inode, writer.sharer)
 
     def _show_size(self, writer: OpenWriter) -> None:

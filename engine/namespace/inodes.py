@@ -44,7 +44,8 @@ class InodeTable:
         prefix: the mount's prefix: empty, or ends in a slash.
         generation: which engine of the session this is; no two of them give the same number.
         stats: whose gauge `inodes` follows the table.
-        made: told of each new inode, and of one whose object was made here.
+        made: told of each new inode, pending ones included, and of one that has come to be in S3.
+        discarded: told of each pending inode that will never be in S3.
         forgotten: told of each number that is known no more: the kernel holds it no more, or there were too many.
     """
 
@@ -55,11 +56,13 @@ class InodeTable:
         generation: int,
         stats: EngineStats,
         made: Callable[[Inode], None] = lambda _inode: None,
+        discarded: Callable[[Inode], None] = lambda _inode: None,
         forgotten: Callable[[int], None] = lambda _number: None,
     ) -> None:
         self._next = (generation << GENERATION_SHIFT) + ROOT + 1
         self._stats = stats
         self._made = made
+        self._discarded = discarded
         self._forgotten = forgotten
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self.missing: Final = MissingNames()
@@ -78,11 +81,18 @@ class InodeTable:
         """All but the root, in the order in which they were made."""
         return (inode for inode in self._by_number.values() if inode is not self.root)
 
-    def inherit(self, number: int, location: str, info: ObjectInfo | None) -> None:
+    def inherit(
+        self, number: int, location: str, info: ObjectInfo | None, *, pending: bool = False, removed: bool = False
+    ) -> None:
         """An inode that the kernel has from an engine before. Not believed; how many lookups it holds is not known,
         so that its FORGET, which gives all of them back, drops it whatever the number.
+
+        `removed`: its name was something else's, or nothing's, already.
         """
-        self._put(Inode(number, location, info, NEVER))
+        inode = Inode(number, location, info, NEVER)
+        self._put(inode, named=not removed)
+        if pending and not removed:
+            self.hold(inode)
 
     def get(self, number: int) -> Inode:
         """The inode of a number the kernel uses. Raises Stale if this engine never gave it, or it was forgotten."""
@@ -124,6 +134,8 @@ class InodeTable:
             inode = self._make(location, info, valid_until)
         self.counted(inode)
         if inode.pending:  # a directory that was made here, and has come to be in S3
+            inode.pending = False
+            self._made(inode)
             self._let_go(inode)
         return inode
 
@@ -137,9 +149,7 @@ class InodeTable:
         """A pending file (its `info` has an empty ETag) or directory, with one lookup more."""
         self.missing.found(location)
         self.just_missing.found(location)
-        inode = self._make(location, info, valid_until)
-        self.hold(inode)
-        return self.counted(inode)
+        return self.counted(self._make(location, info, valid_until, pending=True))
 
     def hold(self, inode: Inode) -> None:
         """What is to be at this location is only here, from now on."""
@@ -156,6 +166,7 @@ class InodeTable:
             inode.times_ns = None  # S3 has its own of files
         inode.valid_until = expiry(info)
         inode.settled = now
+        inode.pending = False
         self._made(inode)
         self._let_go(inode)
         above = parent_prefix(inode.location).removesuffix("/")
@@ -165,6 +176,8 @@ class InodeTable:
 
     def discard(self, inode: Inode) -> None:
         """A pending inode will never be in S3: there is no such file, or what was there before is there again."""
+        if inode.pending:
+            self._discarded(inode)
         self.unlink(inode)
         self._let_go(inode)
 
@@ -221,19 +234,22 @@ class InodeTable:
             if not names:
                 del self._pending[prefix]
 
-    def _make(self, location: str, info: ObjectInfo | None, valid_until: float) -> Inode:
+    def _make(self, location: str, info: ObjectInfo | None, valid_until: float, *, pending: bool = False) -> Inode:
         inode = Inode(self._next, location, info, valid_until)
         self._next += 1
         before = self._by_location.get(location)
         if before is not None:
             self.unlink(before)
         self._put(inode)
+        if pending:
+            self.hold(inode)
         self._made(inode)
         return inode
 
-    def _put(self, inode: Inode) -> None:
+    def _put(self, inode: Inode, *, named: bool = True) -> None:
         self._by_number[inode.number] = inode
-        self._by_location[inode.location] = inode
+        if named:
+            self._by_location[inode.location] = inode
         if self._crowd.came(inode):
             for spare in self._crowd.spare(self.find, besides=inode):
                 self._remove(spare)

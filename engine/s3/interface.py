@@ -86,6 +86,16 @@ class PartInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """By what an object is known to be the one that was sent: its size, and its ETag or its checksum."""
+
+    size: int
+    etag: str = ""  # as S3 makes it, with its quotes; empty: not known beforehand
+    checksum: str | None = None  # as S3's headers have it
+    algorithm: ChecksumAlgorithm | Literal[""] = ""  # of the checksum
+
+
+@dataclass(frozen=True, slots=True)
 class UploadInfo:
     """A multipart upload in progress, as S3 lists it."""
 
@@ -191,6 +201,10 @@ class ObjectClient(Protocol):
 
     async def list_multipart_uploads(self, prefix: str) -> list[UploadInfo]:
         """All multipart uploads in progress of keys that start with `prefix`, in no particular order."""
+        ...
+
+    async def find_object(self, key: str, likeness: Likeness) -> str | None:
+        """The ETag of the object by this key if it is certainly like this; None if there is none, or not certainly."""
         ...
 
     async def delete_object(self, key: str) -> None:

@@ -24,7 +24,7 @@ from engine.errors import (
     RangeNotSatisfiable,
     S3Error,
 )
-from engine.s3.checksums import checksum_of
+from engine.s3.checksums import checksum_of, text_of
 from engine.s3.etags import etag_of_body, etag_of_parts
 from engine.s3.interface import (
     LIST_ENTRIES_MAX,
@@ -33,6 +33,7 @@ from engine.s3.interface import (
     PARTS_MAX,
     Body,
     Checksum,
+    Likeness,
     ListPage,
     ObjectInfo,
     PartInfo,
@@ -250,6 +251,17 @@ class MemoryClient:
         """All multipart uploads in progress."""
         await self._asked("ListMultipartUploads")
         return [info for info in self.uploads if info.key.startswith(prefix)]
+
+    async def find_object(self, key: str, likeness: Likeness) -> str | None:
+        """The ETag of the object by this key if it is certainly like this."""
+        await self._asked("HeadObject")
+        found = self._objects.get(key.encode())
+        if found is None or found.info.size != likeness.size:
+            return None
+        same = found.info.etag == likeness.etag
+        if not same and likeness.algorithm in ("crc32c", "crc64nvme"):
+            same = text_of(checksum_of(likeness.algorithm, [found.data])) == likeness.checksum
+        return found.info.etag if same else None
 
     async def delete_object(self, key: str) -> None:
         """Delete an object."""

@@ -14,7 +14,7 @@ from engine.errors import BadResponse, KeyTooLong, WrongEncryption
 from engine.s3.checksums import composite_text, text_of
 from engine.s3.documents import decoded, name_of, parse_iso_date, quoted
 from engine.s3.etags import etag_of_parts
-from engine.s3.interface import KEY_BYTES_MAX, Checksum, PartInfo, UploadInfo, UploadOptions
+from engine.s3.interface import KEY_BYTES_MAX, Checksum, Likeness, PartInfo, UploadInfo, UploadOptions
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -103,21 +103,30 @@ def etag_of_headers(headers: Mapping[str, str]) -> str:
     return quoted(etag)
 
 
-def is_ours(headers: Mapping[str, str], *, size: int, etag: str, checksum: str | None, algorithm: str) -> bool:
-    """Is the object that HEAD's answer is of the one that has this size, and this ETag or checksum?"""
-    if headers.get("content-length") != str(size):
+def likeness_of_body(size: int, etag: str, checksum: Checksum | None) -> Likeness:
+    """What the object that one PUT makes will be like. `etag` may be empty: MD5 is slow."""
+    if checksum is None:
+        return Likeness(size, etag)
+    return Likeness(size, etag, text_of(checksum), checksum.algorithm)
+
+
+def likeness_of_parts(parts: Sequence[PartInfo], checksum: Checksum | None) -> Likeness:
+    """What the object that these parts make will be like. `checksum` is the whole object's, if S3 is told one."""
+    size, etag = sum(part.size for part in parts), etag_of_parts(parts)
+    if checksum is None:
+        return Likeness(size, etag)
+    text = composite_text(parts) if checksum.algorithm == "crc32c" else text_of(checksum)
+    return Likeness(size, etag, text, checksum.algorithm)
+
+
+def is_like(headers: Mapping[str, str], likeness: Likeness) -> bool:
+    """Is the object that HEAD's answer is of the one that is like this?"""
+    if headers.get("content-length") != str(likeness.size):
         return False
-    if etag and quoted(headers.get("etag", "")) == etag:
+    if likeness.etag and quoted(headers.get("etag", "")) == likeness.etag:
         return True
-    return checksum is not None and headers.get(f"x-amz-checksum-{algorithm}") == checksum
-
-
-def is_made_of(headers: Mapping[str, str], parts: Sequence[PartInfo], checksum: Checksum | None) -> bool:
-    """Is the object that HEAD's answer is of the one that these parts make?"""
-    size = sum(part.size for part in parts)
-    algorithm = checksum.algorithm if checksum is not None else ""
-    text = composite_text(parts) if algorithm == "crc32c" else text_of(checksum) if checksum is not None else None
-    return is_ours(headers, size=size, etag=etag_of_parts(parts), checksum=text, algorithm=algorithm)
+    told = headers.get(f"x-amz-checksum-{likeness.algorithm}")
+    return likeness.checksum is not None and told == likeness.checksum
 
 
 def completion(parts: Sequence[PartInfo]) -> bytes:

@@ -13,12 +13,11 @@ from typing import Final, TypeVar
 from engine.errors import AlreadyExists, BadResponse, NoSuchKey, NoSuchUpload, S3Error, WrongEncryption
 from engine.s3 import retry
 from engine.s3 import upload_documents as documents
-from engine.s3.checksums import text_of
 from engine.s3.connection import Connection
 from engine.s3.documents import parse_error, quoted
 from engine.s3.etags import etag_of_body
 from engine.s3.http1 import Head
-from engine.s3.interface import PARTS_MAX, Body, Checksum, PartInfo, UploadInfo, UploadOptions
+from engine.s3.interface import PARTS_MAX, Body, Checksum, Likeness, PartInfo, UploadInfo, UploadOptions
 from engine.s3.request import Request
 from engine.s3.sign import UNSIGNED_PAYLOAD
 
@@ -76,16 +75,13 @@ class Writes(abc.ABC):
             documents.check_encryption(upload, head.headers)
             return documents.etag_of_headers(head.headers)
 
-        def is_ours(headers: Mapping[str, str]) -> bool:
-            text, algorithm = (text_of(checksum), checksum.algorithm) if checksum is not None else (None, "")
-            etag = etag_of_body(body)
-            return documents.is_ours(headers, size=asked.size, etag=etag, checksum=text, algorithm=algorithm)
-
         try:
             return await self._perform(attempts.next, receive)
         except AlreadyExists:
-            if attempts.count > 1 and (etag := await self._find(key, is_ours)):
-                return etag
+            if attempts.count > 1:
+                ours = documents.likeness_of_body(asked.size, etag_of_body(body), checksum)
+                if (etag := await self.find_object(key, ours)) is not None:
+                    return etag
             raise
 
     async def create_multipart_upload(self, key: str, *, upload: UploadOptions) -> str:
@@ -167,10 +163,10 @@ class Writes(abc.ABC):
         except (NoSuchUpload, AlreadyExists) as error:
             # Done by an attempt whose answer was lost? An upload that is gone may have been completed before a crash.
             may_be_ours = isinstance(error, NoSuchUpload) or attempts.count > 1
-            if may_be_ours and (
-                etag := await self._find(key, lambda told: documents.is_made_of(told, parts, checksum))
-            ):
-                return etag
+            if may_be_ours:
+                ours = documents.likeness_of_parts(parts, checksum)
+                if (etag := await self.find_object(key, ours)) is not None:
+                    return etag
             raise
 
     async def abort_multipart_upload(self, key: str, upload_id: str) -> None:
@@ -201,8 +197,8 @@ class Writes(abc.ABC):
         with contextlib.suppress(NoSuchKey):  # some servers tell
             await self._perform(lambda: request, _nothing)
 
-    async def _find(self, key: str, is_ours: Callable[[Mapping[str, str]], bool]) -> str:
-        """The ETag of the object by this key if it is the one that we mean, else nothing."""
+    async def find_object(self, key: str, likeness: Likeness) -> str | None:
+        """The ETag of the object by this key if it is certainly like this."""
         request = Request("HeadObject", "HEAD", key, amz_headers=(*self._always, _CHECKSUM_MODE))
 
         async def receive(head: Head, connection: Connection) -> Mapping[str, str]:
@@ -212,8 +208,8 @@ class Writes(abc.ABC):
         try:
             told = await self._perform(lambda: request, receive)
         except NoSuchKey:
-            return ""
-        return quoted(told.get("etag", "")) if is_ours(told) else ""
+            return None
+        return quoted(told.get("etag", "")) if documents.is_like(told, likeness) else None
 
 
 class _Attempts:

@@ -15,20 +15,19 @@ import trio
 
 from engine.arena import SLOT_BYTES, Slot
 from engine.errors import (
-    AccessDenied,
     EngineError,
-    EntityTooLarge,
     FileTooBig,
     InvalidArgument,
-    KeyTooLong,
     OutOfOrderWrite,
     UploadCompleted,
     UploadFailed,
 )
 from engine.s3.checksums import checksum_of, extended
-from engine.s3.interface import Checksum, UploadOptions
+from engine.s3.interface import Checksum, Likeness, UploadOptions
+from engine.s3.upload_documents import likeness_of_body, likeness_of_parts
 from engine.write.bequest import PartBequest, UploadBequest
 from engine.write.budget import Reservation, next_size
+from engine.write.failures import as_told
 from engine.write.part import Part
 from engine.write.state import Uploaded, UploadState, review_algorithm
 
@@ -80,6 +79,8 @@ class Upload:
         self._repeated = 0  # bytes of the write that will come again, as the engine before took them in already
         self.error: EngineError | None = None
         self.uploaded: Uploaded | None = None
+        self.publishing: Likeness | None = None  # what the object will be like, once S3 is asked to make it
+        self.on_publishing: Callable[[Likeness], None] = lambda _likeness: None
 
     @property
     def key(self) -> str:
@@ -274,8 +275,7 @@ class Upload:
         async with self._beginning:
             if self._state.upload_id is None and self.error is None and not self._frozen:
                 with self._beginning_scope:
-                    client, options = self._uploader.client, self._state.options
-                    self._state.upload_id = await client.create_multipart_upload(self.key, upload=options)
+                    self._state.upload_id = await self._uploader.begin_multipart(self.key, self._state.options)
         return self._state.upload_id if self.error is None else None
 
     async def _upload_part(self, upload_id: str, part: Part, checksum: Checksum) -> None:
@@ -290,18 +290,25 @@ class Upload:
         if last.number == 1:
             state.sums[1] = (last.size, checksum_of(state.whole.algorithm, last.body()))
             state.review_sums()
-            return await client.put_object(
-                self.key, body=last.body(), upload=state.options, checksum=state.told(state.whole)
-            )
+            checksum = state.told(state.whole)
+            self._publish(likeness_of_body(last.size, "", checksum))
+            return await client.put_object(self.key, body=last.body(), upload=state.options, checksum=checksum)
         if last.size:
             self._send(last)
             self._filling = Part(last.number + 1, last.wanted)
         while self._sending:
             await self._wait_for_part()
         assert state.upload_id is not None, "a part was sent"
-        return await client.complete_multipart_upload(
-            self.key, state.upload_id, state.reviewed(), checksum=state.told(state.whole)
-        )
+        parts, checksum = state.reviewed(), state.told(state.whole)
+        self._publish(likeness_of_parts(parts, checksum))
+        etag = await client.complete_multipart_upload(self.key, state.upload_id, parts, checksum=checksum)
+        self._uploader.records.upload_ended(state.upload_id)
+        return etag
+
+    def _publish(self, likeness: Likeness) -> None:
+        """S3 is asked to make the object now. If we die before its answer, a successor can look for it."""
+        self.publishing = likeness
+        self.on_publishing(likeness)
 
     async def _asking(self, ask: Callable[[], Awaitable[str]]) -> str:
         """Ask S3 for what ends the upload; its error is the upload's."""
@@ -330,7 +337,7 @@ class Upload:
     def _fail(self, error: EngineError) -> None:
         """The first error counts: stop all requests, and have what is in S3 cleaned up."""
         if self.error is None:
-            self.error = _as_told(error)
+            self.error = as_told(error)
             self._cleaned = trio.Event()
             for scope in self._requests:
                 scope.cancel()
@@ -359,17 +366,10 @@ class Upload:
                 while self._sending:
                     await self._part_ended.wait()  # a part that arrived after the abort would stay, and be paid for
                 if self._state.upload_id is not None:
-                    await self._abort_multipart(self._state.upload_id)
+                    await self._uploader.abort_multipart(self.key, self._state.upload_id)
         finally:
             self._release()
             cleaned.set()
-
-    async def _abort_multipart(self, upload_id: str) -> None:
-        try:
-            with trio.fail_after(ABORT_SECONDS_MAX):
-                await self._uploader.client.abort_multipart_upload(self.key, upload_id)
-        except (EngineError, trio.TooSlowError) as error:
-            logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, self.key, error)
 
     def _give_back(self, part: Part) -> None:
         self._held -= len(part.slots)
@@ -387,13 +387,3 @@ class Upload:
             raise OutOfOrderWrite(f"{self.key!r} can only be written in order: byte {next_} is next, not {offset}")
         if next_ + size > most:
             raise FileTooBig(f"{self.key!r} would have more than {most} bytes")
-
-
-def _as_told(error: EngineError) -> EngineError:
-    """What the writing program is told. Errors of S3 whose errno would mislead it are EIO."""
-    told = (AccessDenied, EntityTooLarge, KeyTooLong, FileTooBig, OutOfOrderWrite, UploadFailed)
-    if isinstance(error, told):
-        return error
-    failed = UploadFailed(str(error))
-    failed.__cause__ = error
-    return failed

@@ -11,14 +11,19 @@ from typing import Final
 import trio
 
 from engine.arena import SLOT_BYTES, Arena, Slot
-from engine.s3.interface import ObjectClient
+from engine.errors import EngineError, S3Error
+from engine.s3.interface import Likeness, ObjectClient, UploadOptions
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 from engine.write.bequest import UploadBequest
 from engine.write.budget import Budget, Reservation, writers_max
+from engine.write.inherited import InheritedUpload
 from engine.write.options import upload_options
+from engine.write.orphans import Orphans
 from engine.write.plan import PartPlan
-from engine.write.upload import Upload
+from engine.write.records import NoRecords, UploadRecords
+from engine.write.state import Uploaded
+from engine.write.upload import ABORT_SECONDS_MAX, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +37,7 @@ class Uploader:
         nursery: where parts are sent; to be left only after `aclose`.
         spec: the mount.
         stats: bytes_written and uploads are kept here.
+        records: where multipart uploads are written down.
         plan: how large parts are; None: as the mount's options ask.
     """
 
@@ -43,18 +49,21 @@ class Uploader:
         *,
         spec: MountSpec,
         stats: EngineStats,
+        records: UploadRecords | None = None,
         plan: PartPlan | None = None,
     ) -> None:
         self.client: Final = client
         self.arena: Final = arena
         self.nursery: Final = nursery
         self.stats: Final = stats
+        self.records: Final = records or NoRecords()
         self.plan: Final = plan or PartPlan(spec.write_part_bytes)
         self._spec: Final = spec
         writers = writers_max(spec.memory_target * MiB, read_part=spec.read_part_bytes, write_part=self.plan.base)
         self._budget: Final = Budget(writers=writers, part_slots=self.plan.slots(self.plan.base))
         self._held = 0
         self._open: set[Upload] = set()
+        self._orphans: Final = Orphans(client, self.records)
         if not spec.read_only:
             self._tell_limit()
 
@@ -89,6 +98,38 @@ class Uploader:
         bequest = await upload.freeze()
         self._open.discard(upload)
         return bequest
+
+    async def begin_multipart(self, key: str, options: UploadOptions) -> str:
+        """Begin a multipart upload; returns its id. Raises what S3 failed with."""
+        self.records.upload_asked(key)
+        try:
+            upload_id = await self.client.create_multipart_upload(key, upload=options)
+        except S3Error as error:
+            if error.status:  # without an answer it may have been begun all the same
+                self.records.upload_refused(key)
+            raise
+        self.records.upload_begun(upload_id, key)
+        return upload_id
+
+    async def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Abort a multipart upload; what S3 does not answer in time is a successor's to do again."""
+        try:
+            with trio.fail_after(ABORT_SECONDS_MAX):
+                await self.client.abort_multipart_upload(key, upload_id)
+            self.records.upload_ended(upload_id)
+        except (EngineError, trio.TooSlowError) as error:
+            logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, key, error)
+
+    def abort_orphans(self, uploads: Mapping[str, str], asked: Mapping[str, float]) -> None:
+        """Have multipart uploads that an engine before left aborted in the background; see Orphans.add."""
+        self._orphans.add(uploads, asked)
+        self.nursery.start_soon(self._orphans.run)
+
+    def inherit(
+        self, key: str, *, uploaded: Uploaded | None = None, publishing: Likeness | None = None
+    ) -> InheritedUpload:
+        """The upload of a handle that an engine before had: complete, perhaps complete, or neither, which is failed."""
+        return InheritedUpload(key, self._orphans, uploaded=uploaded, publishing=publishing)
 
     async def aclose(self) -> None:
         """Give up what is not complete: nothing of it stays in S3."""

@@ -25,7 +25,7 @@ from engine.link import (
     Stats,
 )
 from engine.spec import MountSpec
-from mountctl.supervisor import endings, placing, tally
+from mountctl.supervisor import endings, inflight, placing, tally
 from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
@@ -107,6 +107,7 @@ class Mount:
         self._now = Stats()
         self._ready_at: float | None = None  # when this engine began to serve
         self._ending = Ending.PLANNED  # of the engine before
+        self._unanswered = session is not None  # what the engine before had read may be
         self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
         self._again = trio.Event()  # somebody wants it tried now
         self._scope = trio.CancelScope()
@@ -205,6 +206,8 @@ class Mount:
         """One engine, from its fork to its end. Returns what happened and why."""
         self._ready_at, self._ending = None, Ending.REFUSED
         try:
+            if self._unanswered and self._session is not None and not await inflight.settle(self._session):
+                self._abort()
             if self._session is None:
                 self._session = Session.create(self.spec)
             session = self._session
@@ -226,6 +229,7 @@ class Mount:
         self.last_exit = endings.told(exit_, engine.killed_for, out_of_memory=out_of_memory)
         # Without a connection no engine can do anything but end.
         self._ending = endings.of(exit_, known, out_of_memory=out_of_memory) if session.connected() else Ending.OUTSIDE
+        self._unanswered = exit_.code != 0
         session.next_generation()
         return self._without_engine(engine.reason or f"the engine {self.last_exit}")
 

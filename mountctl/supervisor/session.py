@@ -58,6 +58,7 @@ class Session:
     generation: int = 0
     attached: bool = False
     made_directory: bool = False
+    swept: int = 0  # no request up to this number is in flight: sweep.py has answered them
     region: str = ""  # where an engine found the bucket to be, for those after it
     transient: bool = False
     uid: int | None = None  # of its engines

@@ -23,6 +23,7 @@ class Bucket(Protocol):
     has_storage_classes: bool
     has_conditional_writes: bool
     compares_checksums: bool
+    keeps_checksums: bool  # and tells them by HEAD
     remembers_completions: bool  # and gives the completed object the ETag that it told
     makes_directories: bool  # of a key with slashes, without harm
     streams_parts: bool  # onwards as they come, so that one sent again can't replace the one before
@@ -37,7 +38,7 @@ class Bucket(Protocol):
 
 class MemoryBucket:
     has_storage_classes = has_conditional_writes = compares_checksums = True
-    remembers_completions = tells_lost_uploads = True
+    remembers_completions = tells_lost_uploads = keeps_checksums = True
     streams_parts = False
     makes_directories = True
 
@@ -66,6 +67,7 @@ class ServerBucket:
         self.has_storage_classes = server.name == "moto"
         self.has_conditional_writes = server.name != "rclone"
         self.compares_checksums = server.name not in ("moto", "rclone")
+        self.keeps_checksums = server.name != "rclone"
         self.remembers_completions = server.name != "rclone"
         self.streams_parts = server.name == "rclone"
         # A PUT that makes directories can hang `rclone serve s3` for all its clients.

@@ -5,6 +5,7 @@ knows no conditions, moto compares no checksums) is not asked of it.
 """
 
 import os
+from dataclasses import replace
 
 import pytest
 import trio
@@ -21,6 +22,7 @@ from engine.s3.interface import (
     PartInfo,
     UploadOptions,
 )
+from engine.s3.upload_documents import likeness_of_body
 from engine.stats import EngineStats
 from tests.contract.buckets import Bucket, ServerBucket, ask, read
 from tests.contract.test_object_client import KEYS, ODD_KEYS
@@ -349,6 +351,20 @@ def test_a_cancelled_put_leaves_the_client_usable_and_no_object(bucket: Bucket) 
 
     ask(bucket, cancel_in_mid_body, stats)
     assert bucket.get("k") == b"afterwards"
+
+
+def test_an_object_is_found_by_what_was_known_before_it_was_sent(bucket: Bucket) -> None:
+    async def look(client: ObjectClient) -> None:
+        etag = await put(client, "k", b"mine")
+        by_etag, by_sum = likeness_of_body(4, etag, None), likeness_of_body(4, "", checksum_of("crc32c", [b"mine"]))
+        assert await client.find_object("k", by_etag) == etag
+        if bucket.keeps_checksums:
+            assert await client.find_object("k", by_sum) == etag
+        for other in (replace(by_etag, size=5), replace(by_etag, etag='"x"'), replace(by_sum, checksum="AAAAAA==")):
+            assert await client.find_object("k", other) is None
+        assert await client.find_object("none", by_etag) is None
+
+    ask(bucket, look)
 
 
 LOST = Answer(done=True, raw=b"")  # done, and the connection is cut instead of an answer

@@ -10,12 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from engine import link as links
-from engine.link import AccessFailed, ForkEngine, Heartbeat, LinkClosed, Message, Ready, Stop, Unavailable
+from engine.link import Access, AccessFailed, ForkEngine, Heartbeat, LinkClosed, Message, Ready, Stop, Unavailable
 from engine.spec import MountSpec
 from mountctl.supervisor.session import Session
 from tests.servers import MotoServer
@@ -24,7 +24,7 @@ MESSAGE_SECONDS_MAX: Final = 30.0
 EXIT_SECONDS_MAX: Final = 20.0
 
 # An engine as the zygote's child is: a spec on stdin, the session and the link inherited.
-_ENGINE: Final = """
+ENGINE: Final = """
 import socket, sys
 from engine import link, log
 from engine.run import run_engine
@@ -51,7 +51,9 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 class Engine:
     """One engine process and our end of its link."""
 
-    def __init__(self, session: Session, spec: MountSpec, *, attached: bool = False, log: Path) -> None:
+    def __init__(
+        self, session: Session, spec: MountSpec, *, attached: bool = False, log: Path, script: str = ENGINE
+    ) -> None:
         order = ForkEngine(
             spec=spec,
             uid=0,
@@ -67,7 +69,7 @@ class Engine:
         inherited = (session.fuse_fd, theirs.fileno(), session.journal_fd)
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", _ENGINE, *map(str, inherited)],
+                [sys.executable, "-W", "error", "-c", script, *map(str, inherited)],
                 stdin=subprocess.PIPE,
                 stderr=stderr,
                 pass_fds=inherited,
@@ -97,21 +99,22 @@ class Engine:
 class Host:
     """What a supervisor does for one mount."""
 
-    def __init__(self, moto: MotoServer, bucket: str) -> None:
-        self._moto = moto
+    def __init__(self, moto: MotoServer, bucket: str, *, access: Access | None = None, **options: Any) -> None:
+        self._access = access or moto.access(bucket, name="m")
         self.bucket = bucket
         self.base = Path(tempfile.mkdtemp(prefix="mountctl-fuse-"))
         self.path = self.base / "mount"
         self.log = self.base / "log"
-        self.spec = MountSpec(name="m", bucket=bucket, mountpoint=str(self.path), metadata_ttl=1)
+        self.spec = MountSpec(name="m", bucket=bucket, mountpoint=str(self.path), metadata_ttl=1, **options)
         self.session = Session.create(self.spec)
         self.engines: list[Engine] = []
+        self.script = ENGINE
 
     def start(self, *, attached: bool = False, access: bool = True) -> Engine:
-        engine = Engine(self.session, self.spec, attached=attached, log=self.log)
+        engine = Engine(self.session, self.spec, attached=attached, log=self.log, script=self.script)
         self.engines.append(engine)
         if access:
-            links.send(engine.link, self._moto.access(self.bucket, name="m"))
+            links.send(engine.link, self._access)
         return engine
 
     def attach(self) -> Engine:
@@ -131,6 +134,12 @@ class Host:
             engine.close()
         self.session.close()
 
+    def remove(self) -> None:
+        """What is left on the disk."""
+        for path in sorted(self.base.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        self.base.rmdir()
+
 
 @pytest.fixture
 def host(moto: MotoServer) -> Iterator[Host]:
@@ -139,9 +148,7 @@ def host(moto: MotoServer) -> Iterator[Host]:
         moto.put(bucket, f"d/f{number}", f"content {number}".encode())
     with contextlib.closing(Host(moto, bucket)) as found:
         yield found
-    for path in sorted(found.base.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    found.base.rmdir()
+    found.remove()
 
 
 def test_an_engine_says_ready_serves_beats_and_stops_with_0(host: Host) -> None:
@@ -237,7 +244,7 @@ def test_without_credentials_a_new_mount_is_refused_and_an_attached_one_waits(ho
     links.send(waiting.link, failed)
     beat = waiting.expect(Heartbeat)
     assert isinstance(beat, Heartbeat)
-    links.send(waiting.link, host._moto.access(host.bucket, name="m"))
+    links.send(waiting.link, host._access)
     waiting.expect(Ready)
     links.send(waiting.link, Stop())
     assert waiting.end() == 0

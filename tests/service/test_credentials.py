@@ -48,12 +48,14 @@ SEALED = "echo 'the vault is sealed' >&2; exit 1"
 def vault(running: Running, answer: dict[str, Any] | None, *, seconds: int | None = None) -> str:
     """A credential_process that prints the answer, or says that it is sealed.
 
-    `seconds`: it is sealed after it has printed the answer once, with keys that live so long from then on.
+    `seconds`: it is sealed after it was asked for the answer once, which is about keys that live so long from then on.
     """
     program = running.work / "vault"
     if seconds is not None:
         soon = json.dumps((answer or {}) | {"Expiration": "SOON"})
-        body = f"""mkdir {program}.opened 2>/dev/null || {{ {SEALED}; }}
+        # Twice: botocore does not believe in keys that live that short, and asks again at once.
+        opened = " || ".join(f"mkdir {program}.{time} 2>/dev/null" for time in ("once", "twice"))
+        body = f"""{opened} || {{ {SEALED}; }}
 echo '{soon}' | sed "s/SOON/$(date -u -d '+{seconds} seconds' +%FT%TZ)/" """
     else:
         body = SEALED if answer is None else f"echo '{json.dumps(answer)}'"

@@ -11,6 +11,7 @@ from engine.s3.interface import (
     LIST_ENTRIES_MAX,
     Body,
     Checksum,
+    Likeness,
     ListPage,
     ObjectInfo,
     PartInfo,
@@ -136,6 +137,10 @@ class Bucket:
     async def list_multipart_uploads(self, prefix: str) -> list[UploadInfo]:
         await self._begin("ListMultipartUploads")
         return await self.memory.list_multipart_uploads(prefix)
+
+    async def find_object(self, key: str, likeness: Likeness) -> str | None:
+        await self._begin(HEAD)
+        return await self.memory.find_object(key, likeness)
 
     async def delete_object(self, key: str) -> None:
         await self._begin(DELETE)

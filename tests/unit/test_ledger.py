@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.fs.ledger import FIRST, Inherited, InheritedDirectory, InheritedFile, Ledger, Record, inherit, snapshot
+from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
+from engine.fs.ledger import Ledger, Record, inherit, snapshot
 from engine.namespace.inode import Inode
-from engine.s3.interface import ObjectInfo
+from engine.namespace.listing import FIRST
+from engine.s3.interface import Likeness, ObjectInfo
+from engine.write.state import Uploaded
 
 INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)
 
@@ -34,6 +37,42 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     assert found.directories == {22: InheritedDirectory(5, [(None, ()), ("token", (INFO,))])}
 
 
+def test_what_is_being_written_is_inherited_as_far_as_it_came() -> None:
+    records: list[Record] = []
+    ledger = Ledger(records.extend)
+    directory, file, gone = Inode(5, "d", None, 0.0), Inode(6, "d/f", INFO, 0.0), Inode(7, "g", INFO, 0.0)
+    for inode in (directory, file, gone):
+        inode.pending = True
+        ledger.inode(inode)
+    file.pending = False
+    ledger.inode(file)
+    ledger.discarded(gone)
+    for handle in (21, 23, 25, 27):
+        ledger.writing(handle, 6, "d/f", 9)
+    ledger.written(23, Uploaded("d/f", '"e2"', 10))
+    ledger.closed(25)
+    for key in ("d/f", "d/g", "refused", "unanswered"):
+        ledger.upload_asked(key)
+    ledger.upload_begun("one", "d/f")
+    ledger.upload_begun("two", "d/g")
+    ledger.upload_refused("refused")
+    ledger.upload_ended("one")
+    ledger.publishing(27, Likeness(10, '"e3"'))  # is written down at once, and all before it
+
+    found = inherit(records)
+
+    assert (set(found.inodes), found.pending, found.removed) == ({5, 6, 7}, {5}, {7})
+    assert found.writers == {
+        21: InheritedWriter(6, "d/f", 9),
+        23: InheritedWriter(6, "d/f", 9, uploaded=Uploaded("d/f", '"e2"', 10)),
+        27: InheritedWriter(6, "d/f", 9, publishing=Likeness(10, '"e3"')),
+    }
+    assert [writer.lost for writer in found.writers.values()] == [True, False, False]
+    assert found.uploads == ledger.uploads == {"two": "d/g"}
+    assert found.asked == ledger.asked
+    assert set(found.asked) == {"unanswered"}
+
+
 def test_a_directory_that_is_read_again_starts_without_pages() -> None:
     records: list[Record] = []
     ledger = Ledger(records.extend)
@@ -51,11 +90,22 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
         inodes={2: ("größe", INFO), 3: ("", None)},
         files={9: InheritedFile(INFO, direct=False)},
         directories={10: InheritedDirectory(3, [FIRST, ("t", (INFO,))])},
+        pending={3},
+        removed={2},
+        writers={
+            11: InheritedWriter(2, "größe", 7),
+            13: InheritedWriter(2, "größe", 0, publishing=Likeness(3, '"e"', "AAAA", "crc32c"), failed=True),
+            15: InheritedWriter(2, "größe", 0, uploaded=Uploaded("größe", '"e"', 3)),
+        },
+        uploads={"id": "größe"},
+        asked={"größe": 12.5},
     )
 
     after = inherit(snapshot(before))
 
     assert (after.mounted, after.files, after.directories) == (12.5, before.files, before.directories)
+    assert (after.pending, after.removed, after.writers) == (before.pending, before.removed, before.writers)
+    assert (after.uploads, after.asked) == (before.uploads, before.asked)
     assert after.inodes[3] == ("", None)
     assert after.inodes[2][1] is not None
     assert after.inodes[2][1].etag == INFO.etag
@@ -77,7 +127,12 @@ _JSON: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=6),
     max_leaves=12,
 )
-_WORDS = st.sampled_from(["mounted", "inode", "forgot", "opened", "closed", "opendir", "page"])
+_WORDS = st.sampled_from(
+    (
+        *("mounted", "inode", "pending", "removed", "forgot", "opened", "closed", "opendir", "page"),
+        *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
+    )
+)
 
 
 @given(st.lists(st.builds(lambda word, rest: [word, *rest], _WORDS, st.lists(_JSON, max_size=6)), max_size=8))

@@ -33,6 +33,8 @@ from engine.errors import (
 )
 from engine.fs.attributes import Wanted
 from engine.fs.filesystem import S3Filesystem
+from engine.fs.inherited import Inherited
+from engine.fs.ledger import Ledger, Record, inherit, snapshot
 from engine.namespace.lookup import JUST_MISSING_SECONDS
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
@@ -47,19 +49,28 @@ OPENER, CHILD = 1000, 1001  # processes
 
 
 class Mount:
-    """A file system that writes, over a bucket in memory."""
+    """A file system that writes, over a bucket in memory; after a crash `before`, if there was one."""
 
     def __init__(
-        self, nursery: trio.Nursery, *keys: str, generation: int = 0, memory: int = 64, **options: Any
+        self,
+        nursery: trio.Nursery,
+        *keys: str,
+        generation: int = 0,
+        memory: int = 64,
+        before: "Mount | None" = None,
+        **options: Any,
     ) -> None:
-        self.bucket = Bucket(*keys)
+        self.bucket = Bucket(*keys) if before is None else before.bucket
+        self.records: list[Record] = []
+        left = Inherited() if before is None else inherit(before.records)
+        ledger = Ledger(self.records.extend, left)
         self.stats = EngineStats()
         self.arena = Arena(memory * MiB)
         spec = MountSpec(name="m", bucket="bucket", mountpoint="/mnt", memory_target=memory, **options)
-        self.uploader = Uploader(self.bucket, self.arena, nursery, spec=spec, stats=self.stats)
-        self.fs = S3Filesystem(
-            spec, self.bucket, Opener(), generation=generation, stats=self.stats, uploader=self.uploader
-        )
+        self.uploader = Uploader(self.bucket, self.arena, nursery, spec=spec, stats=self.stats, records=ledger)
+        how: dict[str, Any] = {"stats": self.stats, "uploader": self.uploader, "ledger": ledger, "inherited": left}
+        self.fs = S3Filesystem(spec, self.bucket, Opener(), generation=generation, **how)
+        self.records += snapshot(self.fs.bequest())
 
     async def number(self, name: str, parent: int = ROOT) -> int:
         return (await self.fs.lookup(parent, name.encode())).number

@@ -1,0 +1,80 @@
+"""What an engine leaves to the next one on its session, as plain data.
+
+Made by the file system (`bequest`) and by ledger.py from a journal; taken up by filesystem.py, directories.py and
+writing.py. No behaviour.
+"""
+
+from dataclasses import dataclass, field
+
+from engine.namespace.listing import FIRST, Start
+from engine.s3.interface import Likeness, ObjectInfo
+from engine.write.state import Uploaded
+
+
+@dataclass(frozen=True, slots=True)
+class InheritedFile:
+    """A file that was open for reading."""
+
+    info: ObjectInfo
+    direct: bool
+
+
+@dataclass(slots=True)
+class InheritedDirectory:
+    """A directory that was open, and how its pages are asked for, as far as it was read."""
+
+    number: int
+    pages: list[Start] = field(default_factory=lambda: [FIRST])
+
+
+@dataclass(slots=True)
+class InheritedWriter:
+    """A file that was open for writing.
+
+    Args:
+        number: its inode.
+        key: its object.
+        process: who opened it, 0 if that is not known.
+        publishing: S3 was asked to make the object, which would be like this; what came of it is not known.
+        uploaded: the object is in S3.
+        failed: it was given up, and the program or the log was told.
+    """
+
+    number: int
+    key: str
+    process: int
+    publishing: Likeness | None = None
+    uploaded: Uploaded | None = None
+    failed: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """What was written is gone, and nobody was told."""
+        return not self.failed and self.uploaded is None and self.publishing is None
+
+
+@dataclass(slots=True)
+class Inherited:
+    """What the engines before left.
+
+    Args:
+        mounted: when the first of them began, in seconds since the epoch.
+        inodes: place and object of what the kernel knows, by number.
+        pending: those of `inodes` that are here only, not in S3.
+        removed: those of `inodes` whose names are not theirs any more.
+        files: open for reading, by handle.
+        writers: open for writing, by handle.
+        directories: open, by handle.
+        uploads: keys of multipart uploads that may still be in S3, by upload id.
+        asked: keys for which one was to be begun, with when S3 was asked; whether there is one is not known.
+    """
+
+    mounted: float | None = None
+    inodes: dict[int, tuple[str, ObjectInfo | None]] = field(default_factory=dict)
+    pending: set[int] = field(default_factory=set)
+    removed: set[int] = field(default_factory=set)
+    files: dict[int, InheritedFile] = field(default_factory=dict)
+    writers: dict[int, InheritedWriter] = field(default_factory=dict)
+    directories: dict[int, InheritedDirectory] = field(default_factory=dict)
+    uploads: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,56 @@
+"""Files that were open for writing when their engine died: what a successor makes of them, and leaves to its own.
+
+Used by writing.py. What the engine had not sent is gone with it, so such a handle fails at its next use and its file is
+given up; one whose object is in S3 already has lost nothing. Sends nothing.
+"""
+
+import logging
+from typing import Final
+
+from engine.fs.handles import Handles
+from engine.fs.inherited import InheritedWriter
+from engine.fs.opening import OpenWriter
+from engine.namespace.inode import Inode
+from engine.namespace.inodes import InodeTable
+from engine.write.uploader import Uploader
+
+logger = logging.getLogger(__name__)
+
+# In one line of the log, which is no place for thousands.
+_KEYS_TOLD_MAX: Final = 10
+
+
+def take_up(
+    writers: dict[int, InheritedWriter], *, handles: Handles[OpenWriter], table: InodeTable, uploader: Uploader
+) -> None:
+    """Know these handles as what they are now, and tell the log once what is lost."""
+    for handle, was in writers.items():
+        publishing = None if was.failed else was.publishing
+        upload = uploader.inherit(was.key, uploaded=was.uploaded, publishing=publishing)
+        inode = table.find(was.number) or Inode(was.number, was.key, None, float("-inf"))
+        writer = OpenWriter(inode, upload, was.process)
+        inode.handles += 1
+        writer.handle, writer.told = handle, upload.error is not None
+        handles.inherit(handle, writer)
+    if lost := [was.key for was in writers.values() if was.lost]:
+        logger.error("the engine before died while it wrote files, which are not uploaded: %s", _listed(lost))
+
+
+def left(handles: Handles[OpenWriter]) -> dict[int, InheritedWriter]:
+    """What is open for writing, for a successor."""
+    return {
+        handle: InheritedWriter(
+            writer.inode.number,
+            writer.upload.key,
+            writer.process,
+            publishing=writer.upload.publishing,
+            uploaded=writer.upload.uploaded,
+            failed=writer.upload.error is not None,
+        )
+        for handle, writer in handles
+    }
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - _KEYS_TOLD_MAX} more" if len(keys) > _KEYS_TOLD_MAX else ""
+    return ", ".join(map(repr, keys[:_KEYS_TOLD_MAX])) + more
