@@ -35,6 +35,8 @@ KEYS_SECONDS_MAX: Final = 10.0
 
 _RESTORE_STATUS: Final = ("x-amz-optional-object-attributes", "RestoreStatus")
 _PROBE: Final = "HeadBucket"
+# Other servers than Amazon's to a header that they do not know.
+_NOT_IMPLEMENTED: Final = 501
 _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 
 # A 404 to these is an answer: not there, or no longer there.
@@ -97,6 +99,7 @@ class HttpClient(Writes):
         self._interfaces = interfaces
         self._clock = clock
         self._waiting_for_keys = 0
+        self._asks_for_restores = True  # until the server says that it knows no such header
         self._current = self._start_using(access, None)
 
     def use(self, access: Access) -> None:
@@ -131,15 +134,25 @@ class HttpClient(Writes):
             asked["delimiter"] = delimiter
         if token is not None:
             asked["continuation-token"] = token
-        headers = (_RESTORE_STATUS, *self._always)
-        request = Request("ListObjectsV2", "GET", None, query=tuple(asked.items()), amz_headers=headers)
+        query = tuple(asked.items())
 
         async def receive(_head: Head, connection: Connection) -> ListPage:
             body = await connection.read()
             self._stats.s3_bytes_received += len(body)
             return parse_list(body, self._clock())
 
-        return await self._perform(lambda: request, receive)
+        if self._asks_for_restores:
+            headers = (_RESTORE_STATUS, *self._always)
+            request = Request("ListObjectsV2", "GET", None, query=query, amz_headers=headers)
+            try:
+                return await self._perform(lambda: request, receive)
+            except S3Error as error:
+                if error.status != _NOT_IMPLEMENTED:
+                    raise
+                _log.info("this server does not tell of restored copies in listings: it is not asked for them again")
+                self._asks_for_restores = False
+        plain = Request("ListObjectsV2", "GET", None, query=query, amz_headers=self._always)
+        return await self._perform(lambda: plain, receive)
 
     async def get_object(
         self,
@@ -250,7 +263,7 @@ class HttpClient(Writes):
                     if connection.vanished and connection.served and request.replayed:
                         continue
                     raise
-                if head.status < 500:
+                if not _is_away(head.status):
                     self._stats.answered()
                 if head.status < 300:
                     current.worked = True
@@ -285,7 +298,7 @@ class HttpClient(Writes):
         is_answer = error.status == 404 and request.operation in _ASKING_OR_REMOVING
         if not is_answer:
             self._stats.s3_errors[error.code or type(error).__name__] += 1
-        if isinstance(error, Unreachable) or error.status >= 500:
+        if isinstance(error, Unreachable) or _is_away(error.status):
             self._stats.unreachable(str(error.args[0]))
         self._note_refusal(error, current)
         # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
@@ -300,6 +313,11 @@ class HttpClient(Writes):
             reason = refusal.of_keys(error.code, current.credentials.access_key) if current.credentials else None
             if reason is not None and current is self._current:
                 self._stats.refused(f"S3 refuses this mount's credentials: {reason}")
+
+
+def _is_away(status: int) -> bool:
+    """Whoever answered so can't be S3, or S3 that works. What S3 does not implement it has understood."""
+    return status >= 500 and status != _NOT_IMPLEMENTED
 
 
 def _check_version(head: Head, if_match: str) -> None:

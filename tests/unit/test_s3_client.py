@@ -384,6 +384,19 @@ def test_a_denial_with_good_keys_is_no_trouble_of_the_mount() -> None:
     talk([Answer(403), error(403, "AccessDenied")], once, stats=stats)
 
 
+def test_a_server_that_knows_no_restores_is_asked_for_listings_without_them_from_then_on() -> None:
+    stats = EngineStats()
+    listing = Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+
+    async def thrice(client: HttpClient) -> None:
+        for _ in range(3):
+            await client.list_objects("p/")
+            assert stats.backend.reachable
+
+    server = talk([error(501, "NotImplemented"), listing], thrice, stats=stats)
+    assert ["x-amz-optional-object-attributes" in seen.headers for seen in server.seen] == [True, False, False, False]
+
+
 def test_requests_ask_for_restores_and_say_who_pays() -> None:
     async def both(client: HttpClient) -> None:
         await client.list_objects("p/")
