@@ -20,7 +20,7 @@ from typing import Final, Never
 
 import engine.broker
 import engine.run
-from engine import log
+from engine import log, stderr
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, receive, send
 from engine.s3.configured import read_authorities
 
@@ -48,6 +48,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def main(link: socket.socket) -> int:
     """Serve orders until the supervisor is gone. Returns the exit code."""
+    stderr.unblock()
     log.set_up("zygote")
     for name in _LATE_IMPORTS:
         importlib.import_module(name)

@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from engine import stderr
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.control import server
@@ -223,6 +224,7 @@ class _Daemon:
 
 
 def _set_up_log() -> None:
+    stderr.unblock()
     # journald stamps each line itself; systemd sets JOURNAL_STREAM when stderr is the journal.
     time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")

@@ -44,12 +44,13 @@ class AccessHub:
         self._watched: dict[str, tuple[MountSpec, Listener]] = {}
         self._latest: dict[str, Access | AccessFailed] = {}
         self._errors: dict[str, str] = {}  # why there are no newer keys, by mount
+        self._broker: ForkedProcess | None = None
         self._send, self._receive = trio.open_memory_channel[Message](_ORDERS_MAX)
 
     def watch(self, spec: MountSpec, listener: Listener) -> None:
         """Have the latest word on this mount's access now, if there is one, and each later one."""
         self._watched[spec.name] = (spec, listener)
-        self._send.send_nowait(WatchAccess(spec=spec))
+        self._order(WatchAccess(spec=spec))
         if (latest := self._latest.get(spec.name)) is not None:
             listener(latest)
 
@@ -58,11 +59,11 @@ class AccessHub:
         del self._watched[name]
         self._latest.pop(name, None)
         self._errors.pop(name, None)
-        self._send.send_nowait(ForgetAccess(name=name))
+        self._order(ForgetAccess(name=name))
 
     def refresh(self, name: str) -> None:
         """S3 refused the mount's keys: have the broker fetch new ones."""
-        self._send.send_nowait(RefreshAccess(name=name))
+        self._order(RefreshAccess(name=name))
 
     def latest(self, name: str) -> Access | AccessFailed | None:
         """The last word on this mount's access."""
@@ -87,7 +88,17 @@ class AccessHub:
                 backoff.served(trio.current_time() - started)
             await trio.sleep(backoff.next_delay())
 
+    def _order(self, message: Message) -> None:
+        try:
+            self._send.send_nowait(message)
+        except trio.WouldBlock:
+            # It hangs: nobody is so slow. The next one is told all mounts that there are, so none of this is missed.
+            if self._broker is not None:
+                _log.error("the broker reads no orders: it is killed")
+                self._broker.kill()
+
     async def _talk(self, broker: ForkedProcess) -> None:
+        self._broker = broker
         try:
             with contextlib.suppress(LinkClosed):
                 for spec, _ in self._watched.values():
@@ -97,6 +108,7 @@ class AccessHub:
                     await self._pass_answers(broker)
                     nursery.cancel_scope.cancel()
         finally:
+            self._broker = None
             broker.link.close()
             end = await broker.end(_END_TIMEOUT_SECONDS)
             broker.close()

@@ -128,11 +128,13 @@ class Zygote:
         assert link is not None
         link.close()
         pidfd = os.pidfd_open(process.pid)
-        with trio.move_on_after(_END_TIMEOUT_SECONDS):
-            await trio.lowlevel.wait_readable(pidfd)
+        for killed in (False, True):
+            if killed:
+                process.kill()
+            with trio.move_on_after(_END_TIMEOUT_SECONDS):
+                await trio.lowlevel.wait_readable(pidfd)
         os.close(pidfd)
-        process.kill()
-        process.wait()
+        process.poll()  # one that is stuck in the kernel is not waited for
 
 
 def _is_brokers(name: str) -> bool:
