@@ -304,9 +304,11 @@ class Writing:
         return await self._lookup.peek(parent, name)
 
     def _removed(self, inode: Inode) -> None:
+        """The name is gone; what S3 has by it all the same, such as what it hid, is found by the next lookup."""
         now = trio.current_time()
         self._table.discard(inode)
-        self._lookup.is_gone(inode.location)
+        if (asked_before := self._table.at(inode.location)) is not None:
+            self._table.unlink(asked_before)
         for directory in self._table.above(inode.location):
             directory.emptied = now
 

@@ -1,0 +1,35 @@
+"""S3Filesystem without a kernel: what becomes of names when files and directories are made, removed and replaced, here
+and by others at the same time. (Who may open and write what: test_write_filesystem.py.)
+"""
+
+import stat
+
+import pytest
+
+from tests.unit.test_write_filesystem import ROOT, mount, run
+
+
+@pytest.mark.parametrize("negative", [None, 60])
+def test_a_file_comes_back_when_the_directory_that_hid_it_was_removed_here(negative: int | None) -> None:
+    """S5: whatever is believed of names that are missing."""
+
+    async def test() -> None:
+        async with mount("a", "a/", allow_delete=True, metadata_ttl=60, negative_metadata_ttl=negative) as made:
+            before = await made.number("a")
+            await made.fs.rmdir(ROOT, b"a")
+            found = await made.fs.lookup(ROOT, b"a")
+            assert stat.S_ISREG(found.mode)
+            assert found.number != before
+
+    run(test)
+
+
+def test_what_is_in_s3_by_the_name_of_a_deleted_file_is_seen_at_once() -> None:
+    async def test() -> None:
+        async with mount("a", allow_delete=True, metadata_ttl=60) as made:
+            await made.number("a")
+            made.bucket.put("a/x")
+            await made.fs.unlink(ROOT, b"a")
+            assert stat.S_ISDIR((await made.fs.lookup(ROOT, b"a")).mode)
+
+    run(test)
