@@ -133,9 +133,9 @@ class Writing:
             return
         if not inode.is_directory:
             raise NotADirectory(f"{inode.location!r} is a file")
-        if self._table.pending_below(inode.prefix):
-            raise NotEmpty(f"in {inode.location!r} something is being written")
-        if not inode.pending:
+        if inode.pending:
+            self._check_nothing_is_written_in(inode)
+        else:
             await self._remove_in_s3(inode)
         self._removed(inode)
 
@@ -144,10 +144,15 @@ class Writing:
         keys = [info.key for info in page.objects] + page.prefixes
         if keys and not self._spec.allow_delete:
             raise NotPermitted(f"{inode.location!r} is in S3: only with allow-delete it can be removed")
+        self._check_nothing_is_written_in(inode)
         if any(key != inode.prefix for key in keys) or page.next_token is not None:
             raise NotEmpty(f"{inode.location!r} is not empty")
         if keys:
             await self._client.delete_object(inode.prefix)
+
+    def _check_nothing_is_written_in(self, directory: Inode) -> None:
+        if self._table.pending_below(directory.prefix):
+            raise NotEmpty(f"in {directory.location!r} something is being written")
 
     def rename(self, flags: int) -> EngineError:
         """The error for it: S3 has no rename. Where files may be deleted, programs are told to copy and delete."""

@@ -6,7 +6,18 @@ import stat
 
 import pytest
 
-from tests.unit.test_write_filesystem import ROOT, mount, run
+from engine.errors import NotPermitted
+from tests.unit.test_write_filesystem import ROOT, fails, mount, run
+
+
+def test_a_directory_in_s3_needs_leave_to_be_removed_even_while_something_is_written_in_it() -> None:
+    async def test() -> None:
+        async with mount("d/x") as made:
+            _number, handle = await made.create("y", parent=await made.number("d"))
+            await fails(NotPermitted, made.fs.rmdir(ROOT, b"d"))
+            await made.fs.close(handle)
+
+    run(test)
 
 
 @pytest.mark.parametrize("negative", [None, 60])
