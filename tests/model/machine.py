@@ -1,0 +1,359 @@
+"""The state machine: random calls of programs and changes of others, on a mount and on the model, compared.
+
+Used by test_direct.py and test_mounted.py, which say what is mounted and how long a run is. It never decides what is
+right: that is promises.py's business.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.model.promises import Promised
+from tests.model.things import AnyOf, Listing, Reader, Refused, Rights, Ttl, Writer
+
+# Few names, so that things meet; `a-` sorts between `a` and `a/`.
+_NAMES: Final = ("a", "b", "a-")
+_FILES: Final = [*_NAMES]
+_PATHS: Final = [*_NAMES, *_NAMES, *(f"{one}/{two}" for one in "ab" for two in _NAMES), "a/b/a", "a/b/b", "b/a/a"]
+
+# Contents: more than one GET (so that an open file has not all of it), and few, so that versions come back.
+_LARGE: Final = 300_000
+_CONTENTS: Final = (b"", b"x", b"yy", b"x" * _LARGE, b"y" * _LARGE)
+
+_FLAGS: Final = (
+    os.O_RDONLY,
+    os.O_WRONLY | os.O_CREAT,
+    os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL,
+    os.O_RDWR | os.O_CREAT,
+    os.O_RDWR,
+    os.O_RDWR | os.O_TRUNC,
+    os.O_WRONLY,
+    os.O_WRONLY | os.O_TRUNC,
+    os.O_WRONLY | os.O_APPEND,
+    os.O_RDONLY | os.O_TRUNC,
+    os.O_RDONLY | os.O_DIRECT,
+)
+
+# Components that no path has.
+_INVALID: Final = ("/", "/x", "{}//", "{}//x", "{}/./x", "{}/../x", "{}/.", "..", ".")
+
+# Any path, but mostly one where something is, or was.
+paths: Final = st.sampled_from(_PATHS)
+files: Final = st.runner().flatmap(lambda machine: st.sampled_from(machine.paths_with(directory=False) or _PATHS))
+places: Final = st.runner().flatmap(lambda machine: st.sampled_from(machine.paths_with(directory=True) or _PATHS))
+likely_files: Final = st.one_of(files, files, paths)
+likely_places: Final = st.one_of(places, files, paths)
+picks: Final = st.integers(0, 5)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a run has. `thorough`: the whole tree is compared after each step, which renews all that is believed."""
+
+    prefix: str
+    rights: Rights
+    ttl: Ttl
+    page: int
+    thorough: bool
+
+
+_ALL: Final = Rights(delete=True, overwrite=True)
+rights: Final = st.sampled_from(
+    [_ALL, _ALL, _ALL, _ALL, Rights(), Rights(), Rights(delete=True), Rights(overwrite=True), Rights(read_only=True)]
+)
+ttls: Final = st.sampled_from([Ttl(), Ttl(), Ttl(5.0, 5.0), Ttl(5.0, None), Ttl(3.0, 20.0), Ttl(None, 5.0)])
+configurations: Final = st.builds(
+    Configuration,
+    prefix=st.sampled_from(["", "p/", "p/q/"]),
+    rights=rights,
+    ttl=ttls,
+    page=st.sampled_from([1000, 1, 2]),
+    thorough=st.booleans(),
+)
+
+
+class MountMachine(RuleBasedStateMachine):
+    """One mount and its model. Subclasses make the mount."""
+
+    mount: Any
+    configuration: Configuration
+    promised: Promised
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: list[tuple[Reader | Writer, Any]] = []
+        self.directories: list[tuple[Listing, Any]] = []
+
+    def begin(self, configuration: Configuration) -> None:
+        """Mount. To be extended."""
+        raise NotImplementedError
+
+    def check_gauges(self) -> None:
+        """What the mount holds is what is open. To be extended where that can be seen."""
+
+    @initialize(configuration=configurations, keys=st.lists(st.tuples(paths, st.sampled_from(_CONTENTS)), max_size=4))
+    def start(self, configuration: Configuration, keys: list[tuple[str, bytes]]) -> None:
+        self.configuration = configuration
+        self.begin(configuration)
+        for path, data in keys:
+            self._put(self.promised.key(path), data)
+
+    # Names
+
+    @rule(path=likely_places)
+    def stat(self, path: str) -> None:
+        self._both(lambda: self.promised.stat(path), lambda: self.mount.stat(path), self._same_node)
+
+    @rule(path=st.one_of(st.just(""), likely_places))
+    def list_directory(self, path: str) -> None:
+        def same(expected: dict[str, Any], got: dict[str, Any]) -> None:
+            assert sorted(expected) == sorted(got)
+            if self.configuration.page == 1000:
+                assert list(got) == sorted(got, key=str.encode), "not sorted"
+            for name, node in expected.items():
+                self._same_node(node, got[name])
+
+        self._both(lambda: self.promised.listing(path), lambda: self.mount.listing(path), same)
+
+    @rule()
+    def tree(self) -> None:
+        self._both(self.promised.tree, self.mount.tree)
+
+    @rule(path=paths)
+    def mkdir(self, path: str) -> None:
+        self._both(lambda: self.promised.mkdir(path), lambda: self.mount.mkdir(path))
+
+    @rule(path=likely_places)
+    def rmdir(self, path: str) -> None:
+        self._both(lambda: self.promised.rmdir(path), lambda: self.mount.rmdir(path))
+
+    @rule(path=likely_files)
+    def unlink(self, path: str) -> None:
+        self._both(lambda: self.promised.unlink(path), lambda: self.mount.unlink(path))
+
+    @rule(path=likely_files)
+    def rename(self, path: str) -> None:
+        to = path.rpartition("/")[0] + "/renamed" if "/" in path else "renamed"
+        self._both(lambda: self.promised.rename(path, to), lambda: self.mount.rename(path, to))
+
+    @rule(path=likely_files)
+    def set_times(self, path: str) -> None:
+        self._both(lambda: self.promised.set_times(path), lambda: self.mount.set_times(path))
+
+    @rule(path=likely_files, same=st.booleans())
+    def set_mode(self, path: str, same: bool) -> None:
+        self._both(lambda: self.promised.set_mode(path, same=same), lambda: self.mount.set_mode(path, same=same))
+
+    @rule(path=likely_files, size=st.integers(0, 3))
+    def truncate(self, path: str, size: int) -> None:
+        self._both(lambda: self.promised.truncate(path, size), lambda: self.mount.truncate(path, size))
+
+    # Open files
+
+    @rule(path=likely_files, flags=st.sampled_from(_FLAGS))
+    def open(self, path: str, flags: int) -> None:
+        opened = self._both(
+            lambda: self.promised.open(path, flags), lambda: self.mount.open(path, flags), lambda *_: None
+        )
+        if opened is not None:
+            self.files.append(opened)
+
+    @rule(path=files)
+    def open_for_reading(self, path: str) -> None:
+        self.open(path, os.O_RDONLY)
+
+    @rule(path=files)
+    def open_to_replace(self, path: str) -> None:
+        self.open(path, os.O_WRONLY | os.O_TRUNC)
+
+    @rule(path=paths)
+    def create(self, path: str) -> None:
+        self.open(path, os.O_WRONLY | os.O_CREAT)
+
+    @precondition(lambda self: not self.configuration.rights.read_only)
+    @rule(path=files, sync=st.sampled_from([os.O_SYNC, os.O_DSYNC]))
+    def open_synchronous(self, path: str, sync: int) -> None:
+        self.open(path, os.O_WRONLY | os.O_TRUNC | sync)
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, data=st.sampled_from([b"w", b"vv"]))
+    def write(self, pick: int, data: bytes) -> None:
+        file, opened = self._picked(self.files, pick)
+        offset = len(file.data) if isinstance(file, Writer) else 0
+        self._both(lambda: self.promised.write(file, offset, data), lambda: self.mount.write(opened, offset, data))
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, more=st.booleans())
+    def write_a_part(self, pick: int, more: bool) -> None:
+        self.write(pick, b"P" * (self.promised.part_bytes + more))
+
+    @precondition(lambda self: any(isinstance(file, Writer) for file, _ in self.files))
+    @rule(pick=picks, by=st.sampled_from([1, 2, -1]))
+    def write_elsewhere(self, pick: int, by: int) -> None:
+        writers = [(file, opened) for file, opened in self.files if isinstance(file, Writer)]
+        file, opened = self._picked(writers, pick)
+        offset = max(0, len(file.data) + by)
+        self._both(lambda: self.promised.write(file, offset, b"e"), lambda: self.mount.write(opened, offset, b"e"))
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, offset=st.sampled_from([0, 1, 3, 131_000, 262_144, 299_999, 300_000]), size=st.integers(1, 4096))
+    def read(self, pick: int, offset: int, size: int) -> None:
+        file, opened = self._picked(self.files, pick)
+        self._both(lambda: self.promised.read(file, offset, size), lambda: self.mount.read(opened, offset, size))
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks)
+    def fsync(self, pick: int) -> None:
+        file, opened = self._picked(self.files, pick)
+        self._both(lambda: self.promised.fsync(file), lambda: self.mount.fsync(opened))
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks)
+    def fstat(self, pick: int) -> None:
+        file, opened = self._picked(self.files, pick)
+        self._both(lambda: self.promised.fstat(file), lambda: self.mount.fstat(opened))
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, by_opener=st.booleans())
+    def close_twin(self, pick: int, by_opener: bool) -> None:
+        file, opened = self._picked(self.files, pick)
+        self._both(
+            lambda: self.promised.close_twin(file, by_opener=by_opener),
+            lambda: self.mount.close_twin(opened, by_opener=by_opener),
+        )
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks)
+    def close(self, pick: int) -> None:
+        file, opened = self._picked(self.files, pick)
+        self.files.remove((file, opened))
+        self._both(lambda: self.promised.close_twin(file), lambda: self.mount.close_twin(opened))
+        self._both(lambda: self.promised.release(file), lambda: self.mount.release(opened))
+
+    # What others do
+
+    @rule(path=st.one_of(files, paths), data=st.sampled_from(_CONTENTS))
+    def somebody_puts(self, path: str, data: bytes) -> None:
+        self._put(self.promised.key(path), data)
+
+    @rule(path=paths, data=st.sampled_from([b"", b"x"]))
+    def somebody_puts_a_marker(self, path: str, data: bytes) -> None:
+        self._put(self.promised.key(path + "/"), data)
+
+    @rule(path=paths, invalid=st.sampled_from(_INVALID))
+    def somebody_puts_what_has_no_path(self, path: str, invalid: str) -> None:
+        key = self.promised.key(invalid.format(path))
+        if not key.startswith("/"):  # the client refuses such keys, and an S3 over HTTP may not keep them
+            self._put(key, b"i")
+
+    @precondition(lambda self: self._pending_files())
+    @rule(pick=picks)
+    def somebody_puts_below_a_file_that_is_written(self, pick: int) -> None:
+        path = self._picked(self._pending_files(), pick)
+        self._put(self.promised.key(path + "/a"), b"below")
+
+    @precondition(lambda self: self._pending_files())
+    @rule(pick=picks)
+    def somebody_puts_at_a_file_that_is_written(self, pick: int) -> None:
+        self._put(self.promised.key(self._picked(self._pending_files(), pick)), b"theirs")
+
+    @precondition(lambda self: self.promised.bucket)
+    @rule(pick=st.integers(0, 20))
+    def somebody_deletes(self, pick: int) -> None:
+        key = self._picked(sorted(self.promised.bucket), pick)
+        self.promised.delete(key)
+        self.mount.bucket.delete(key)
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, data=st.sampled_from([None, *_CONTENTS]))
+    def somebody_changes_what_is_open(self, pick: int, data: bytes | None) -> None:
+        key = self.promised.key(self._picked(self.files, pick)[0].node.path)
+        if data is not None:
+            self._put(key, data)
+        else:
+            self.promised.delete(key)
+            self.mount.bucket.delete(key)
+
+    # How it ends
+
+    @invariant()
+    def agree(self) -> None:
+        for listing, _opened in self.directories:
+            self.promised.changed(listing)
+        self.check_bucket()
+        self.check_gauges()
+        if self.configuration.thorough:
+            self.tree()
+
+    def check_bucket(self) -> None:
+        """Exactly the objects that there should be. To be extended where it can be seen."""
+
+    def _both(
+        self, promised: Callable[[], Any], real: Callable[[], Any], same: Callable[[Any, Any], None] | None = None
+    ) -> Any:
+        """A call, on both sides; what they returned if it succeeded."""
+        expected, got = _outcome(promised), _outcome(real)
+        self.passed()
+        if isinstance(expected, AnyOf):
+            assert any(_equal(got, one) for one in expected), f"expected any of {_short(expected)}, got {_short(got)}"
+        elif isinstance(expected, Refused) or isinstance(got, Refused):
+            assert expected == got, f"expected {_short(expected)}, got {_short(got)}"
+        elif same is not None:
+            same(expected, got)
+            return expected, got
+        else:
+            assert expected == got, f"expected {_short(expected)}, got {_short(got)}"
+        return None
+
+    def passed(self) -> None:
+        """A call was made: time has passed. To be extended."""
+
+    def _same_node(self, node: Any, got: Any) -> None:
+        assert node.shown == got[:2]
+        if len(got) > 2:
+            self.check_number(node, got[2])
+
+    def check_number(self, node: Any, number: int) -> None:
+        """S19: an inode is one version. To be extended where numbers can be seen."""
+
+    def _put(self, key: str, data: bytes) -> None:
+        self.promised.put(key, data)
+        self.mount.bucket.put(key, data)
+
+    def paths_with(self, *, directory: bool) -> Sequence[str]:
+        """Where files (or directories) are or were, by anybody's word."""
+        keys = [key.removeprefix(self.promised.prefix) for key in self.promised.bucket]
+        found = {node.path for node in self.promised.known.values() if node.path and node.directory is directory}
+        if directory:
+            found |= {key.rpartition("/")[0] for key in keys if "/" in key}
+        else:
+            found |= {key for key in keys if not key.endswith("/")}
+        return sorted(path for path in found if not any(name in ("", ".", "..") for name in path.split("/")))
+
+    def _pending_files(self) -> Sequence[str]:
+        return sorted(node.path for node in self.promised.known.values() if node.pending and not node.directory)
+
+    @staticmethod
+    def _picked(things: Sequence[Any], pick: int) -> Any:
+        return things[pick % len(things)]
+
+
+def _outcome(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Refused as error:
+        return error
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one == other)
+
+
+def _short(outcome: Any) -> str:
+    text = repr(outcome)
+    return text if len(text) < 200 else text[:200] + "..."

@@ -1,0 +1,169 @@
+"""Random calls and changes behind the mount's back, over S3Filesystem with a bucket in memory, against the model."""
+
+import errno
+import logging
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from engine.spec import MiB
+from engine.write.budget import writers_max
+from tests.model.kernel import MEMORY_MIB, PART_BYTES, READ_PART_BYTES, Kernel
+from tests.model.machine import Configuration, MountMachine, paths, picks
+from tests.model.promises import Promised
+from tests.model.things import Listing, Node, Refused
+
+
+class DirectMachine(MountMachine):
+    """Over the file system itself: time, inode numbers and counters are in the test's hand."""
+
+    mount: Kernel
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[int, Node] = {}
+
+    def begin(self, configuration: Configuration) -> None:
+        self.mount = Kernel(configuration.prefix, configuration.rights, configuration.ttl, page=configuration.page)
+        self.mount.start()
+        writers = writers_max(MEMORY_MIB * MiB, read_part=READ_PART_BYTES, write_part=PART_BYTES)
+        self.promised = Promised(
+            configuration.prefix, configuration.rights, configuration.ttl, part_bytes=PART_BYTES, writers_max=writers
+        )
+        self.passed()
+
+    def passed(self) -> None:
+        self.promised.now = self.mount.now
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 1.1, 3.1, 5.1, 10.5]))
+    def time_passes(self, seconds: float) -> None:
+        self.mount.wait(seconds)
+        self.passed()
+
+    @rule()
+    def the_kernel_forgets(self) -> None:
+        opened = [*self.files, *self.directories]
+        nodes = {thing.node for thing, _ in opened}
+        for node in list(nodes):
+            above = node.path.split("/")[:-1]
+            found = (self.promised.known.get("/".join(above[: count + 1])) for count in range(len(above)))
+            nodes |= {one for one in found if one is not None}
+        self.promised.forget(nodes)
+        self.mount.forget([thing for _, thing in opened])
+
+    # Directories that stay open. Names that come or go meanwhile may be listed or not; those that stay are, once.
+
+    @precondition(lambda self: self.configuration.thorough)
+    @rule(path=st.one_of(st.just(""), paths))
+    def opendir(self, path: str) -> None:
+        def opened() -> Listing:
+            node = self.promised.walk(path)
+            if not node.directory:
+                raise Refused(errno.ENOTDIR)
+            return Listing(node)
+
+        found = self._both(opened, lambda: self.mount.opendir(path), lambda *_: None)
+        if found is not None:
+            self.directories.append(found)
+
+    @precondition(lambda self: self.directories)
+    @rule(pick=picks, count=st.sampled_from([1, 2, None]))
+    def readdir(self, pick: int, count: int | None) -> None:
+        listing, opened = self._picked(self.directories, pick)
+        self.promised.read_some(listing)
+        listing.got += self.mount.readdir(opened, count)
+        self.passed()
+        assert len(set(listing.got)) == len(listing.got), f"a name twice in {listing.got}"
+        assert set(listing.got) <= listing.ever
+        if count is None:
+            assert listing.always is not None
+            assert listing.always <= set(listing.got)
+
+    @precondition(lambda self: self.directories)
+    @rule(pick=picks)
+    def rewinddir(self, pick: int) -> None:
+        listing, opened = self._picked(self.directories, pick)
+        listing.always = None
+        self.mount.rewinddir(opened)
+
+    @precondition(lambda self: self.directories)
+    @rule(pick=picks)
+    def closedir(self, pick: int) -> None:
+        listing, opened = self._picked(self.directories, pick)
+        self.directories.remove((listing, opened))
+        self.mount.closedir(opened)
+        self.passed()
+
+    def check_bucket(self) -> None:
+        memory = self.mount.bucket.memory
+        assert set(memory.keys) == set(self.promised.bucket)
+        for key, version in self.promised.bucket.items():
+            stored = memory.stored(key)
+            assert stored.data == version.data
+            assert ("-" in stored.info.etag) is bool(version.parts)
+        in_parts = [writer for writer in self.promised.writers if len(writer.data) > PART_BYTES and not writer.over]
+        assert len(memory.uploads) <= len(in_parts)
+
+    def check_gauges(self) -> None:
+        stats = self.mount.stats
+        assert stats.open_files == len(self.files)
+        assert stats.open_directories == len(self.directories)
+        assert stats.uploads == sum(not writer.over for writer in self.promised.writers)
+
+    def check_number(self, node: Node, number: int) -> None:
+        if node.number is None:
+            assert number not in self.numbers, f"inode {number} was {self.numbers[number].shown} before"
+            node.number = number
+            self.numbers[number] = node
+        assert node.number == number, f"the inode of {node.path} has another number"
+
+    def teardown(self) -> None:
+        if not hasattr(self, "mount"):
+            return
+        try:
+            while self.files:
+                self.close(0)
+            while self.directories:
+                self.closedir(0)
+            self.check_bucket()
+            self.check_gauges()
+            self.tree()
+            self.the_kernel_forgets()
+            self.mount.wait(30.0)
+            pending = sum(node.pending for node in self.promised.known.values())
+            assert self.mount.stats.inodes == 1 + pending
+            assert self.mount.bucket.memory.uploads == []
+            assert self.mount.arena.in_use == 0
+        finally:
+            self.mount.stop()
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Thousands of warnings of hidden keys, kept for a failure, would hide its steps."""
+    logging.disable(logging.ERROR)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+QUICK = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+LONG = settings(QUICK, max_examples=500, stateful_step_count=50, derandomize=False)
+
+
+def test_random_calls_and_changes_do_what_is_promised() -> None:
+    run_state_machine_as_test(DirectMachine, settings=QUICK)
+
+
+@pytest.mark.slow
+def test_many_random_calls_and_changes_do_what_is_promised() -> None:
+    run_state_machine_as_test(DirectMachine, settings=LONG)

@@ -1,0 +1,126 @@
+"""The same calls and changes on real mounts, with the kernel's caches between, and moto behind them."""
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+
+from engine.spec import PART_BYTES, MiB
+from engine.write.budget import writers_max
+from tests.fuse.mounted import Mounted
+from tests.model.host import EVENTUALLY_POLL_SECONDS, EVENTUALLY_SECONDS_MAX, Host
+from tests.model.machine import Configuration, MountMachine, picks
+from tests.model.promises import EMPTIED_SECONDS, Promised
+from tests.model.test_direct import QUICK
+from tests.model.things import AnyOf, Reader, Refused, Ttl, Writer
+from tests.servers import MotoServer
+
+MEMORY_MIB = 64
+
+# A directory that was emptied is let go between two calls, not in one: half the time is enough for any call.
+_MARGIN_SECONDS = EMPTIED_SECONDS / 2
+
+
+class PromisedWithPages(Promised):
+    """What the kernel answers from the pages that it has, it does not ask the mount."""
+
+    def read(self, reader: Reader | Writer, offset: int, size: int) -> AnyOf:
+        """Bytes that were read or written by this handle may be given, where the mount would refuse."""
+        data = reader.version.data if isinstance(reader, Reader) else reader.data
+        try:
+            return super().read(reader, offset, size)
+        except Refused as error:
+            return AnyOf([error, data[offset : offset + size]])
+
+
+class MountedMachine(MountMachine):
+    """On a mount of its own for each run, in a prefix of its own."""
+
+    server: MotoServer
+    bucket: str
+
+    def begin(self, configuration: Configuration) -> None:
+        prefix = f"{uuid.uuid4().hex}/{configuration.prefix}"
+        rights = configuration.rights
+        options: dict[str, Any] = {"memory_target": MEMORY_MIB, "prefix": prefix}
+        wanted = {"read_only": rights.read_only, "allow_delete": rights.delete, "allow_overwrite": rights.overwrite}
+        options |= {name: True for name, given in wanted.items() if given}
+        options.pop("prefix")
+        self.mounted = Mounted(self.server, f"{self.bucket}/{prefix}", **options)
+        self.mounted.__enter__()
+        self.mount = Host(self.mounted.path, self.server, self.bucket, prefix)
+        writers = writers_max(MEMORY_MIB * MiB, read_part=PART_BYTES, write_part=PART_BYTES)
+        self.promised = PromisedWithPages(prefix, rights, Ttl(), part_bytes=PART_BYTES, writers_max=writers)
+        self.passed()
+
+    def passed(self) -> None:
+        self.promised.now = time.monotonic()
+        emptied = max(node.emptied for node in self.promised.known.values())
+        if _MARGIN_SECONDS < self.promised.now - emptied < EMPTIED_SECONDS + 1:
+            time.sleep(EMPTIED_SECONDS + 1 + 0.1 - (self.promised.now - emptied))
+            self.promised.now = time.monotonic()
+
+    @precondition(lambda self: self.files)
+    @rule(pick=picks, by_opener=st.booleans())
+    def close_twin(self, pick: int, by_opener: bool) -> None:
+        file, opened = self._picked(self.files, pick)
+        if by_opener:
+            self._both(lambda: self.promised.close_twin(file), lambda: self.mount.close_twin(opened))
+        else:  # whether that fails is nobody's to hear
+            self.mount.close_twin(opened, by_opener=False)
+            if not isinstance(file, Writer) or file.error is None:
+                self.promised.close_twin(file, by_opener=False)
+
+    @precondition(lambda self: False)
+    @rule()
+    def write_a_part(self) -> None:
+        """8 MiB through the kernel for each would take most of the time; test_direct.py does it."""
+
+    def check_bucket(self) -> None:
+        expected = {key: version.data for key, version in self.promised.bucket.items()}
+        deadline = time.monotonic() + EVENTUALLY_SECONDS_MAX
+        while (got := self.mount.bucket.content()) != expected:
+            assert time.monotonic() < deadline, f"{sorted(got)} are in the bucket, not {sorted(expected)}"
+            time.sleep(EVENTUALLY_POLL_SECONDS)
+        assert self.mount.bucket.uploads() == []
+
+    def teardown(self) -> None:
+        if not hasattr(self, "mount"):
+            if hasattr(self, "mounted"):
+                self.mounted.__exit__(None, None, None)
+            return
+        try:
+            while self.files:
+                self.close(0)
+            self.check_bucket()
+            self.tree()
+        finally:
+            for _file, opened in self.files:
+                self.mount.release(opened)
+            counters = self.mounted.stop()
+            self.mounted.__exit__(None, None, None)
+        assert self.mounted.exit_code == 0
+        assert counters["open_files"] == counters["open_directories"] == counters["uploads"] == 0
+        assert counters["arena_bytes"] == 0
+        assert not [line for line in self.mounted.log.splitlines() if "Traceback" in line or "unexpected" in line]
+
+
+@pytest.fixture
+def machine(moto: MotoServer) -> type[MountedMachine]:
+    """The machine, with a bucket of its own."""
+    return type("Machine", (MountedMachine,), {"server": moto, "bucket": moto.bucket()})
+
+
+def test_random_calls_on_a_mount_do_what_is_promised(machine: type[MountedMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(QUICK, max_examples=2, stateful_step_count=20))
+
+
+@pytest.mark.slow
+def test_many_random_calls_on_mounts_do_what_is_promised(machine: type[MountedMachine]) -> None:
+    run_state_machine_as_test(
+        machine, settings=settings(QUICK, max_examples=40, stateful_step_count=40, derandomize=False)
+    )
