@@ -5,6 +5,7 @@ Used by run.py (under a supervisor) and __main__.py (alone). Opens no connection
 
 import contextlib
 from collections.abc import AsyncIterator
+from mmap import mmap
 
 import trio
 
@@ -14,7 +15,8 @@ from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger, Record, inherit, snapshot
 from engine.fuse.operations import Operations
-from engine.journal import Journal, replay
+from engine.fuse.served import Served, left
+from engine.journal import Journal, notes, replay
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
 from engine.read.window import width_for
 from engine.s3.interface import ObjectClient
@@ -68,7 +70,9 @@ async def serving(
             )
             journal.begin(filesystem)
             try:
-                yield Operations(filesystem, stats)
+                operations = Operations(filesystem, stats, Served(journal.notes))
+                operations.inherit(journal.unanswered)
+                yield operations
             finally:
                 if uploader is not None:
                     await uploader.aclose()
@@ -85,6 +89,8 @@ class _Journalling:
     def __init__(self, fd: int | None) -> None:
         self._fd = fd
         self._journal: Journal | None = None
+        self.notes: mmap | bytearray = bytearray(0) if fd is None else notes(fd)
+        self.unanswered = left(self.notes)
         self.inherited = Inherited() if fd is None else inherit(replay(fd))
         self.ledger = Ledger(self._append, self.inherited)
 

@@ -4,17 +4,19 @@ Written through `Journal.append`, one system call a batch, so that what is answe
 before the answer is. Read once, by a successor, through `replay`. What the records mean is their writer's business;
 here they are lists of JSON values.
 
-Layout: a header of two words (where the present log begins; a check), then at that place batches, each a length, a
-CRC-32 and a JSON array of records. The end is where no whole, good batch follows: one that its writer's death cut
-short is as if it had never been. When the log has grown to a multiple of what it must hold, a snapshot is written
-behind it, the header is turned to the snapshot by one write of 16 bytes, and what lies before is given back to the
-system. Offsets only grow; a memfd is sparse and has room for 2^63 bytes.
+Layout: a header of two words (where the present log begins; a check), pages for notes of what is being served
+(`notes`), then where the header says batches, each a length, a CRC-32 and a JSON array of records. The end is where no
+whole, good batch follows: one that its writer's death cut short is as if it had never been. When the log has grown to
+a multiple of what it must hold, a snapshot is written behind it, the header is turned to the snapshot by one write of
+16 bytes, and what lies before is given back to the system. Offsets only grow; a memfd is sparse and has room for 2^63
+bytes.
 """
 
 import ctypes
 import itertools
 import json
 import logging
+import mmap
 import os
 import struct
 import zlib
@@ -28,6 +30,11 @@ Record = list[Any]
 _HEADER: Final = struct.Struct("<QQ")  # where the log begins, and the same with all bits turned
 _FRAME: Final = struct.Struct("<II")  # bytes of JSON, their CRC-32
 _ALL_BITS: Final = 2**64 - 1
+_PAGE_BYTES: Final = 4096
+# 256 notes of 64 bytes; an engine answers 64 requests at once, unless told.
+NOTES_BYTES: Final = 4 * _PAGE_BYTES
+# Behind the header's page and the notes.
+_LOG_START: Final = _PAGE_BYTES + NOTES_BYTES
 # A batch is at most a page of a listing: 1,000 names of at most 1 KiB, written as JSON. Beyond is garbage.
 BATCH_BYTES_MAX: Final = 1 << 24
 # Records of a snapshot in one batch.
@@ -38,7 +45,6 @@ COMPACT_FACTOR: Final = 2
 
 # linux/falloc.h: punch a hole, keep the size
 _FALLOC_PUNCH_HOLE: Final = 2 | 1
-_PAGE_BYTES: Final = 4096
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
@@ -47,6 +53,16 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circ
 def create() -> int:
     """A new, empty journal's file descriptor."""
     return os.memfd_create("mountctl-journal", os.MFD_CLOEXEC)
+
+
+def notes(fd: int) -> mmap.mmap:
+    """The pages of a journal that are no records, shared with it: they are there when their writer has died.
+
+    Raises OSError if memory is out.
+    """
+    if os.fstat(fd).st_size < _LOG_START:
+        os.ftruncate(fd, _LOG_START)
+    return mmap.mmap(fd, NOTES_BYTES, offset=_PAGE_BYTES)
 
 
 def replay(fd: int) -> Iterator[Record]:
@@ -80,7 +96,7 @@ class Journal:
     def __init__(self, fd: int, snapshot: Callable[[], Iterable[Record]]) -> None:
         self._fd = fd
         self._snapshot = snapshot
-        self._start = self._end = max(_HEADER.size, os.fstat(fd).st_size)
+        self._start = self._end = max(_LOG_START, os.fstat(fd).st_size)
         self._alive_bytes = 0
         self.compact()
 
@@ -128,9 +144,9 @@ def _framed(batch: list[Record]) -> bytes:
 def _start_of(fd: int) -> int:
     header = os.pread(fd, _HEADER.size, 0)
     if len(header) < _HEADER.size:
-        return _HEADER.size
+        return _LOG_START
     start, check = _HEADER.unpack(header)
-    return start if start ^ check == _ALL_BITS and start >= _HEADER.size else _HEADER.size
+    return start if start ^ check == _ALL_BITS and start >= _LOG_START else _LOG_START
 
 
 def _read(fd: int, start: int) -> bytes:
@@ -146,8 +162,8 @@ def _read(fd: int, start: int) -> bytes:
 
 
 def _punch(fd: int, start: int, end: int) -> None:
-    """Give whole pages between two offsets back. The first page has the header."""
-    low = max(_PAGE_BYTES, -(-start // _PAGE_BYTES) * _PAGE_BYTES)
+    """Give whole pages between two offsets back, but for those before any log."""
+    low = max(_LOG_START, -(-start // _PAGE_BYTES) * _PAGE_BYTES)
     high = end // _PAGE_BYTES * _PAGE_BYTES
     if high <= low:
         return

@@ -128,6 +128,7 @@ class Ready(_Message):
 
     type: Literal["ready"] = "ready"
     region: str = Field("", description="where S3 said that the bucket is, if not where its access says")
+    served_before: tuple[str, ...] = Field((), description="what the engine before was serving when it died")
 
 
 class Unavailable(_Message):

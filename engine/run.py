@@ -139,13 +139,13 @@ class _Engine:
         async with trio.open_nursery() as nursery:
             prober = BackendProber(client, self._stats, prefix=self._spec.prefix, explain=self._explain)
             nursery.start_soon(self._apply_access, client, prober)
-            nursery.start_soon(self._announce, adopted)
             nursery.start_soon(prober.run)
             if self._spec.log_metrics:
                 nursery.start_soon(log_metrics, self._stats)
             async with serving(
                 client, self._spec, self._stats, generation=self._order.generation, journal_fd=self._journal_fd
             ) as operations:
+                nursery.start_soon(self._announce, adopted, operations.served_before)
                 adopt(
                     operations,
                     self._session_fd,
@@ -158,9 +158,9 @@ class _Engine:
                 session.close(unmount=False)
             nursery.cancel_scope.cancel()
 
-    async def _announce(self, adopted: trio.Event) -> None:
+    async def _announce(self, adopted: trio.Event, served_before: tuple[str, ...]) -> None:
         await adopted.wait()
-        await self._send(Ready(region=self._region))
+        await self._send(Ready(region=self._region, served_before=served_before))
         self._said_ready = True
 
     async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, ParamSpec
+from typing import Final
 
 import pyfuse3
 
@@ -19,11 +19,10 @@ from engine.fs.attributes import IO_BLOCK_BYTES, Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.policy import writes
 from engine.fuse.caller import flushing_thread, process_of
+from engine.fuse.served import Request, Served
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
-
-P = ParamSpec("P")
 
 # Errors that `status` shows as the mount's last one: what a program sees when S3 or the credentials are at fault.
 _SHOWN: Final = (errno.EIO, errno.EACCES)
@@ -33,6 +32,12 @@ _PLENTY: Final = (2**64 - 1) // 1024
 _STATFS_BLOCK_BYTES: Final = 512
 _NAME_BYTES_SHOWN: Final = 255
 
+# Verbs whose number is an open file's or directory's.
+_OF_HANDLES: Final = frozenset(("read", "write", "flush", "fsync", "release", "readdir", "releasedir"))
+
+# Of what the engine before served, in a line of the log and in a message of at most 64 KiB: keys have up to 1 KiB.
+SERVED_TOLD_MAX: Final = 8
+
 
 class Operations(pyfuse3.Operations):
     """All requests of one session.
@@ -40,17 +45,35 @@ class Operations(pyfuse3.Operations):
     Args:
         filesystem: answers them.
         stats: counts requests and errors.
+        served: where it is noted what is being answered; None: nowhere.
     """
 
     supports_dot_lookup = False
     enable_writeback_cache = False
 
-    def __init__(self, filesystem: S3Filesystem, stats: EngineStats) -> None:
+    def __init__(self, filesystem: S3Filesystem, stats: EngineStats, served: Served | None = None) -> None:
         super().__init__()
+        self._served = served or Served(bytearray(0))
+        self.served_before: tuple[str, ...] = ()
         self._fs = filesystem
         self._stats = stats
         self._told: set[str] = set()
         self.on_init: Callable[[], None] = lambda: None
+
+    def inherit(self, requests: Sequence[Request]) -> None:
+        """The engine before died while it answered these; what the file system inherited tells of what."""
+        told = [f"{request.verb} of {_one_line(self._subject(request))}" for request in requests]
+        self.served_before = tuple(told[:SERVED_TOLD_MAX])
+        if told:
+            more = f" and {len(told) - SERVED_TOLD_MAX} more" if len(told) > SERVED_TOLD_MAX else ""
+            logger.warning("the engine before died while it served: %s%s", ", ".join(self.served_before), more)
+
+    def _subject(self, request: Request) -> str:
+        if request.verb in _OF_HANDLES:
+            return self._fs.describe_handle(request.number)
+        if request.name:
+            return self._fs.describe_child(request.number, request.name)
+        return self._fs.describe(request.number)
 
     def init(self) -> None:
         """The INIT was parsed by libfuse and is answered when this returns."""
@@ -237,19 +260,25 @@ class Operations(pyfuse3.Operations):
             raise self._fs.rename(parent_inode_old, flags)
 
     @contextlib.contextmanager
-    def _answering(self, verb: str, describe: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> Iterator[None]:
-        """Count a request; turn what goes wrong in it into a FUSEError. `describe(...)` names its subject then."""
+    def _answering(self, verb: str, describe: Callable[..., str], number: int, name: bytes = b"") -> Iterator[None]:
+        """Count a request and note it; turn what goes wrong in it into a FUSEError, which `describe` names then."""
         self._stats.fuse_requests[verb] += 1
         self._stats.answering += 1
+        slot = self._served.begin(verb, number, name)
         try:
             yield
         except EngineError as error:
-            raise self._told_error(verb, error, _one_line(describe(*args, **kwargs))) from error
+            raise self._told_error(
+                verb, error, _one_line(describe(number, name) if name else describe(number))
+            ) from error
         except Exception as error:
-            raise self._unexpected(verb, error, _one_line(describe(*args, **kwargs))) from error
+            raise self._unexpected(
+                verb, error, _one_line(describe(number, name) if name else describe(number))
+            ) from error
         finally:
             self._stats.answering -= 1
             self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
+            self._served.end(slot)
 
     def _told_error(self, verb: str, error: EngineError, subject: str) -> pyfuse3.FUSEError:
         self._stats.fuse_error(error.errno)
@@ -285,6 +314,10 @@ def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
     entry.st_atime_ns = attributes.access_ns
     entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
     return entry
+
+
+def _named(describe: Callable[..., str], number: int, name: bytes) -> str:
+    return _one_line(describe(number, name) if name else describe(number))
 
 
 def _one_line(subject: str) -> str:

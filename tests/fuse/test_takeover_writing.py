@@ -112,14 +112,16 @@ class Crashing:
             pytest.skip("this kernel does not resend requests (Linux 6.9)")
         self.program = Program(self.host)
 
-    def crash(self, script: str = ENGINE) -> None:
+    def crash(self, script: str = ENGINE) -> Ready:
         """The engine dies; its successor finds an S3 that answers."""
         self.engine.process.kill()
         self.engine.process.wait()
         self.kept_back.clear()
         self.host.script = script.replace("LEFT", repr(str(self.host.base / "left")))
         self.engine = self.host.start(attached=True)
-        self.engine.expect(Ready)
+        ready = self.engine.expect(Ready)
+        assert isinstance(ready, Ready)
+        return ready
 
     def keep_back(self, start: str, answer: Answer) -> None:
         method, _, name = start.partition(" ")
@@ -287,3 +289,25 @@ def test_a_log_names_what_was_lost(crashing: Crashing) -> None:
 
     assert "which are not uploaded: 'lost'" in crashing.host.log.read_text()
     assert program("os.close(f)") == "EIO"
+
+
+def test_what_an_engine_served_when_it_died_is_told(crashing: Crashing) -> None:
+    for name in ("d/poison", "other"):
+        crashing.moto.put(crashing.bucket, name, b"x" * MiB)
+    other = Program(crashing.host)
+    crashing.keep_back("GET d/poison", NEVER)
+    crashing.keep_back("HEAD nowhere", NEVER)
+    crashing.program.begin("len(open('d/poison').read())")
+    crashing.wait_until_kept_back()
+    other.begin("os.path.exists('nowhere')")
+    until(lambda: len(crashing.seen) > 1, "the second request")
+    assert crashing.program is not other
+
+    ready = crashing.crash()
+
+    assert ready.served_before[0] == f"lookup of s3://{crashing.bucket}/nowhere"
+    assert set(ready.served_before[1:]) == {f"read of s3://{crashing.bucket}/d/poison"}
+    assert f"died while it served: {ready.served_before[0]}" in crashing.host.log.read_text()
+    assert (crashing.program.said(), other.said()) == (str(MiB), "False")
+    other.end()
+    assert crashing.crash().served_before == ()
