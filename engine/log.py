@@ -12,6 +12,8 @@ import sys
 import threading
 from typing import Any, Final, TextIO
 
+from engine.flood import FloodGate
+
 _FILE_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
 
@@ -21,6 +23,11 @@ class _Output(logging.StreamHandler[TextIO]):
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
         self._told = False
+        self._gate = FloodGate()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for each in self._gate.passing(record):
+            super().emit(each)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
         error = sys.exc_info()[1]
