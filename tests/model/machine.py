@@ -22,7 +22,7 @@ _PATHS: Final = [*_NAMES, *_NAMES, *(f"{one}/{two}" for one in "ab" for two in _
 
 # Contents: more than one GET (so that an open file has not all of it), and few, so that versions come back.
 _LARGE: Final = 300_000
-_CONTENTS: Final = (b"", b"x", b"yy", b"x" * _LARGE, b"y" * _LARGE)
+_CONTENTS: Final = {"empty": b"", "x": b"x", "yy": b"yy", "many x": b"x" * _LARGE, "many y": b"y" * _LARGE}
 
 _FLAGS: Final = (
     os.O_RDONLY,
@@ -48,6 +48,7 @@ files: Final = st.runner().flatmap(lambda machine: st.sampled_from(machine.paths
 places: Final = st.runner().flatmap(lambda machine: st.sampled_from(machine.paths_with(directory=True) or _PATHS))
 likely_files: Final = st.one_of(files, files, paths)
 likely_places: Final = st.one_of(places, files, paths)
+contents: Final = st.sampled_from(sorted(_CONTENTS))
 picks: Final = st.integers(0, 5)
 
 
@@ -96,12 +97,12 @@ class MountMachine(RuleBasedStateMachine):
     def check_gauges(self) -> None:
         """What the mount holds is what is open. To be extended where that can be seen."""
 
-    @initialize(configuration=configurations, keys=st.lists(st.tuples(paths, st.sampled_from(_CONTENTS)), max_size=4))
-    def start(self, configuration: Configuration, keys: list[tuple[str, bytes]]) -> None:
+    @initialize(configuration=configurations, keys=st.lists(st.tuples(paths, contents), max_size=4))
+    def start(self, configuration: Configuration, keys: list[tuple[str, str]]) -> None:
         self.configuration = configuration
         self.begin(configuration)
-        for path, data in keys:
-            self._put(self.promised.key(path), data)
+        for path, content in keys:
+            self._put(self.promised.key(path), _CONTENTS[content])
 
     # Names
 
@@ -237,9 +238,9 @@ class MountMachine(RuleBasedStateMachine):
 
     # What others do
 
-    @rule(path=st.one_of(files, paths), data=st.sampled_from(_CONTENTS))
-    def somebody_puts(self, path: str, data: bytes) -> None:
-        self._put(self.promised.key(path), data)
+    @rule(path=st.one_of(files, paths), content=contents)
+    def somebody_puts(self, path: str, content: str) -> None:
+        self._put(self.promised.key(path), _CONTENTS[content])
 
     @rule(path=paths, data=st.sampled_from([b"", b"x"]))
     def somebody_puts_a_marker(self, path: str, data: bytes) -> None:
@@ -270,11 +271,11 @@ class MountMachine(RuleBasedStateMachine):
         self.mount.bucket.delete(key)
 
     @precondition(lambda self: self.files)
-    @rule(pick=picks, data=st.sampled_from([None, *_CONTENTS]))
-    def somebody_changes_what_is_open(self, pick: int, data: bytes | None) -> None:
+    @rule(pick=picks, content=st.one_of(st.none(), contents))
+    def somebody_changes_what_is_open(self, pick: int, content: str | None) -> None:
         key = self.promised.key(self._picked(self.files, pick)[0].node.path)
-        if data is not None:
-            self._put(key, data)
+        if content is not None:
+            self._put(key, _CONTENTS[content])
         else:
             self.promised.delete(key)
             self.mount.bucket.delete(key)

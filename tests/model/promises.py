@@ -154,11 +154,14 @@ class Promised:
         if not node.directory:
             raise Refused(errno.ENOTDIR)
         keys, marker = self.keys_below(path), self.key(path + "/")
+        if node.pending:
+            keys = []  # what others have put there since it was looked up stays, and makes it a directory again
         if keys and not self.rights.delete:
             raise Refused(errno.EPERM)
         if self.local_below(path) or any(key != marker for key in keys):
             raise Refused(errno.ENOTEMPTY)
-        self.bucket.pop(marker, None)
+        if keys:
+            del self.bucket[marker]
         self._removed(node)
 
     def unlink(self, path: str) -> None:

@@ -150,7 +150,7 @@ def _quiet() -> Iterator[None]:
 
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=25,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
