@@ -48,6 +48,7 @@ class Bench:
         all_options: dict[str, dict[str, Any]] = {
             "plain": {},
             "delete": {"allow_delete": True},
+            "overwrite": {"allow_overwrite": True},
             "all": {"allow_delete": True, "allow_overwrite": True},
             "read": {"read_only": True},
         }

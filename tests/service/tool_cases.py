@@ -20,6 +20,7 @@ from typing import Final
 MOUNTS: Final = {
     "plain": "",
     "delete": "`allow-delete`",
+    "overwrite": "`allow-overwrite`",
     "all": "`allow-delete`, `allow-overwrite`",
     "read": "`read-only`",
 }

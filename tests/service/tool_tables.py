@@ -25,7 +25,7 @@ COPYING: Final = [
     Case("cp -a $SOURCE/plain new", adds=tree("new/")),
     Case("cp -p $SOURCE/plain/a new", adds={"new": TREE["a"]}),
     Case("cp old.txt new", adds={"new": b"old content\n"}),
-    Case("cp $SOURCE/plain/a old.txt", "all", adds={"old.txt": TREE["a"]}),
+    Case("cp $SOURCE/plain/a old.txt", "overwrite", adds={"old.txt": TREE["a"]}),
     Case("cp $SOURCE/plain/a old.txt", exit=1, says=_NOT_PERMITTED, instead="`allow-overwrite`"),
     Case("cp -rL $SOURCE/links new", adds={"new/file": b"x", "new/link": b"x"}),
     Case(
@@ -60,7 +60,11 @@ WRITING: Final = [
     Case("echo x > new && cat new", says="x", adds={"new": b"x\n"}),
     Case("echo x >> new", adds={"new": b"x\n"}),
     Case("echo x | tee new", says="x", adds={"new": b"x\n"}),
-    Case("(cat old.txt; echo x) > $SOURCE/new; cp $SOURCE/new old.txt", "all", adds={"old.txt": b"old content\nx\n"}),
+    Case(
+        "(cat old.txt; echo x) > $SOURCE/new; cp $SOURCE/new old.txt",
+        "overwrite",
+        adds={"old.txt": b"old content\nx\n"},
+    ),
     Case(
         "echo x >> old.txt",
         "all",
@@ -70,7 +74,9 @@ WRITING: Final = [
     ),
     Case("echo x | tee -a old.txt", "all", exit=1, says=_NOT_PERMITTED, instead="the same"),
     Case("sed s/old/new/ old.txt > new", adds={"new": b"new content\n"}),
-    Case("sed s/old/new/ old.txt > $SOURCE/new; cp $SOURCE/new old.txt", "all", adds={"old.txt": b"new content\n"}),
+    Case(
+        "sed s/old/new/ old.txt > $SOURCE/new; cp $SOURCE/new old.txt", "overwrite", adds={"old.txt": b"new content\n"}
+    ),
     Case(
         "sed -i s/old/new/ old.txt",
         "all",
@@ -248,7 +254,7 @@ RSYNC: Final = [
         adds={"new/run": b"x", "new/secret": b"x"},
         tool="rsync",
     ),
-    Case(_CHANGED + " $SOURCE/plain/ new/", "all", adds=tree("new/") | {"new/a": b"changed\n"}, tool="rsync"),
+    Case(_CHANGED + " $SOURCE/plain/ new/", "delete", adds=tree("new/") | {"new/a": b"changed\n"}, tool="rsync"),
     Case(
         "rsync -r --delete --inplace --size-only $SOURCE/plain/ d/",
         "delete",
@@ -314,7 +320,7 @@ OTHERS: Final = [
     Case("pv -q $SOURCE/big > new", adds={"new": BIG}, tool="pv"),
     Case(
         "printf -- '--- old.txt\\n+++ old.txt\\n@@ -1 +1 @@\\n-old content\\n+new\\n' | patch old.txt",
-        "all",
+        "delete",
         says="patching file old.txt",
         adds={"old.txt": b"new\n"},
         tool="patch",
@@ -322,7 +328,7 @@ OTHERS: Final = [
     Case("vim -u NONE -n -es -c 'normal ix' -c wq new", adds={"new": b"x\n"}, tool="vim"),
     Case(
         "vim -u NONE -n -es -c 'set backupcopy=no backupskip=' -c s/old/new/ -c wq! old.txt",
-        "all",
+        "delete",
         adds={"old.txt": b"new content\n"},
         tool="vim",
     ),
