@@ -98,6 +98,9 @@ class ForkEngine(_Message):
     attached: bool = Field(description="programs use the mount already: serve at once, even if S3 does not answer")
     region: str = Field("", description="where an engine before found the bucket, if not where its access says")
     resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
+    waits: bool = Field(
+        default=False, description="another engine serves the session still: get ready, and wait for TakeOver"
+    )
 
 
 class ForkBroker(_Message):
@@ -107,6 +110,13 @@ class ForkBroker(_Message):
     environment: dict[str, Secret] = Field(
         default_factory=dict, description="what no engine may see of the supervisor's environment: AWS_*"
     )
+
+
+class ZygoteReady(_Message):
+    """Zygote to supervisor, once, when all is imported: it can fork."""
+
+    type: Literal["zygote-ready"] = "zygote-ready"
+    version: str = Field(description="of the engine's code")
 
 
 class Forked(_Message):
@@ -129,6 +139,38 @@ class Ready(_Message):
     type: Literal["ready"] = "ready"
     region: str = Field("", description="where S3 said that the bucket is, if not where its access says")
     served_before: tuple[str, ...] = Field((), description="what the engine before was serving when it died")
+    version: str = Field("", description="of the engine's code")
+
+
+class Prepared(_Message):
+    """Engine that `waits` to supervisor: S3 answered; all that lacks is the session."""
+
+    type: Literal["prepared"] = "prepared"
+
+
+class HandOver(_Message):
+    """Supervisor to engine: read no more, answer what you have read, leave the rest to a successor, exit 0."""
+
+    type: Literal["hand-over"] = "hand-over"
+    grace_seconds: float | None = Field(
+        description="leave unanswered what takes longer, as the kernel will resend it; None: it will not"
+    )
+
+
+class HandedOver(_Message):
+    """Engine to supervisor, then it exits. File descriptors, if files are being written: what is known of them, and
+    the memory that they lie in.
+    """
+
+    type: Literal["handed-over"] = "handed-over"
+    unanswered: int = Field(0, description="requests left to the kernel to resend")
+
+
+class TakeOver(_Message):
+    """Supervisor to an engine that `waits`: the session is yours. File descriptors: those of HandedOver."""
+
+    type: Literal["take-over"] = "take-over"
+    resend: bool = Field(description="ask the kernel for what the engine before left unanswered")
 
 
 class Unavailable(_Message):
@@ -214,9 +256,14 @@ Message = Annotated[
     | ForgetAccess
     | ForkEngine
     | ForkBroker
+    | ZygoteReady
     | Forked
     | ForkFailed
     | Ready
+    | Prepared
+    | HandOver
+    | HandedOver
+    | TakeOver
     | Unavailable
     | Heartbeat
     | Stop
@@ -297,6 +344,10 @@ class Link:
     def __init__(self, sock: socket.socket, *, fds_max: int = 0) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._fds_max = fds_max
+
+    def accept(self, fds_max: int) -> None:
+        """Let messages bring so many file descriptors from now on."""
         self._fds_max = fds_max
 
     async def send(self, message: Message, fds: tuple[int, ...] = ()) -> None:

@@ -2,38 +2,45 @@
 
 Called by the zygote in a freshly forked process, unprivileged already, with the session's /dev/fuse and one end of a
 link. Composes the engine from what the other floors offer; never decides what a request gets. What it tells the
-supervisor: Ready or Unavailable, then heartbeats.
+supervisor: Ready or Unavailable, then heartbeats. An engine that `waits` gets ready beside the one that serves, and is
+given the session when that one has handed over.
 
 Nurseries by lifetime: the link and heartbeats ⊃ the session ⊃ what open files fetch.
 """
 
 import logging
+import os
 import socket
 import time
 from typing import Final
 
 import trio
 
+from engine import __version__, log
 from engine import link as links
-from engine import log
 from engine.assembly import serving
 from engine.errors import S3Error
 from engine.fuse import session
 from engine.fuse.adopt import adopt
+from engine.fuse.operations import Operations
 from engine.health import BackendProber
 from engine.link import (
     HEARTBEAT_SECONDS,
     Access,
     AccessFailed,
     ForkEngine,
+    HandedOver,
+    HandOver,
     Heartbeat,
     Link,
     LinkClosed,
     LogFile,
     LogLevel,
+    Prepared,
     Ready,
     RefreshAccess,
     Stop,
+    TakeOver,
     Unavailable,
 )
 from engine.metrics import log_metrics
@@ -90,6 +97,11 @@ class _Engine:
         self._serving = False
         self._said_ready = False
         self._scope = trio.CancelScope()
+        self._resend = order.resend
+        self._left: tuple[int, ...] = ()  # descriptors of what the engine before has left
+        self._taking_over = trio.Event()
+        self._handing_over = False
+        self._session_scope = trio.CancelScope()
 
     async def run(self) -> int:
         self._link = Link(self._sock, fds_max=links.FDS_MAX)
@@ -110,7 +122,7 @@ class _Engine:
         access = self._access = self._in_known_region(await self._accesses.receive())
         try:
             trust = self._authorities.trust()
-            if not self._order.attached:
+            if not self._order.attached or self._order.waits:
                 found = await preflight(self._spec, access, self._stats, trust=trust)
                 self._region = found.region if found.region != access.region else self._region
                 access = self._access = found
@@ -123,6 +135,9 @@ class _Engine:
         client = client_for(self._spec, access, self._stats, trust=trust, rejected=self._keys_rejected)
         self._client = client
         try:
+            if self._order.waits:
+                await self._send(Prepared())
+                await self._taking_over.wait()
             await self._serve(client)
         finally:
             with trio.CancelScope(shield=True):
@@ -143,24 +158,43 @@ class _Engine:
             if self._spec.log_metrics:
                 nursery.start_soon(log_metrics, self._stats)
             async with serving(
-                client, self._spec, self._stats, generation=self._order.generation, journal_fd=self._journal_fd
+                client,
+                self._spec,
+                self._stats,
+                generation=self._order.generation,
+                journal_fd=self._journal_fd,
             ) as operations:
                 nursery.start_soon(self._announce, adopted, operations.served_before)
                 adopt(
                     operations,
                     self._session_fd,
                     bytes.fromhex(self._order.init_request),
-                    resend=self._order.resend,
+                    resend=self._resend,
                     adopted=adopted.set,
                 )
                 self._serving = True
-                await session.serve(self._spec.max_threads)
+                with self._session_scope:
+                    await session.serve(self._spec.max_threads)
                 session.close(unmount=False)
+                if self._handing_over:
+                    await self._hand_over(operations)
             nursery.cancel_scope.cancel()
+
+    async def _hand_over(self, operations: Operations) -> None:
+        """What programs are writing goes to the successor."""
+        with trio.CancelScope(shield=True):
+            fds: tuple[int, ...] = ()
+            try:
+                await self._link.send(HandedOver(), fds)
+            except LinkClosed:
+                logger.error("the supervisor is gone: what is being written is lost")  # noqa: TRY400 - no trace helps
+            finally:
+                for fd in fds:
+                    os.close(fd)
 
     async def _announce(self, adopted: trio.Event, served_before: tuple[str, ...]) -> None:
         await adopted.wait()
-        await self._send(Ready(region=self._region, served_before=served_before))
+        await self._send(Ready(region=self._region, version=__version__, served_before=served_before))
         self._said_ready = True
 
     async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:
@@ -176,6 +210,14 @@ class _Engine:
                     case Stop():
                         self._end(EXIT_STOPPED)
                         return
+                    case TakeOver():
+                        self._resend, self._left = message.resend, tuple(fds)
+                        self._taking_over.set()
+                    case HandOver() if self._serving:
+                        self._end(EXIT_STOPPED)
+                        self._handing_over = True
+                        if message.grace_seconds is not None:
+                            self._session_scope.deadline = trio.current_time() + message.grace_seconds
                     case LogFile():
                         log.use_file(fds[0])
                     case LogLevel():
@@ -191,7 +233,7 @@ class _Engine:
         self._stats.last_error = message.reason
         if self._client is not None:
             self._client.keep()
-        if self._access is None and not self._order.attached:
+        if self._access is None and (not self._order.attached or self._order.waits):
             await self._refuse(Unmountable(message.reason))
             self._scope.cancel()
         self._no_others = message.reason

@@ -20,8 +20,8 @@ from typing import Final, Never
 
 import engine.broker
 import engine.run
-from engine import log, stderr
-from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, receive, send
+from engine import __version__, log, stderr
+from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, ZygoteReady, receive, send
 from engine.s3.configured import read_authorities
 
 _log = logging.getLogger(__name__)
@@ -58,6 +58,10 @@ def main(link: socket.socket) -> int:
     _raise_file_limit()
     gc.collect()
     gc.freeze()  # what is here now is shared with every child: no collector pass should touch its pages
+    try:
+        send(link, ZygoteReady(version=__version__))
+    except LinkClosed:
+        return 0
     while True:
         try:
             message, fds = receive(link)

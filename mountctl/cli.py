@@ -199,6 +199,14 @@ def restart(
 
 
 @command
+def upgrade(settings: Settings) -> int:
+    """Have all mounts served by the engine that is installed now; programs that use them notice nothing."""
+    from mountctl.commands import upgrade as body
+
+    return body.upgrade(settings.runtime_dir)
+
+
+@command
 def version(settings: Settings) -> int:
     """Print the version."""
     sys.stdout.write(f"mountctl {engine.__version__}\n")

@@ -151,6 +151,11 @@ class _Daemon:
         report.chosen(self._supervisor, names)
         return RestartResult(mounts=await self._supervisor.restart(names))
 
+    async def upgrade(self) -> ReloadResult:
+        """The control socket's `upgrade`."""
+        done = await self._supervisor.upgrade()
+        return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
+
     async def add(self, spec: MountSpec) -> None:
         """The control socket's `add`."""
         await self._supervisor.add(spec)

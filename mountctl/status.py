@@ -46,6 +46,8 @@ class EngineStatus(_Part):
     pid: int | None = Field(None, description="None: there is none now")
     started: AwareDatetime | None = None
     takeovers: int = Field(0, description="engines that took the mounted file system over from one that was gone")
+    handovers: int = Field(0, description="engines that took it over from one that was well, as planned")
+    version: str | None = Field(None, description="of the code that it runs")
     last_exit: str | None = Field(None, description="how the engine before ended")
 
 

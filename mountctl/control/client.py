@@ -22,6 +22,8 @@ SOCKET_NAME: Final = "control.sock"
 STATUS_SECONDS_MAX: Final = 10.0
 # Mounts drain and come up within a reload, each in bounded time (seconds); many may do so one behind the other.
 RELOAD_SECONDS_MAX: Final = 300.0
+# One mount after the other, each in a minute at most; hundreds in practice take a second each.
+UPGRADE_SECONDS_MAX: Final = 3600.0
 # The supervisor gives a mount a minute to come up; it may be busy with a reload before.
 ADD_SECONDS_MAX: Final = 360.0
 
@@ -56,6 +58,12 @@ class ControlClient:
 
         target = "/v1/restart?" + urlencode([("name", name) for name in names])
         return RestartResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
+
+    def upgrade(self) -> "ReloadResult":
+        """Have all mounts served by the engine that is installed now; waits until they are. Raises as `status` does."""
+        from mountctl.control.protocol import ReloadResult
+
+        return ReloadResult.model_validate(self._ask("POST", "/v1/upgrade", UPGRADE_SECONDS_MAX))
 
     def add(self, spec: str) -> None:
         """Have a mount that no file declares; returns when it can be used.

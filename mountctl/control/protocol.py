@@ -4,6 +4,7 @@
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
+    POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
     POST /v1/reload                  200 ReloadResult, also when the reload was refused: the request was understood
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
@@ -16,11 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field
 STATUS_PATH: Final = "/v1/status"
 RELOAD_PATH: Final = "/v1/reload"
 RESTART_PATH: Final = "/v1/restart"
+UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"
 NAME_PARAMETER: Final = "name"
 
 # Results of a reload that need nobody's attention; every other word is trouble.
-_DONE: Final = frozenset({"added", "removed", "restarted", "unchanged"})
+_DONE: Final = frozenset({"added", "removed", "restarted", "handed over", "unchanged"})
 
 
 class ReloadResult(BaseModel):

@@ -65,6 +65,10 @@ class Control(Protocol):
         """Have other engines serve these mounts; returns when it is known how each is. Raises UnknownMount."""
         ...
 
+    async def upgrade(self) -> ReloadResult:
+        """Have all mounts served by the engine that is installed now; a failure is a result, not an exception."""
+        ...
+
     async def add(self, spec: MountSpec) -> None:
         """Have a mount that no file declares. Returns when it can be used; raises MountctlError when it can't."""
         ...
@@ -210,6 +214,8 @@ class _Server:
                 return _problem(400, f"which mounts? {RESTART_PATH}?{NAME_PARAMETER}=...")
             case b"POST", "/v1/restart":
                 return _Answer(200, (await self._control.restart(names)).model_dump_json().encode())
+            case b"POST", "/v1/upgrade":
+                return _Answer(200, (await self._control.upgrade()).model_dump_json().encode())
             case b"POST", "/v1/mounts":
                 return await self._add(request.body, peer)
             case b"HEAD", _:
@@ -218,7 +224,7 @@ class _Server:
                 return _problem(405, f"{STATUS_PATH} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
-            case _, "/v1/reload" | "/v1/restart":
+            case _, "/v1/reload" | "/v1/restart" | "/v1/upgrade":
                 return _problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")

@@ -45,14 +45,21 @@ class AccessHub:
         self._latest: dict[str, Access | AccessFailed] = {}
         self._errors: dict[str, str] = {}  # why there are no newer keys, by mount
         self._broker: ForkedProcess | None = None
+        self._conversation = trio.CancelScope()
         self._send, self._receive = trio.open_memory_channel[Message](_ORDERS_MAX)
 
     def watch(self, spec: MountSpec, listener: Listener) -> None:
         """Have the latest word on this mount's access now, if there is one, and each later one."""
+        if spec.name in self._watched and self._watched[spec.name][0] != spec:
+            self._latest.pop(spec.name, None)  # it may name another endpoint, or another's keys
         self._watched[spec.name] = (spec, listener)
         self._order(WatchAccess(spec=spec))
         if (latest := self._latest.get(spec.name)) is not None:
             listener(latest)
+
+    def watches(self, name: str) -> bool:
+        """Somebody listens for this mount."""
+        return name in self._watched
 
     def forget(self, name: str) -> None:
         """The mount is gone."""
@@ -74,6 +81,10 @@ class AccessHub:
         latest = self._latest.get(name)
         return Known(latest if isinstance(latest, Access) else None, self._errors.get(name))
 
+    def renew(self) -> None:
+        """Have another broker, of the zygote's present code. Engines keep the keys that they have meanwhile."""
+        self._conversation.cancel()
+
     async def run(self) -> None:
         """Keep a broker running until cancelled."""
         backoff = Backoff()
@@ -84,7 +95,10 @@ class AccessHub:
                 _log.error("cannot start the broker: %s", error)
             else:
                 started = trio.current_time()
-                await self._talk(broker)
+                with trio.CancelScope() as self._conversation:
+                    await self._talk(broker)
+                if self._conversation.cancelled_caught:
+                    continue
                 backoff.served(trio.current_time() - started)
             await trio.sleep(backoff.next_delay())
 

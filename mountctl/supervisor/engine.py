@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from engine.link import LinkClosed, LogFile, LogLevel, Message, Stop, Unavailable
+from engine.link import FDS_MAX, LinkClosed, LogFile, LogLevel, Message, Prepared, Stop, Unavailable
 from engine.spec import MountSpec
 from mountctl.supervisor import log_file
 from mountctl.supervisor.adoption import kinds_of
@@ -43,6 +43,7 @@ class Engine:
     def __init__(self, process: ForkedProcess, spec: MountSpec, *, generation: int = 0, adopted: bool = False) -> None:
         self.adopted: Final = adopted
         self.started: Final = process.started() if adopted else time.time()
+        self.version: str | None = None  # of its code; None before it is ready
         self.reason: str | None = None  # why it can't serve, by its own word or by ours
         self.killed_for: str | None = None
         self.ending: Ending | None = None  # what its end will have been, where that is known before
@@ -97,6 +98,26 @@ class Engine:
                 self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or str(end)
             nursery.cancel_scope.cancel()
+
+    async def prepared(self, hear: Hearer) -> bool:
+        """The same for one that waits for its session, until it is prepared. False if it is gone, or can't."""
+        prepared = False
+
+        async def listen(message: Message, fds: list[int]) -> None:
+            nonlocal prepared
+            if isinstance(message, Prepared):
+                prepared = True
+                scope.cancel()
+            else:
+                await hear(message, fds)
+
+        with trio.CancelScope() as scope:
+            await self.converse(listen)
+        return prepared
+
+    def accept_descriptors(self) -> None:
+        """It is about to hand over, and may send descriptors with that."""
+        self._process.link.accept(FDS_MAX)
 
     def give_up(self, reason: str, ending: Ending = Ending.CRASHED) -> None:
         """Kill it; `converse` ends."""

@@ -1,7 +1,7 @@
-"""One mount's supervising task: session, engine, state; from its start until it is unmounted.
+"""One mount's supervising task: session, state, tries; from its start until it is unmounted.
 
-Run by supervisor.py, one `Mount.run` a mount. The session is this task's: engines come and go on it. What may happen in
-which state stands in state.py; this file applies it. Never touches the mountpoint's path while something is mounted.
+Run by supervisor.py, one `Mount.run` a mount. The session is this task's; its engines are engines.py's. What may happen
+in which state stands in state.py; this file applies it. Never touches the mountpoint's path while something is mounted.
 """
 
 import logging
@@ -13,36 +13,24 @@ from typing import Final
 
 import trio
 
-from engine.link import (
-    Access,
-    AccessFailed,
-    Backend,
-    ForkEngine,
-    Heartbeat,
-    Message,
-    Ready,
-    RefreshAccess,
-    Stats,
-)
+from engine.link import Access, AccessFailed, Backend, Heartbeat, Stats
 from engine.spec import MountSpec
-from mountctl.supervisor import endings, inflight, placing, tally
+from mountctl.supervisor import inflight, placing
 from mountctl.supervisor.access import AccessHub, Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import EndOfConversation, Engine
+from mountctl.supervisor.engines import Engines, Gone
 from mountctl.supervisor.fdstore import FdStore
+from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.keeping import Keeping
-from mountctl.supervisor.process import Exit
 from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
 from mountctl.supervisor.session import Session, SessionError
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
-from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import ForkError, Zygote
 
 # What an engine may still need to answer when its mount goes: a range in flight.
 STOP_TIMEOUT_SECONDS: Final = 5.0
-# An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
-EXIT_TIMEOUT_SECONDS: Final = 1.0
 # How often a mount that was given up is looked at: somebody may have unmounted what is left of it.
 _LOOK_SECONDS: Final = 2.0
 # Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
@@ -69,7 +57,7 @@ class Mount:
     """A mount and everything `status` tells of it.
 
     Args:
-        spec: what to mount; fixed for this object's life.
+        spec: what to mount; only a handover changes it.
         uid: the user and group that its engines become.
         services: the supervisor's.
         transient: no file declares it: it is over when somebody unmounts it.
@@ -87,27 +75,29 @@ class Mount:
         session: Session | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.spec: Final = spec
+        self.spec = spec
         self.transient: Final = transient
         self.unmounted = False  # by somebody else, for good
         self.uid: Final = uid
         self.state = MountState.STARTING if session is None else MountState.RECOVERING
         self.since = time.time()
         self.reason: str | None = None
-        self.engine = engine
         self.takeovers = 0
-        self.last_exit: str | None = None
         self.backend = Backend()
         self.last_error: str | None = None
         self._services = services
         self._session = session
         self._keeping = Keeping(services.fds, services.leaving, spec.name)
-        self._region = session.region if session is not None else ""  # where an engine found the bucket to be
-        self._before = Stats()  # counted by engines that are gone
-        self._now = Stats()
-        self._ready_at: float | None = None  # when this engine began to serve
-        self._ending = Ending.PLANNED  # of the engine before
-        self._unanswered = session is not None  # what the engine before had read may be
+        self._unanswered = session is not None and engine is None  # what the engine before had read may be
+        self.engines: Final = Engines(
+            self,
+            uid,
+            zygote=services.zygote,
+            access=services.access,
+            keeping=self._keeping,
+            adopted=engine,
+            region=session.region if session is not None else "",
+        )
         self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
         self._again = trio.Event()  # somebody wants it tried now
         self._scope = trio.CancelScope()
@@ -117,7 +107,17 @@ class Mount:
     @property
     def stats(self) -> Stats:
         """Counters since this mount was started, over all its engines."""
-        return tally.add(self._before, self._now)
+        return self.engines.stats
+
+    @property
+    def engine(self) -> Engine | None:
+        """The one that serves, or comes up."""
+        return self.engines.current
+
+    @property
+    def in_use(self) -> bool:
+        """Programs wait for an engine."""
+        return self.state is MountState.RECOVERING
 
     @property
     def session(self) -> Session | None:
@@ -149,6 +149,15 @@ class Mount:
         self._scope.cancel()
         await self._done.wait()
 
+    async def hand_over(self, spec: MountSpec | None = None) -> None:
+        """Have another engine serve the same session, perhaps with other options; programs notice nothing.
+
+        Raises HandoverFailed; then the mount is served as before, or is on its way to that.
+        """
+        if self._session is None or self.state not in SERVED:
+            raise HandoverFailed(f"it is {self.state}: no engine is there to hand it over")
+        await self.engines.hand_over(self._session, spec or self.spec)
+
     def reopen_log(self) -> None:
         """Have the engine log to its file, opened anew. Nothing happens if it has none, or there is no engine."""
         if self.engine is not None:
@@ -158,34 +167,37 @@ class Mount:
         """Wait until the mount is neither starting nor recovering."""
         await self._settled.wait()
 
-    def restart(self) -> None:
-        """Have another engine serve it, or try again at once what is waiting for its next try."""
-        if self._settled.is_set():
-            self._settled = trio.Event()
-        if self.engine is not None and self.state in SERVED:
-            self.engine.tell_to_stop()
-        else:
-            self._again.set()
+    async def restart(self) -> None:
+        """Have another engine serve it, or try again at once what is waiting for its next try.
+
+        Raises HandoverFailed; then the engine that serves goes on.
+        """
+        if self.state in SERVED:
+            await self.hand_over()
+            return
+        self._settled = trio.Event()
+        self._again.set()
+        await self.settled()
 
     async def _keep_serving(self) -> None:
         backoff, restarts = Backoff(), Restarts()
         while True:
             started = trio.current_time()
-            event, reason = await self._attempt()
+            event, reason, gone = await self._attempt()
             now = trio.current_time()
             backoff.served(now - started)
             pause = backoff.next_delay() if event is MountEvent.FAILED else 0.0
             if event is MountEvent.ENGINE_LOST:
-                served = 0.0 if self._ready_at is None else now - self._ready_at
-                following, pause = restarts.after(self._ending, served, now)
+                ending, served = (Ending.REFUSED, 0.0) if gone is None else (gone.ending, gone.served)
+                following, pause = restarts.after(ending, served, now)
                 if following is not Next.TAKE_OVER:
                     self._abort()
                 if following is Next.GIVE_UP:
                     reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
                     event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
             self._apply(event, reason)
-            gone = event is MountEvent.UNMOUNTED or await self._pause(pause)
-            if gone and self.transient:
+            over = event is MountEvent.UNMOUNTED or await self._pause(pause)
+            if over and self.transient:
                 self.unmounted = True
                 return
             if event in (MountEvent.FAILED, MountEvent.GIVEN_UP):
@@ -202,36 +214,18 @@ class Mount:
                     return True
         return False
 
-    async def _attempt(self) -> tuple[MountEvent, str]:
-        """One engine, from its fork to its end. Returns what happened and why."""
-        self._ready_at, self._ending = None, Ending.REFUSED
+    async def _attempt(self) -> tuple[MountEvent, str, Gone | None]:
+        """Engines on the session, until the last of them is gone. Returns what happened, why, and how it went."""
         try:
             if self._unanswered and self._session is not None and not await inflight.settle(self._session):
                 self._abort()
             if self._session is None:
                 self._session = Session.create(self.spec)
-            session = self._session
-            oom_kills = endings.oom_kills()
-            if self.engine is None:
-                self.engine = await self._fork(session)
-            engine = self.engine
+            gone = await self.engines.serve(self._session)
+            self._unanswered = gone.unanswered
         except (SessionError, ForkError, OSError) as error:
-            return self._without_engine(str(error))
-        try:
-            await self._serve(engine)
-        finally:
-            self._before, self._now = tally.without_gauges(self.stats), Stats()
-        # Cancelled in between: _end has both engine and session.
-        known = engine.ending
-        engine.tell_to_stop()  # if it is still there: nobody can use what it serves
-        exit_ = await self._end_engine(engine, EXIT_TIMEOUT_SECONDS)
-        out_of_memory = endings.oom_kills() > oom_kills
-        self.last_exit = endings.told(exit_, engine.killed_for, out_of_memory=out_of_memory)
-        # Without a connection no engine can do anything but end.
-        self._ending = endings.of(exit_, known, out_of_memory=out_of_memory) if session.connected() else Ending.OUTSIDE
-        self._unanswered = exit_.code != 0
-        session.next_generation()
-        return self._without_engine(engine.reason or f"the engine {self.last_exit}")
+            return *self._without_engine(str(error)), None
+        return *self._without_engine(gone.reason), gone
 
     def _without_engine(self, reason: str) -> tuple[MountEvent, str]:
         """No engine serves: what that means depends on whether programs have the mount."""
@@ -251,66 +245,11 @@ class Mount:
         # A session that was to take the place of another is not attached yet: programs have the one that is dead.
         return (MountEvent.ENGINE_LOST if self.state is MountState.RECOVERING else MountEvent.FAILED), reason
 
-    async def _fork(self, session: Session) -> Engine:
-        """A new engine on this session. Raises ForkError."""
-        session.uid, session.transient, session.region = self.uid, self.transient, self._region
-        session.write_record()
-        order = ForkEngine(
-            spec=self.spec,
-            uid=self.uid,
-            gid=self.uid,
-            init_request=session.init_request.hex(),
-            generation=session.generation,
-            attached=session.attached or self.state is MountState.RECOVERING,
-            region=self._region,
-            resend=session.generation > 0 and session.has_resend,
-        )
-        process = await self._services.zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
-        engine = Engine(process, self.spec, generation=session.generation)
-        if session.attached:
-            self._keeping.engine(engine)
-        return engine
-
-    async def _serve(self, engine: Engine) -> None:
-        """Talk with an engine until it is gone. It has its own reason then, if it gave one."""
-        engine.reopen_log()
-        if (latest := self._services.access.latest(self.spec.name)) is not None:
-            self._pass_on(latest)
-        assert self._session is not None, "the engine serves it"
-        watch = Watch(engine, self._session)
-
-        async def hear(message: Message, _fds: list[int]) -> None:
-            match message:
-                case Ready():
-                    watch.ready()
-                    self._region = message.region
-                    await self._ready(engine)
-                case Heartbeat():
-                    watch.heard(message)
-                    if message.serving and self._ready_at is None:  # Ready was for the supervisor before this one
-                        watch.ready()
-                        self._adopted(engine)
-                    self._note(message)
-                case RefreshAccess():
-                    self._services.access.refresh(self.spec.name)
-                case _:
-                    _log.warning("%s: unexpected message from the engine: %s", self.spec.name, message.type)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch.run)
-            await engine.converse(hear)
-            nursery.cancel_scope.cancel()
-
-    def _adopted(self, engine: Engine) -> None:
-        self._ready_at = trio.current_time()
-        self._apply(MountEvent.ENGINE_READY)
-        _log.info("%s: adopted engine %d, which has served all the while", self.spec.name, engine.pid)
-
-    async def _ready(self, engine: Engine) -> None:
-        session = self._session
-        assert session is not None, "an engine serves it"
-        self._ready_at = trio.current_time()
-        session.region = self._region
+    async def engine_is_ready(self, engine: Engine, session: Session, *, planned: bool) -> None:
+        """An engine serves: attach the session, if it is new. Raises EndOfConversation if that can't be."""
+        if planned:
+            _log.info("%s: another engine serves it now", self.spec.name)
+            return
         if session.attached:
             self.takeovers += 1
         else:
@@ -323,14 +262,18 @@ class Mount:
         self._apply(MountEvent.ENGINE_READY)
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
 
+    def engine_is_adopted(self, engine: Engine) -> None:
+        """An engine that a supervisor before this one has started has served all the while."""
+        self._apply(MountEvent.ENGINE_READY)
+        _log.info("%s: adopted engine %d, which has served all the while", self.spec.name, engine.pid)
+
     def _pass_on(self, message: Access | AccessFailed) -> None:
         if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
             self.reason = message.reason
-        if self.engine is not None:
-            self.engine.post(message)
+        self.engines.pass_on(message)
 
-    def _note(self, heartbeat: Heartbeat) -> None:
-        self._now = heartbeat.stats
+    def engine_beats(self, heartbeat: Heartbeat) -> None:
+        """What the engine says of S3, and what the kernel shows of the mount."""
         self.last_error = heartbeat.last_error or self.last_error
         before, self.backend = self.backend, heartbeat.backend
         trouble = self.backend.trouble
@@ -341,7 +284,7 @@ class Mount:
         elif self.state is MountState.DEGRADED and before.trouble != trouble:
             self.reason = trouble
         vanished = self._session is not None and self._session.vanished(trio.current_time())
-        if vanished and self.state in (MountState.READY, MountState.DEGRADED):
+        if vanished and self.state in SERVED:
             self._apply(MountEvent.UNMOUNTED, _VANISHED)
 
     def _apply(self, event: MountEvent, reason: str | None = None) -> None:
@@ -366,12 +309,6 @@ class Mount:
         if session is not None and session.attached:
             self._aborted = session
 
-    async def _end_engine(self, engine: Engine, grace_seconds: float) -> Exit:
-        exit_ = await engine.end(grace_seconds)
-        self._keeping.engine_is_gone(engine)
-        self.last_exit, self.engine = str(exit_), None
-        return exit_
-
     def _drop_session(self) -> None:
         if self._session is not None:
             self._keeping.session_is_gone()
@@ -393,11 +330,9 @@ class Mount:
                 await placing.unmount(self._aborted)
         finally:
             if self.engine is not None and self._keeping.engine_stays(self.engine):
-                self._services.left.add(self.engine.pid)
-                self.engine.leave()
-            elif self.engine is not None:
-                self.engine.tell_to_stop()
-                await self._end_engine(self.engine, STOP_TIMEOUT_SECONDS)
+                self._services.left.update(self.engines.leave())
+            else:
+                await self.engines.end_all(STOP_TIMEOUT_SECONDS)
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()

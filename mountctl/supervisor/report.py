@@ -52,7 +52,9 @@ def _mount(mount: Mount) -> contract.MountStatus:
             pid=None if mount.engine is None else mount.engine.pid,
             started=None if mount.engine is None else contract.utc(mount.engine.started),
             takeovers=mount.takeovers,
-            last_exit=mount.last_exit,
+            handovers=mount.engines.handovers,
+            version=None if mount.engine is None else mount.engine.version,
+            last_exit=mount.engines.last_exit,
         ),
         session=_session(mount.session),
         backend=contract.BackendStatus(

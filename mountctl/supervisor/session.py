@@ -134,6 +134,11 @@ class Session:
         self.generation += 1
         self.write_record()
 
+    def served_as(self, spec: MountSpec) -> None:
+        """Its engine serves it with these options now; mountpoint, bucket and prefix are what they were."""
+        self.spec = spec
+        self.write_record()
+
     def attach(self) -> None:
         """Put the mount at its mountpoint; makes the directory if it is missing. Raises SessionError.
 

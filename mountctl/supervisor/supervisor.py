@@ -13,6 +13,7 @@ from typing import Final
 import trio
 
 from engine.spec import MountSpec
+from mountctl.config.classes import ChangeClass, class_of
 from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
@@ -21,10 +22,11 @@ from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import SystemdFdStore, fd_store
+from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount, Services
-from mountctl.supervisor.state import MountState
+from mountctl.supervisor.state import SERVED, MountState
 from mountctl.supervisor.uids import EngineUids
-from mountctl.supervisor.zygote import Zygote
+from mountctl.supervisor.zygote import ForkError, Zygote
 
 # How long start-up and `reload` wait for mounts to come up before they say how far each is.
 SETTLE_SECONDS: Final = 15.0
@@ -32,6 +34,9 @@ SETTLE_SECONDS: Final = 15.0
 ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
+
+# The result of a mount that another engine serves now.
+HANDED_OVER: Final = "handed over"
 
 _log = logging.getLogger(__name__)
 
@@ -156,7 +161,7 @@ class Supervisor:
             self._nursery.start_soon(self._run_mount, mount)
         with trio.move_on_after(ADD_SECONDS_MAX):
             await mount.settled()
-        if mount.state in (MountState.READY, MountState.DEGRADED):
+        if mount.state in SERVED:
             return
         reason = mount.reason or f"it is still {mount.state}"
         if self.mounts.get(spec.name) is mount:
@@ -166,13 +171,23 @@ class Supervisor:
 
     async def restart(self, names: Iterable[str]) -> dict[str, str]:
         """Have other engines serve these mounts, or what waits for its next try tried now. Returns how each is then."""
-        chosen = [self.mounts[name] for name in names]
-        for mount in chosen:
-            mount.restart()
-        with trio.move_on_after(SETTLE_SECONDS):
-            for mount in chosen:
-                await mount.settled()
-        return {mount.spec.name: "restarted" + _trouble(mount) for mount in chosen}
+        results: dict[str, str] = {}
+
+        async def restart(mount: Mount) -> None:
+            name = mount.spec.name
+            results[name] = "still being restarted"
+            with trio.move_on_after(SETTLE_SECONDS):
+                try:
+                    await mount.restart()
+                except HandoverFailed as error:
+                    results[name] = f"not restarted: {error}"
+                    return
+            results[name] = "restarted" + _trouble(mount)
+
+        async with trio.open_nursery() as nursery:
+            for each in names:
+                nursery.start_soon(restart, self.mounts[each])
+        return results
 
     async def _reload(self) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
@@ -186,11 +201,11 @@ class Supervisor:
             if taken := (config.mounts.keys() & self.mounts.keys()) - declared.keys():
                 return self._refuse([f"{name}: mount(8) has a mount of that name: unmount it first" for name in taken])
             plan = diff(declared, config.mounts)
-            await self._carry_out(plan, config)
+            handed = await self._carry_out(plan, config)
             self.config = config
             self.generation += 1
-            self.last_reload = Reload(ok=True, mounts=self._results(plan))
-            _log.info("reloaded: %s", ", ".join(f"{k}: {v}" for k, v in self.last_reload.mounts.items()) or "no mounts")
+            self.last_reload = Reload(ok=True, mounts=self._results(plan, handed))
+            _log.info("reloaded: %s", _told(self.last_reload.mounts))
         self._changed()
         return self.last_reload
 
@@ -201,16 +216,61 @@ class Supervisor:
         self._changed()
         return self.last_reload
 
-    async def _carry_out(self, plan: Plan, config: Config) -> None:
-        async with trio.open_nursery() as nursery:
-            for name in (*plan.removed, *plan.changed):
-                nursery.start_soon(self._remove, name)
-        await self._start(config.mounts[name] for name in (*plan.added, *plan.changed))
+    async def upgrade(self) -> Reload:
+        """Have all mounts served by the engine that is installed now, one after the other; programs notice nothing.
 
-    def _results(self, plan: Plan) -> dict[str, str]:
-        results = dict.fromkeys(plan.removed, "removed") | dict.fromkeys(plan.unchanged, "unchanged")
+        A mount whose successor does not come up stays with its engine. Nothing happens at all if the new code does not
+        start.
+        """
+        await self._running.wait()
+        assert self._services is not None
+        async with self._reloading:
+            try:
+                await self._services.zygote.renew()
+            except ForkError as error:
+                return Reload(ok=False, errors=(str(error),))
+            self._services.access.renew()
+            results = {}
+            for name, mount in sorted(self.mounts.items()):
+                served = mount.state in SERVED  # if not, the next engine that is tried is a new one
+                results[name] = await self._hand_over(mount, mount.spec) if served else "unchanged"
+            _log.info("upgraded to %s: %s", self._services.zygote.version, _told(results))
+        self._changed()
+        return Reload(ok=True, mounts=results)
+
+    async def _hand_over(self, mount: Mount, spec: MountSpec) -> str:
+        """Returns what came of it, in a word or a sentence."""
+        try:
+            await mount.hand_over(spec)
+        except HandoverFailed as error:
+            _log.error("%s: %s", mount.spec.name, error)
+            return f"not handed over: {error}"
+        return HANDED_OVER
+
+    async def _carry_out(self, plan: Plan, config: Config) -> dict[str, str]:
+        """Returns what came of each mount that was handed over."""
+        handed: dict[str, str] = {}
+
+        async def hand_over(name: str) -> None:
+            handed[name] = await self._hand_over(self.mounts[name], config.mounts[name])
+
+        kept = [name for name, keys in plan.changed.items() if self._can_hand_over(name, keys)]
+        anew = [name for name in plan.changed if name not in kept]
+        async with trio.open_nursery() as nursery:
+            for name in (*plan.removed, *anew):
+                nursery.start_soon(self._remove, name)
+            for name in kept:
+                nursery.start_soon(hand_over, name)
+        await self._start(config.mounts[name] for name in (*plan.added, *anew))
+        return handed
+
+    def _can_hand_over(self, name: str, keys: Sequence[str]) -> bool:
+        return self.mounts[name].state in SERVED and class_of(keys) is ChangeClass.HANDOVER
+
+    def _results(self, plan: Plan, handed: Mapping[str, str]) -> dict[str, str]:
+        results = dict.fromkeys(plan.removed, "removed") | dict.fromkeys(plan.unchanged, "unchanged") | dict(handed)
         for names, done in ((plan.added, "added"), (plan.changed, "restarted")):
-            for name in names:
+            for name in (name for name in names if name not in handed):
                 mount = self.mounts.get(name)
                 if mount is None:
                     results[name] = "unmounted by somebody else"
@@ -318,3 +378,7 @@ class Supervisor:
 def _trouble(mount: Mount) -> str:
     """What there is to say of a mount that ought to be ready."""
     return "" if mount.state is MountState.READY else f", {mount.state}: {mount.reason}"
+
+
+def _told(results: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {result}" for name, result in results.items()) or "no mounts"

@@ -12,7 +12,7 @@ from typing import Final, Self
 import trio
 from pydantic import SecretStr
 
-from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, pair
+from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, ZygoteReady, pair
 from mountctl.supervisor.process import ForkedProcess
 
 # A fork takes 10-30 ms, the imports before the first one a second on a busy machine; beyond this it is stuck.
@@ -26,21 +26,84 @@ class ForkError(Exception):
     """The zygote could not fork; the message says why."""
 
 
+class _Started:
+    """One zygote process: its link, and its first word."""
+
+    def __init__(self) -> None:
+        ours, theirs = pair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "engine.zygote", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                start_new_session=True,
+                env={
+                    name: value for name, value in os.environ.items() if not (_is_brokers(name) or _is_systemds(name))
+                },
+            )
+        self.link = Link(ours, fds_max=FDS_MAX)
+        self.version: str | None = None  # of the code that its engines run; None before it can fork
+
+    async def ready(self) -> None:
+        """Wait until it can fork. Raises LinkClosed if it ends before that."""
+        if self.version is None:
+            answer, _ = await self.link.receive()
+            if not isinstance(answer, ZygoteReady):
+                raise LinkClosed(f"its first word was {answer.type}")
+            self.version = answer.version
+
+    async def stop(self) -> None:
+        """End it; what it forked goes on."""
+        self.link.close()
+        pidfd = os.pidfd_open(self.process.pid)
+        for killed in (False, True):
+            if killed:
+                self.process.kill()
+            with trio.move_on_after(_END_TIMEOUT_SECONDS):
+                await trio.lowlevel.wait_readable(pidfd)
+        os.close(pidfd)
+        self.process.poll()  # one that is stuck in the kernel is not waited for
+
+
 class Zygote:
     """Forks engines and the broker. Use as an async context manager: at its end the zygote process ends."""
 
     def __init__(self) -> None:
         self._order = trio.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._link: Link | None = None
+        self._started: _Started | None = None
 
     async def __aenter__(self) -> Self:
-        self._start()
+        self._started = _Started()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         with trio.CancelScope(shield=True):
-            await self._stop()
+            await self._current.stop()
+
+    @property
+    def version(self) -> str | None:
+        """Of the code that new engines run; None while it is coming up."""
+        return self._current.version
+
+    async def renew(self) -> None:
+        """Have new engines run the code that is installed now. Raises ForkError if it does not start."""
+        fresh = _Started()
+        try:
+            with trio.fail_after(FORK_TIMEOUT_SECONDS):
+                await fresh.ready()
+        except (LinkClosed, trio.TooSlowError) as error:
+            with trio.CancelScope(shield=True):
+                await fresh.stop()
+            raise ForkError("the code that is installed now does not start; its log lines say why") from error
+        except trio.Cancelled:
+            with trio.CancelScope(shield=True):
+                await fresh.stop()
+            raise
+        async with self._order:
+            before, self._started = self._current, fresh
+            with trio.CancelScope(shield=True):
+                await before.stop()
 
     async def fork_engine(self, order: ForkEngine, session_fd: int, journal_fd: int) -> ForkedProcess:
         """A new engine on this session. Raises ForkError."""
@@ -87,10 +150,10 @@ class Zygote:
         return ForkedProcess(pid, pidfd, Link(ours))
 
     async def _ask(self, order: ForkEngine | ForkBroker, fds: tuple[int, ...]) -> tuple[int, int]:
-        link = self._link
-        assert link is not None
+        link = self._current.link
         # An order that was sent is waited for, or the next one would get its answer.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + FORK_TIMEOUT_SECONDS):
+            await self._current.ready()
             await link.send(order, fds)
             answer, handed = await link.receive()
             match answer:
@@ -102,39 +165,15 @@ class Zygote:
                     raise ForkError(f"the zygote answered {answer.type}")
         raise trio.TooSlowError
 
-    def _start(self) -> None:
-        ours, theirs = pair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.zygote", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr,
-                start_new_session=True,
-                env={
-                    name: value for name, value in os.environ.items() if not (_is_brokers(name) or _is_systemds(name))
-                },
-            )
-        self._link = Link(ours, fds_max=FDS_MAX)
+    @property
+    def _current(self) -> _Started:
+        assert self._started is not None, "it was entered"
+        return self._started
 
     async def _restart(self) -> None:
         with trio.CancelScope(shield=True):  # half of it would leave a zygote that nobody has
-            await self._stop()
-        self._start()
-
-    async def _stop(self) -> None:
-        process, link = self._process, self._link
-        assert process is not None
-        assert link is not None
-        link.close()
-        pidfd = os.pidfd_open(process.pid)
-        for killed in (False, True):
-            if killed:
-                process.kill()
-            with trio.move_on_after(_END_TIMEOUT_SECONDS):
-                await trio.lowlevel.wait_readable(pidfd)
-        os.close(pidfd)
-        process.poll()  # one that is stuck in the kernel is not waited for
+            await self._current.stop()
+        self._started = _Started()
 
 
 def _is_brokers(name: str) -> bool:

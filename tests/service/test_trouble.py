@@ -118,7 +118,7 @@ def test_a_missing_bucket_is_backoff_with_a_reason_and_mounts_by_itself_once_the
         late = running.wait_for("late", "backoff")
         assert "late-bucket-of-trouble" in late["reason"]
         assert "does not exist" in late["reason"]
-        assert running.mount("good")["state"] == "ready"
+        running.wait_for("good", "ready")
         assert running.run("status").returncode == 3
         assert running.run("status", "late").returncode == 4
         moto.bucket("late-bucket-of-trouble")

@@ -61,6 +61,10 @@ class Supervisor:
         await self.reload_may_end.wait()
         return self.result
 
+    async def upgrade(self) -> ReloadResult:
+        await self.reload_may_end.wait()
+        return self.result
+
 
 Body = Callable[[Path, Supervisor], Awaitable[None]]
 

@@ -1,0 +1,332 @@
+"""The engines of one mount on its session, one after the other: forked, talked with, handed over, ended.
+
+Owned by mount.py, which decides whether there is to be another engine, and what the mount is meanwhile. Here is how
+one comes to serve, and how one gives way to the next without a program noticing.
+"""
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import trio
+
+from engine.link import (
+    Access,
+    AccessFailed,
+    ForkEngine,
+    HandedOver,
+    Heartbeat,
+    Message,
+    Ready,
+    RefreshAccess,
+    Stats,
+    TakeOver,
+)
+from engine.spec import MountSpec
+from mountctl.supervisor import endings, inflight, tally
+from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.endings import Ending
+from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.handover import Handover, HandoverFailed
+from mountctl.supervisor.keeping import Keeping
+from mountctl.supervisor.process import Exit
+from mountctl.supervisor.session import Session
+from mountctl.supervisor.watch import Watch
+from mountctl.supervisor.zygote import Zygote
+
+# An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
+EXIT_TIMEOUT_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """The mount, as far as its engines concern it."""
+
+    spec: MountSpec
+
+    @property
+    def transient(self) -> bool:
+        """No file declares it."""
+        ...
+
+    @property
+    def in_use(self) -> bool:
+        """Programs wait for an engine, whatever session it is to serve."""
+        ...
+
+    async def engine_is_ready(self, engine: Engine, session: Session, *, planned: bool) -> None:
+        """An engine serves; `planned`: by a handover. Raises EndOfConversation if there is no use in it."""
+        ...
+
+    def engine_is_adopted(self, engine: Engine) -> None:
+        """An engine that a supervisor before this one has started has served all the while."""
+        ...
+
+    def engine_beats(self, heartbeat: Heartbeat) -> None:
+        """What the engine that serves says of itself and of S3."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The last engine's end.
+
+    Args:
+        reason: why, in a sentence.
+        ending: what kind of end it was.
+        served: for how many seconds it had served.
+        unanswered: what it had read from the kernel may not be answered.
+    """
+
+    reason: str
+    ending: Ending
+    served: float
+    unanswered: bool
+
+
+class Engines:
+    """All engines of one mount.
+
+    Args:
+        host: the mount.
+        uid: the user and group that they become.
+        zygote: forks them.
+        access: gives them their keys.
+        keeping: what a supervisor after this one finds of them.
+        adopted: the one that serves already; owned.
+        region: where one found the bucket to be.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        uid: int,
+        *,
+        zygote: Zygote,
+        access: AccessHub,
+        keeping: Keeping,
+        adopted: Engine | None = None,
+        region: str = "",
+    ) -> None:
+        self.current = adopted
+        self.handovers = 0
+        self.last_exit: str | None = None
+        self._host: Final = host
+        self._uid: Final = uid
+        self._zygote: Final = zygote
+        self._access: Final = access
+        self._keeping: Final = keeping
+        self._region = region
+        self._before = Stats()  # counted by those that are gone
+        self._now = Stats()
+        self._ready_at: float | None = None  # when the current one began to serve
+        self._handing_over: Final = trio.Lock()
+        self._handover: Handover | None = None
+
+    @property
+    def stats(self) -> Stats:
+        """Counters over all of them."""
+        return tally.add(self._before, self._now)
+
+    async def serve(self, session: Session) -> Gone:
+        """One engine, and those that it hands over to, from its fork to the last one's end.
+
+        Raises ForkError, OSError: there is none.
+        """
+        engine, change = self.current or await self._fork(session, self._host.spec), None
+        try:
+            while True:
+                gone = await self._live(engine, session, change)
+                if change is not None:
+                    change.failed(gone.reason)
+                change = self._handover
+                if change is None or not change.switching or change.old is not engine or change.successor is None:
+                    return gone
+                if gone.unanswered and not await inflight.settle(session):
+                    await self._end_now(change.successor)
+                    return gone
+                change.old_is_gone()
+                engine = change.successor
+        finally:
+            if self._handover is not None and self._handover.switching:
+                self._handover.failed("the mount is being unmounted")
+
+    async def hand_over(self, session: Session, spec: MountSpec) -> None:
+        """Have another engine serve the same session, perhaps with other options; programs notice nothing.
+
+        To be called while one serves. Raises HandoverFailed; then the mount is served as before, or is on its way to
+        that.
+        """
+        async with self._handing_over:
+            engine, before = self.current, self._host.spec
+            if engine is None:
+                raise HandoverFailed("there is no engine just now to hand it over")
+            change = self._handover = Handover(engine, spec, self._end_now)
+            if spec != before:
+                self._access.watch(spec, self.pass_on)
+            try:
+                await change.prepare(
+                    lambda: self._fork(session, spec, waits=True), self._greet, self._hear_from_successor
+                )
+                if self.current is not engine:
+                    raise HandoverFailed("its engine ended by itself meanwhile")
+                with trio.CancelScope(shield=True):  # half way nobody serves; `serve` ends it, whatever happens
+                    await change.switch(resends=session.has_resend)
+            finally:
+                self._handover = None
+                with trio.CancelScope(shield=True):
+                    await change.call_off()
+                if spec != before and self._host.spec == before and self._access.watches(spec.name):
+                    self._access.watch(before, self.pass_on)
+
+    def pass_on(self, message: Access | AccessFailed) -> None:
+        """What the broker says, to whom it concerns."""
+        change = self._handover
+        if change is not None and not change.switching and change.successor is not None:
+            change.successor.post(message)
+            if change.spec != self._host.spec:
+                return  # it is for the successor alone
+        if self.current is not None:
+            self.current.post(message)
+
+    async def end_all(self, grace_seconds: float) -> None:
+        """End those that are there. To be called when `serve` was cancelled, or has returned."""
+        if (successor := self._successor()) is not None:
+            await self._end_now(successor)
+        if self.current is not None:
+            self.current.tell_to_stop()
+            self.last_exit = str(await self._end(self.current, grace_seconds))
+            self.current = None
+
+    def leave(self) -> list[int]:
+        """Let go of those that are there, which go on for the next supervisor; returns their processes.
+
+        To be called when `serve` was cancelled.
+        """
+        left = [engine for engine in (self.current, self._successor()) if engine is not None]
+        for engine in left:
+            engine.leave()
+        self.current = None
+        return [engine.pid for engine in left]
+
+    def _successor(self) -> Engine | None:
+        """One that is to serve, and does not yet."""
+        change = self._handover
+        if change is None or not change.switching or change.successor is self.current:
+            return None
+        return change.successor
+
+    async def _end(self, engine: Engine, grace_seconds: float) -> Exit:
+        end = await engine.end(grace_seconds)
+        self._keeping.engine_is_gone(engine)
+        return end
+
+    async def _end_now(self, engine: Engine) -> Exit:
+        return await self._end(engine, 0.0)
+
+    async def _live(self, engine: Engine, session: Session, change: Handover | None) -> Gone:
+        """One engine's life, to its end. One that was not handed the session properly changes nothing of the mount."""
+        before, oom_kills = self._host.spec, endings.oom_kills()
+        self.current, self._ready_at = engine, None
+        if change is not None:
+            self._host.spec = change.spec
+        try:
+            await self._converse(engine, session, change)
+        finally:
+            self._before, self._now = tally.without_gauges(self.stats), Stats()
+        # Cancelled in between: the mount ends the current one.
+        if self._ready_at is None:
+            self._host.spec = before
+        known, served = engine.ending, 0.0 if self._ready_at is None else trio.current_time() - self._ready_at
+        engine.tell_to_stop()  # if it is still there: nobody can use what it serves
+        end = await self._end(engine, EXIT_TIMEOUT_SECONDS)
+        out_of_memory = endings.oom_kills() > oom_kills
+        self.current, self.last_exit = None, endings.told(end, engine.killed_for, out_of_memory=out_of_memory)
+        # Without a connection no engine can do anything but end.
+        lost = not session.connected()
+        ending = Ending.OUTSIDE if lost else endings.of(end, known, out_of_memory=out_of_memory)
+        session.next_generation()
+        return Gone(engine.reason or f"the engine {self.last_exit}", ending, served, unanswered=end.code != 0)
+
+    async def _fork(self, session: Session, spec: MountSpec, *, waits: bool = False) -> Engine:
+        """A new engine on this session, or one that waits for it. Raises ForkError."""
+        session.uid, session.transient, session.region = self._uid, self._host.transient, self._region
+        if waits:
+            session.next_generation()
+        else:
+            session.write_record()
+        order = ForkEngine(
+            spec=spec,
+            uid=self._uid,
+            gid=self._uid,
+            init_request=session.init_request.hex(),
+            generation=session.generation,
+            attached=session.attached or self._host.in_use,
+            region=self._region,
+            resend=session.generation > 0 and session.has_resend,
+            waits=waits,
+        )
+        process = await self._zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
+        engine = Engine(process, spec, generation=session.generation)
+        if session.attached:
+            self._keeping.engine(engine)  # before it is sent anything: see adoption.py
+        return engine
+
+    def _greet(self, engine: Engine) -> None:
+        """Post what every engine must have."""
+        engine.reopen_log()
+        if (latest := self._access.latest(self._host.spec.name)) is not None:
+            engine.post(latest)
+
+    async def _converse(self, engine: Engine, session: Session, change: Handover | None) -> None:
+        """Talk with an engine until it is gone. It has its own reason then, if it gave one."""
+        self._greet(engine)
+        if change is not None:
+            engine.post(TakeOver(resend=session.has_resend), change.left)
+
+        watch = Watch(engine, session)
+
+        async def hear(message: Message, fds: list[int]) -> None:
+            match message:
+                case Ready():
+                    watch.ready()
+                    await self._ready(engine, message, session, change)
+                case Heartbeat():
+                    watch.heard(message)
+                    if message.serving and self._ready_at is None:  # Ready was for the supervisor before this one
+                        watch.ready()
+                        self._ready_at = trio.current_time()
+                        self._host.engine_is_adopted(engine)
+                    self._now = message.stats
+                    self._host.engine_beats(message)
+                case RefreshAccess():
+                    self._access.refresh(self._host.spec.name)
+                case HandedOver() if self._handover is not None and self._handover.old is engine:
+                    self._handover.leave(tuple(fds))
+                case _:
+                    for fd in fds:
+                        os.close(fd)
+                    _log.warning("%s: unexpected message from the engine: %s", self._host.spec.name, message.type)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch.run)
+            await engine.converse(hear)
+            nursery.cancel_scope.cancel()
+
+    async def _ready(self, engine: Engine, message: Ready, session: Session, change: Handover | None) -> None:
+        self._ready_at = trio.current_time()
+        self._region, engine.version = message.region, message.version or None
+        session.region = self._region
+        if change is None and message.served_before and self.last_exit is not None:
+            self.last_exit += f", while it served {', '.join(message.served_before)}"
+        if change is not None:
+            self.handovers += 1
+            session.served_as(change.spec)
+            change.succeeded()
+        await self._host.engine_is_ready(engine, session, planned=change is not None)
+
+    def _hear_from_successor(self, message: Message) -> None:
+        if isinstance(message, RefreshAccess):
+            self._access.refresh(self._host.spec.name)

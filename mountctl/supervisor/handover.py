@@ -1,0 +1,145 @@
+"""A planned change of engines on one session: a successor gets ready beside the old engine, then takes its place.
+
+Begun by mount.py, whose task meanwhile talks with the engine that serves and tells this object how it goes. Until
+`switch` nothing has changed, and the old engine simply goes on; after it there is no way back to the old engine.
+"""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from engine.link import HandOver, Message
+from engine.spec import MountSpec
+from mountctl.errors import MountctlError
+from mountctl.supervisor.endings import Ending
+from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.process import Exit
+from mountctl.supervisor.zygote import ForkError
+
+# For credentials (IMDS, STS) and a LIST: as an engine gets to come up (watch.START_TIMEOUT_SECONDS).
+PREPARE_SECONDS_MAX: Final = 45.0
+# What the old engine may go on answering before it leaves the rest to the kernel, which gives it to the successor:
+# most answers of S3 come within it, and programs that wait for other things wait that long.
+GRACE_SECONDS: Final = 1.0
+# Without a kernel that resends, all must be answered: longer than a request to S3 is tried (about a minute).
+ANSWER_SECONDS_MAX: Final = 90.0
+# What an engine may need to gather what it leaves, after its grace.
+_GATHER_SECONDS_MAX: Final = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class HandoverFailed(MountctlError):
+    """The mount could not be given to another engine; the message says why, and who serves it now."""
+
+    exit_code = 1
+
+
+class Handover:
+    """One change of engines.
+
+    Args:
+        old: the engine that serves.
+        spec: of the mount as the successor is to serve it.
+        end: ends a successor at once; returns how it ended.
+    """
+
+    def __init__(self, old: Engine, spec: MountSpec, end: Callable[[Engine], Awaitable[Exit]]) -> None:
+        self.old: Final = old
+        self.spec: Final = spec
+        self._end: Final = end
+        self.successor: Engine | None = None
+        self.switching = False  # the old engine was told to hand over: the next one is the successor
+        self.left: tuple[int, ...] = ()  # descriptors of what the old engine leaves; owned
+        self._old_gone = trio.Event()
+        self._done = trio.Event()
+        self._failure: str | None = None
+
+    async def prepare(
+        self, fork: Callable[[], Awaitable[Engine]], greet: Callable[[Engine], None], hear: Callable[[Message], None]
+    ) -> None:
+        """Have a successor come up, and wait until all that it lacks is the session.
+
+        Args:
+            fork: makes it.
+            greet: posts what an engine must have.
+            hear: is told what it says.
+
+        Raises HandoverFailed; then there is no successor.
+        """
+
+        async def listen(message: Message, _fds: list[int]) -> None:
+            hear(message)
+
+        try:
+            successor = self.successor = await fork()
+        except (ForkError, OSError) as error:
+            raise HandoverFailed(f"no successor came up, its engine goes on: {error}") from error
+        prepared = False
+        try:
+            greet(successor)
+            with trio.move_on_after(PREPARE_SECONDS_MAX) as patience:
+                prepared = await successor.prepared(listen)
+        finally:
+            if not prepared:
+                self.successor = None
+                end = await self._end(successor)
+        if not prepared:
+            late = f"it was not ready within {PREPARE_SECONDS_MAX:.0f} s" if patience.cancelled_caught else f"it {end}"
+            raise HandoverFailed(f"no successor came up, its engine goes on: {successor.reason or late}")
+
+    async def switch(self, *, resends: bool) -> None:
+        """Have the old engine hand over; returns when the successor serves. Raises HandoverFailed.
+
+        Args:
+            resends: the kernel gives to the successor what the old engine leaves unanswered.
+        """
+        assert self.successor is not None, "it is prepared"
+        self.switching = True
+        grace = GRACE_SECONDS if resends else ANSWER_SECONDS_MAX
+        self.old.ending = Ending.PLANNED
+        self.old.accept_descriptors()
+        self.old.post(HandOver(grace_seconds=GRACE_SECONDS if resends else None))
+        with trio.move_on_after(grace + _GATHER_SECONDS_MAX):
+            await self._old_gone.wait()
+        if not self._old_gone.is_set():
+            self.old.give_up("it did not hand over in time", Ending.PLANNED)
+        await self._done.wait()
+        if self._failure is not None:
+            raise HandoverFailed(self._failure)
+
+    async def call_off(self) -> None:
+        """End a successor that will not be needed. Nothing happens once it is to serve."""
+        if self.successor is not None and not self.switching:
+            successor, self.successor = self.successor, None
+            await self._end(successor)
+
+    def leave(self, fds: tuple[int, ...]) -> None:
+        """The old engine has handed over, with these."""
+        self._close_left()
+        self.left = fds
+
+    def old_is_gone(self) -> None:
+        """The old engine has ended."""
+        self._old_gone.set()
+
+    def succeeded(self) -> None:
+        """The successor serves."""
+        self._close_left()
+        self._done.set()
+
+    def failed(self, reason: str) -> None:
+        """The successor ended before it served. Nothing happens if it had."""
+        if not self._done.is_set():
+            self._failure = f"the successor ended when it took over: {reason}"
+            self._close_left()
+            self._old_gone.set()
+            self._done.set()
+
+    def _close_left(self) -> None:
+        fds, self.left = self.left, ()
+        for fd in fds:
+            os.close(fd)

@@ -1,0 +1,214 @@
+"""A planned change of engines: by an option, by hand, by an upgrade; programs that use the mount notice nothing."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import engine
+from tests.servers import MotoServer
+from tests.service.running import Running, poll_until
+
+# Reads files and lists round after round until its stdin is closed; tells what failed, then how many rounds there were.
+_READER: Final = """
+import os, pathlib, select, sys
+root = pathlib.Path(sys.argv[1])
+content = bytes(range(256)) * 1024
+big = open(root / "big", "rb", buffering=0)
+rounds = 0
+print("begun", flush=True)
+while not select.select([sys.stdin], [], [], 0)[0]:
+    try:
+        at = (rounds * 7919) % (len(content) - 4096)
+        got = os.pread(big.fileno(), 4096, at)
+        if got != content[at : at + 4096]:
+            size = os.fstat(big.fileno()).st_size
+            print(f"wrong bytes: round {rounds}, at {at}, {len(got)}, {got[:16]}, {size}", flush=True)
+        for number in range(10):
+            if (root / "d" / f"f{number}").read_text() != f"content {number}":
+                print("wrong bytes", flush=True)
+        if len(os.listdir(root / "d")) != 10:
+            print("a short listing", flush=True)
+    except OSError as error:
+        print(repr(error), flush=True)
+    rounds += 1
+print("rounds", rounds, flush=True)
+"""
+
+
+@contextlib.contextmanager
+def reading(mountpoint: Path, programs: int = 2) -> Iterator[None]:
+    """While programs read; at the end none of them has seen anything."""
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", _READER, str(mountpoint)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(programs)
+    ]
+    try:
+        for reader in readers:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "begun\n"
+        yield
+        told = [reader.communicate(timeout=60)[0] for reader in readers]
+    finally:
+        for reader in readers:
+            reader.kill()
+            reader.communicate()
+    for each in told:
+        assert re.fullmatch(r"rounds [1-9]\d*\n", each), each
+
+
+@pytest.fixture
+def bucket(moto: MotoServer) -> str:
+    made = moto.bucket()
+    for number in range(10):
+        moto.put(made, f"d/f{number}", f"content {number}".encode())
+    moto.put(made, "big", bytes(range(256)) * 1024)
+    return made
+
+
+def mount_ids(running: Running) -> set[str]:
+    """The kernel's numbers of our mounts: another number is another mount."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line.split()[0] for line in lines if line.split()[4].startswith(str(running.work))}
+
+
+def test_a_changed_option_is_taken_by_another_engine_while_programs_read(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        before, ids = running.mount("m"), mount_ids(running)
+        with reading(running.mountpoint("m")):
+            for mode in ("0400", "0440", "0444"):
+                running.configure(moto, m={"bucket": bucket, "file-mode": mode})
+                done = running.run("reload")
+                assert (done.returncode, done.stdout) == (0, "m: handed over\n"), done.stderr
+        after = running.mount("m")
+        assert after["engine"]["pid"] != before["engine"]["pid"]
+        assert (after["engine"]["handovers"], after["engine"]["takeovers"]) == (3, 0)
+        assert mount_ids(running) == ids
+        assert os.stat(running.mountpoint("m") / "d" / "f0").st_mode & 0o777 == 0o444
+        assert after["state"] == "ready"
+
+
+def test_a_restart_by_hand_is_a_handover(running: Running, moto: MotoServer, bucket: str) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        pid = running.mount("m")["engine"]["pid"]
+        with reading(running.mountpoint("m")):
+            done = running.run("restart", "m")
+            assert (done.returncode, done.stdout) == (0, "m: restarted\n"), done.stderr
+        after = running.mount("m")
+        assert after["engine"]["pid"] != pid
+        assert after["engine"]["handovers"] == 1
+
+
+def test_a_successor_that_does_not_come_up_leaves_the_engine_that_serves(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        before = running.mount("m")["engine"]["pid"]
+        with reading(running.mountpoint("m")):
+            running.configure("http://127.0.0.1:9", m={"bucket": bucket})
+            done = running.run("reload")
+        assert done.returncode == 1
+        assert "m: not handed over: no successor came up, its engine goes on: cannot reach" in done.stdout
+        assert running.mount("m")["engine"]["pid"] == before
+        assert running.mount("m")["state"] == "ready"
+        # Once the file is right, all is well.
+        running.configure(moto, m={"bucket": bucket, "file-mode": "0400"})
+        assert running.run("reload").stdout == "m: handed over\n"
+
+
+def test_an_engine_that_does_not_hand_over_is_killed_and_succeeded(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        pid = running.mount("m")["engine"]["pid"]
+        with reading(running.mountpoint("m")):
+            os.kill(pid, signal.SIGSTOP)
+            done = running.run("restart", "m")
+        assert done.returncode == 0, done.stdout
+        assert running.mount("m")["engine"]["pid"] != pid
+        assert not Path(f"/proc/{pid}").exists()
+
+
+class Installed:
+    """A copy of the engine's code that a supervisor runs, to be changed under it."""
+
+    def __init__(self, running: Running) -> None:
+        self.path = running.work / "code"
+        source = Path(engine.__file__).parent
+        shutil.copytree(source, self.path / "engine", ignore=shutil.ignore_patterns("__pycache__"))
+        running.environment["PYTHONPATH"] = str(self.path)
+        running.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+
+    def change(self, before: str, after: str, file: str = "__init__.py") -> None:
+        path = self.path / "engine" / file
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+
+def test_an_upgrade_has_every_mount_served_by_the_code_that_is_installed_now(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    installed = Installed(running)
+    running.configure(moto, one={"bucket": bucket}, two={"bucket": bucket})
+    with running.running():
+        assert running.mount("one")["engine"]["version"] == engine.__version__
+        with reading(running.mountpoint("one")), reading(running.mountpoint("two"), 1):
+            installed.change(engine.__version__, "77.1.2")
+            done = running.run("upgrade")
+        assert (done.returncode, done.stdout) == (0, "one: handed over\ntwo: handed over\n"), done.stderr
+        assert [running.mount(name)["engine"]["version"] for name in ("one", "two")] == ["77.1.2"] * 2
+        # Engines to come are of the new code, too.
+        pid = running.mount("one")["engine"]["pid"]
+        os.kill(pid, signal.SIGKILL)
+        poll_until(lambda: running.mount("one")["engine"]["takeovers"] == 1, "another engine")
+        assert running.mount("one")["engine"]["version"] == "77.1.2"
+
+
+def test_code_that_does_not_start_changes_nothing(running: Running, moto: MotoServer, bucket: str) -> None:
+    installed = Installed(running)
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        pid = running.mount("m")["engine"]["pid"]
+        installed.change("def main(", "def main_that_is_missing(", "zygote.py")
+        done = running.run("upgrade")
+        assert done.returncode == 1
+        assert "not upgraded, nothing changed: the code that is installed now does not start" in done.stderr
+        assert running.mount("m")["engine"]["pid"] == pid
+        os.kill(pid, signal.SIGKILL)
+        poll_until(lambda: running.mount("m")["engine"]["takeovers"] == 1, "an engine of the code before")
+        assert (running.mountpoint("m") / "d" / "f1").read_text() == "content 1"
+
+
+def test_a_successor_of_new_code_that_fails_leaves_each_mount_with_its_engine(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    installed = Installed(running)
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        pid = running.mount("m")["engine"]["pid"]
+        installed.change("        self._sock = sock\n", "        raise SystemExit(9)\n", "run.py")
+        with reading(running.mountpoint("m")):
+            done = running.run("upgrade")
+        assert done.returncode == 1
+        assert "m: not handed over: no successor came up, its engine goes on" in done.stdout
+        assert running.mount("m")["engine"]["pid"] == pid
