@@ -317,6 +317,9 @@ OTHERS: Final = [
         instead="`unzip -q -DD $SOURCE/plain.zip`",
     ),
     Case("less old.txt", "read", says="old content", tool="less"),
+    Case("sleep 0.1 & tail -f --pid=$! old.txt", "read", says="old content", tool="tail"),
+    Case("curl -s -o new file://$SOURCE/big", adds={"new": BIG}, tool="curl"),
+    Case("xz -c $SOURCE/big > new && xz -dc new | cmp - $SOURCE/big", adds={"new": ANY}, tool="xz"),
     Case("pv -q $SOURCE/big > new", adds={"new": BIG}, tool="pv"),
     Case(
         "printf -- '--- old.txt\\n+++ old.txt\\n@@ -1 +1 @@\\n-old content\\n+new\\n' | patch old.txt",
