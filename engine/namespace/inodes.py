@@ -84,12 +84,14 @@ class InodeTable:
     def inherit(
         self, number: int, location: str, info: ObjectInfo | None, *, pending: bool = False, removed: bool = False
     ) -> None:
-        """An inode that the kernel has from an engine before. Not believed; how many lookups it holds is not known,
-        so that its FORGET, which gives all of them back, drops it whatever the number.
+        """An inode that the kernel has from an engine before. Not believed.
 
+        How many lookups the kernel holds is not known, but that it is one at least: so its FORGET, which gives all of
+        them back, drops the inode whatever the number, and taking back one that did not reach the kernel does not.
         `removed`: its name was something else's, or nothing's, already.
         """
         inode = Inode(number, location, info, NEVER)
+        inode.lookups = 1
         self._put(inode, named=not removed)
         if pending and not removed:
             self.hold(inode)

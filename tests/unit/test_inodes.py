@@ -110,6 +110,19 @@ def test_the_parent_is_found_by_location_and_replaced_by_itself_when_forgotten()
     assert inodes.parent(child) is child
 
 
+def test_an_inherited_inode_stays_until_the_kernel_gives_back_what_it_holds() -> None:
+    """How many lookups an engine before had counted is not known: one that did not reach the kernel is not the last."""
+    inodes = table(generation=1)
+    for number, kept in ((70, 1), (71, 5)):
+        inodes.inherit(number, f"d{number}", None)
+        inode = inodes.link(f"d{number}", None, NEVER)
+        inodes.forget(number, 1)
+        assert inodes.find(number) is inode
+        inodes.link(f"d{number}", None, NEVER)
+        inodes.forget(number, kept + 1)
+        assert inodes.find(number) is None
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["dir", "1", "2"]), st.booleans()), max_size=40))
 def test_the_table_holds_exactly_what_the_kernel_holds(events: list[tuple[str, str, bool]]) -> None:
     stats = EngineStats()
