@@ -296,7 +296,12 @@ class MountSpec(BaseModel):
     part_size: int | None = Field(
         None, ge=5 * MiB, le=5 * KiB * MiB, description="`read-part-size` and `write-part-size` in one."
     )
-    memory_target: int = Field(512, ge=16, le=KiB * KiB, description="Memory for data being read and written, in MiB.")
+    memory_target: int = Field(
+        512,
+        ge=16,
+        le=KiB * KiB,
+        description="Memory for data being read and written, in MiB; all else takes up to 64 MiB more.",
+    )
     max_threads: int = Field(
         64, ge=1, le=4096, description="Requests of the kernel served at once (tasks here; no thread is started)."
     )
