@@ -113,6 +113,7 @@ class Engines:
         self.current = adopted
         self.handovers = 0
         self.last_exit: str | None = None
+        self.served_before: tuple[str, ...] = ()  # what an engine that died was serving, by the word of the next one
         self._host: Final = host
         self._uid: Final = uid
         self._zygote: Final = zygote
@@ -319,6 +320,7 @@ class Engines:
         self._ready_at = trio.current_time()
         self._region, engine.version = message.region, message.version or None
         session.region = self._region
+        self.served_before = message.served_before
         if change is None and message.served_before and self.last_exit is not None:
             self.last_exit += f", while it served {', '.join(message.served_before)}"
         if change is not None:

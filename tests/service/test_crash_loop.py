@@ -22,6 +22,7 @@ def test_a_crash_loop_ends_as_failed_with_the_reason_and_programs_get_errors(poi
         assert end_of(program) in ("103", "107")  # ECONNABORTED, ENOTCONN
         assert "5 engines died within 60 s" in failed["reason"]
         assert "SIGABRT" in failed["reason"]
+        assert "poison-crash" in failed["reason"]
         assert failed["engine"]["pid"] is None
         assert poisoned.mount("other")["state"] == "ready"
         assert poisoned.run("status").returncode == 3
@@ -74,7 +75,8 @@ def test_a_restart_of_a_ready_mount_is_another_engine_on_the_same_mount(running:
             os.close(fd)
         mount = running.mount("data")
         assert mount["engine"]["pid"] != before
-        assert mount["engine"]["takeovers"] == 1
+        assert mount["engine"]["takeovers"] == 0
+        assert mount["engine"]["handovers"] == 1
         assert running.run("restart", "nobody").returncode == 1
 
 

@@ -14,13 +14,13 @@ def _poison() -> None:
     import trio
 
     import engine.run
+    from engine.fs.filesystem import S3Filesystem
     from engine.fuse import session
-    from engine.fuse.operations import Operations
 
-    lookup, serve = Operations.lookup, session.serve
+    lookup, serve = S3Filesystem.lookup, session.serve
     wedged = trio.Event()
 
-    async def poisoned_lookup(self: Operations, parent: Any, name: bytes, ctx: Any) -> Any:
+    async def poisoned_lookup(self: S3Filesystem, parent: Any, name: bytes, *others: Any) -> Any:
         if name == b"poison-crash":
             os.abort()
         if name == b"poison-exit":
@@ -33,7 +33,7 @@ def _poison() -> None:
         if name == b"poison-wedge":
             wedged.set()
             await trio.sleep_forever()
-        return await lookup(self, parent, name, ctx)
+        return await lookup(self, parent, name, *others)
 
     async def poisoned_serve(max_tasks: int) -> None:
         """Once wedged, no request is read any more, while all else goes on."""
@@ -49,7 +49,7 @@ def _poison() -> None:
                 await serve(max_tasks)
                 nursery.cancel_scope.cancel()
 
-    Operations.lookup = poisoned_lookup  # type: ignore[method-assign]
+    S3Filesystem.lookup = poisoned_lookup  # type: ignore[method-assign]
     session.serve = poisoned_serve
     engine.run.session.serve = poisoned_serve
 
