@@ -122,5 +122,5 @@ def test_random_calls_on_a_mount_do_what_is_promised(machine: type[MountedMachin
 @pytest.mark.slow
 def test_many_random_calls_on_mounts_do_what_is_promised(machine: type[MountedMachine]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(QUICK, max_examples=40, stateful_step_count=40, derandomize=False)
+        machine, settings=settings(QUICK, max_examples=25, stateful_step_count=40, derandomize=False)
     )
