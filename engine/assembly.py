@@ -13,7 +13,7 @@ from engine import malloc
 from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
-from engine.fs.ledger import Ledger, Record, inherit, snapshot
+from engine.fs.ledger import Ledger, Record, inherit
 from engine.fuse.operations import Operations
 from engine.fuse.served import Served, left
 from engine.journal import Journal, notes, replay
@@ -97,7 +97,8 @@ class _Journalling:
     def begin(self, filesystem: S3Filesystem) -> None:
         """Replace what the engine before wrote by what its successor has taken up; follow that from now on."""
         if self._fd is not None:
-            self._journal = Journal(self._fd, lambda: snapshot(filesystem.bequest()))
+            self._journal = Journal(self._fd, filesystem.snapshot)
+            self.ledger.flush()
 
     def close(self) -> None:
         """Nothing more is written."""

@@ -6,21 +6,25 @@ here they are lists of JSON values.
 
 Layout: a header of two words (where the present log begins; a check), pages for notes of what is being served
 (`notes`), then where the header says batches, each a length, a CRC-32 and a JSON array of records. The end is where no
-whole, good batch follows: one that its writer's death cut short is as if it had never been. When the log has grown to
-a multiple of what it must hold, a snapshot is written behind it, the header is turned to the snapshot by one write of
-16 bytes, and what lies before is given back to the system. Offsets only grow; a memfd is sparse and has room for 2^63
-bytes.
+whole, good batch follows: one that its writer's death cut short is as if it had never been, and a successor goes on in
+its place. When the log has grown to a multiple of what it must hold, a second one is begun far behind it, which gets
+what is alive, a little with each batch, and each batch as well; when it has all, the header is turned to it by one
+write of 16 bytes, and the first one is given back to the system. Offsets only grow; a memfd is sparse and has room for
+2^63 bytes.
 """
 
 import ctypes
+import errno
 import itertools
 import json
 import logging
 import mmap
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 logger = logging.getLogger(__name__)
@@ -37,8 +41,17 @@ NOTES_BYTES: Final = 4 * _PAGE_BYTES
 _LOG_START: Final = _PAGE_BYTES + NOTES_BYTES
 # A batch is at most a page of a listing: 1,000 names of at most 1 KiB, written as JSON. Beyond is garbage.
 BATCH_BYTES_MAX: Final = 1 << 24
-# Records of a snapshot in one batch.
-_SNAPSHOT_BATCH: Final = 1000
+# Of what is alive, what is written with each batch while a log is begun anew: 0.3 ms for a batch of one record, and so
+# many that it comes to its end before the old log has doubled again.
+SNAPSHOT_GROUPS_MIN: Final = 64
+SNAPSHOT_GROUPS_PER_RECORD: Final = 2
+# Groups in one batch.
+SNAPSHOT_BATCH: Final = 1000
+# A log that is begun anew leaves so much room to the one before, which grows meanwhile; nothing of it takes memory.
+NEXT_LOG_BYTES: Final = 1 << 32
+# Seconds between tries to write all that is alive after memory was out.
+HEAL_SECONDS: Final = 1.0
+_READ_BYTES: Final = 1 << 20
 # Compaction writes all that is alive; at twice as much as that (and never for less than this) it is worth it.
 COMPACT_BYTES_MIN: Final = 1 << 20
 COMPACT_FACTOR: Final = 2
@@ -67,38 +80,33 @@ def notes(fd: int) -> mmap.mmap:
 
 def replay(fd: int) -> Iterator[Record]:
     """The records of a journal, oldest first. Stops where a batch is not whole and good; raises nothing."""
-    start = _start_of(fd)
-    data = memoryview(_read(fd, start))
-    at = 0
-    while at + _FRAME.size <= len(data):
-        length, check = _FRAME.unpack_from(data, at)
-        body = data[at + _FRAME.size : at + _FRAME.size + length]
-        if not 0 < length <= BATCH_BYTES_MAX or len(body) != length or zlib.crc32(body) != check:
-            return
-        try:
-            batch = json.loads(bytes(body))
-        except ValueError:
-            return
-        if not isinstance(batch, list) or not all(isinstance(record, list) and record for record in batch):
-            return
+    for _end, batch in _batches(fd, _start_of(fd)):
         yield from batch
-        at += _FRAME.size + length
 
 
 class Journal:
     """A journal that is being written.
 
     Args:
-        fd: of `create`, perhaps written by an engine before; owned. What it held is replaced by the first snapshot.
-        snapshot: gives the records that hold everything that is alive now; called at once, and for each compaction.
+        fd: of `create`, perhaps written by an engine before; owned. It goes on where that one's records end.
+        snapshot: gives the records that hold everything that is alive, in groups that belong together, each as it is
+            when it is drawn; called when a log is begun anew.
     """
 
-    def __init__(self, fd: int, snapshot: Callable[[], Iterable[Record]]) -> None:
+    def __init__(self, fd: int, snapshot: Callable[[], Iterable[list[Record]]]) -> None:
         self._fd = fd
         self._snapshot = snapshot
-        self._start = self._end = max(_LOG_START, os.fstat(fd).st_size)
-        self._alive_bytes = 0
-        self.compact()
+        self._start = _start_of(fd)
+        self._end = max((end for end, _batch in _batches(fd, self._start)), default=self._start)
+        self._alive_bytes = 0  # not known: a longer log is begun anew with the first record
+        self._next: _Log | None = None
+        self._whole = True
+        self._heal_at = 0.0
+        if self.size <= COMPACT_BYTES_MIN:
+            try:
+                self.compact()
+            except OSError:
+                self._whole, self._next = False, None  # the first `append` tells
 
     @property
     def size(self) -> int:
@@ -106,59 +114,142 @@ class Journal:
         return self._end - self._start
 
     def append(self, records: list[Record]) -> None:
-        """Add records, all or none; they are there when this returns. Raises OSError if memory is out."""
-        if records:
-            self._write(_framed(records))
-            if self.size > max(COMPACT_BYTES_MIN, COMPACT_FACTOR * self._alive_bytes):
-                self.compact()
+        """Add records, all or none; they are there when this returns.
+
+        Raises OSError if memory is out. What could not be added is made up for by a snapshot, as soon as one can be
+        written.
+        """
+        if not records:
+            return
+        if not self._whole:
+            self._heal()
+            return
+        try:
+            data = _framed(records)
+            self._end = self._write(data, self._end)
+            if self._next is not None:
+                self._next.end = self._write(data, self._next.end)
+                self._go_on(SNAPSHOT_GROUPS_MIN + SNAPSHOT_GROUPS_PER_RECORD * len(records))
+            elif self.size > max(COMPACT_BYTES_MIN, COMPACT_FACTOR * self._alive_bytes):
+                self._begin_next()
+        except OSError:
+            self._whole, self._next = False, None
+            raise
 
     def compact(self) -> None:
-        """Write a snapshot, make it the log, give back what was before it."""
-        before = self._start
-        fresh = self._end
-        alive = iter(self._snapshot())
-        while batch := list(itertools.islice(alive, _SNAPSHOT_BATCH)):
-            self._write(_framed(batch))
-        os.pwrite(self._fd, _HEADER.pack(fresh, fresh ^ _ALL_BITS), 0)
-        self._start = fresh
-        self._alive_bytes = self._end - fresh
-        _punch(self._fd, before, fresh)
+        """Write all that is alive to a new log, and go on with that. Raises OSError."""
+        self._begin_next()
+        self._go_on(None)
 
     def close(self) -> None:
         """Stop writing; the records stay."""
         os.close(self._fd)
 
-    def _write(self, data: bytes) -> None:
+    def _begin_next(self) -> None:
+        start = -(-self._end // _PAGE_BYTES) * _PAGE_BYTES + NEXT_LOG_BYTES
+        self._next = _Log(start, start, iter(self._snapshot()))
+
+    def _go_on(self, groups: int | None) -> None:
+        """Write so many groups (None: all) of what is alive to the log to come; with the last one it takes over."""
+        log = self._next
+        assert log is not None
+        count = 0
+        while groups is None or count < groups:
+            batch = list(itertools.islice(log.alive, min(SNAPSHOT_BATCH, groups or SNAPSHOT_BATCH)))
+            if not batch:
+                self._turn(log)
+                return
+            count += len(batch)
+            log.end = self._write(_framed([record for group in batch for record in group]), log.end)
+
+    def _turn(self, log: "_Log") -> None:
+        os.pwrite(self._fd, _HEADER.pack(log.start, log.start ^ _ALL_BITS), 0)
+        _punch(self._fd, self._start, self._end)
+        self._start, self._end = log.start, log.end
+        self._alive_bytes = self.size
+        self._next = None
+
+    def _heal(self) -> None:
+        """After records were lost, all that is alive is written again, or the journal stays as it was."""
+        now = time.monotonic()
+        if now < self._heal_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._heal_at = now + HEAL_SECONDS
+        try:
+            self.compact()
+        finally:
+            self._next = None
+        self._whole = True
+
+    def _write(self, data: bytes, at: int) -> int:
+        """Write at an offset; returns where it ends."""
         view = memoryview(data)
         while view:
-            written = os.pwrite(self._fd, view, self._end)
-            self._end += written
+            written = os.pwrite(self._fd, view, at)
+            at += written
             view = view[written:]
+        return at
 
 
-def _framed(batch: list[Record]) -> bytes:
-    body = _encode(batch).encode("utf-8", "surrogatepass")
+@dataclass(slots=True)
+class _Log:
+    """A log that is to take the place of the present one: where it is, and what is alive and not in it yet."""
+
+    start: int
+    end: int
+    alive: Iterator[list[Record]]
+
+
+def _framed(records: list[Record]) -> bytes:
+    """Records as a batch, or as several if it would be too long."""
+    body = _encode(records).encode("utf-8", "surrogatepass")
+    if len(body) > BATCH_BYTES_MAX and len(records) > 1:
+        middle = len(records) // 2
+        return _framed(records[:middle]) + _framed(records[middle:])
     return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
+def _batches(fd: int, at: int) -> Iterator[tuple[int, list[Record]]]:
+    """Whole and good batches from an offset on, each with where it ends."""
+    data = memoryview(b"")
+    while True:
+        data = _at_least(fd, data, at, _FRAME.size)
+        if len(data) < _FRAME.size:
+            return
+        length, check = _FRAME.unpack_from(data)
+        if not 0 < length <= BATCH_BYTES_MAX:
+            return
+        data = _at_least(fd, data, at, _FRAME.size + length)
+        body = data[_FRAME.size : _FRAME.size + length]
+        if len(body) != length or zlib.crc32(body) != check:
+            return
+        try:
+            batch = json.loads(bytes(body))
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(batch, list) or not all(isinstance(record, list) and record for record in batch):
+            return
+        at += _FRAME.size + length
+        data = data[_FRAME.size + length :]
+        yield at, batch
+
+
+def _at_least(fd: int, data: memoryview, at: int, count: int) -> memoryview:
+    """`data`, which lies at an offset, or more of it if it has fewer bytes than that; less only at the end."""
+    return data if len(data) >= count else memoryview(os.pread(fd, max(count, _READ_BYTES), at))
+
+
 def _start_of(fd: int) -> int:
+    """Where the log begins: as the header says, if that can be right."""
+    size = os.fstat(fd).st_size
     header = os.pread(fd, _HEADER.size, 0)
     if len(header) < _HEADER.size:
         return _LOG_START
+    start: int
     start, check = _HEADER.unpack(header)
-    return start if start ^ check == _ALL_BITS and start >= _LOG_START else _LOG_START
-
-
-def _read(fd: int, start: int) -> bytes:
-    size = os.fstat(fd).st_size
-    pieces = []
-    while start < size:
-        piece = os.pread(fd, size - start, start)
-        if not piece:
-            break
-        pieces.append(piece)
-        start += len(piece)
-    return b"".join(pieces)
+    if start ^ check == _ALL_BITS and _LOG_START <= start <= size:
+        return start
+    return _LOG_START
 
 
 def _punch(fd: int, start: int, end: int) -> None:

@@ -28,9 +28,10 @@ from engine.fs.attributes import AttributeRules, Attributes, Wanted
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.inherited import Inherited, InheritedFile
-from engine.fs.ledger import Ledger
+from engine.fs.ledger import Ledger, Record, inherit, inode_records, snapshot
 from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
 from engine.fs.policy import Access, access, check_synchronous, is_direct, writes
+from engine.fs.takeover import inherit_names, left
 from engine.fs.writing import Writing
 from engine.namespace import names
 from engine.namespace.inode import Inode
@@ -118,17 +119,22 @@ class S3Filesystem:
 
     def bequest(self) -> Inherited:
         """What a successor must know, as of now."""
-        return Inherited(
+        return inherit(record for group in self.snapshot() for record in group)
+
+    def snapshot(self) -> Iterator[list[Record]]:
+        """The same as records, in groups that belong together; each is as of when it is drawn."""
+        for inode in list(self._table):
+            if self._table.find(inode.number) is inode:
+                yield inode_records(inode, named=self._table.is_current(inode))
+        others = Inherited(
             mounted=self._mounted,
-            inodes={inode.number: (inode.location, inode.info) for inode in self._table},
-            pending={inode.number for inode in self._table if inode.pending},
-            removed={inode.number for inode in self._table if not self._table.is_current(inode)},
             files={handle: InheritedFile(file.info, file.direct) for handle, file in self._files},
-            writers={} if self._writing is None else self._writing.bequest(),
+            writers=left(self._writers),
             directories=self._directories.bequest(),
-            uploads=dict(self.ledger.uploads),
-            asked=dict(self.ledger.asked),
+            uploads=self.ledger.uploads,
+            asked=self.ledger.asked,
         )
+        yield list(snapshot(others))
 
     async def lookup(self, parent: int, name: bytes, caller: int = 0) -> Attributes:
         """A name in a directory; the kernel holds one lookup more. Raises NotFound, NotADirectory, InvalidName.
@@ -321,15 +327,9 @@ class S3Filesystem:
         return f"handle {handle}"
 
     def _inherit(self, inherited: Inherited) -> None:
-        # What was being written is lost: a new file is gone, and an object that was to be replaced is looked up anew.
-        gone = inherited.removed | {w.number for w in inherited.writers.values() if w.uploaded is None}
-        for number, (location, info) in inherited.inodes.items():
-            self._table.inherit(number, location, info, pending=number in inherited.pending, removed=number in gone)
+        inherit_names(inherited, self._table)
         for handle, file in inherited.files.items():
             self._files.inherit(handle, self._opened(file.info, direct=file.direct))
-            # It may be this inode that is open, so it must not be forgotten before the kernel does.
-            if (inode := self._table.at(file.info.key)) is not None and inode.is_version(file.info):
-                inode.handles += 1
         self._directories.inherit(inherited.directories)
         if self._writing is not None:
             self._writing.inherit(inherited)

@@ -78,3 +78,10 @@ class Inherited:
     directories: dict[int, InheritedDirectory] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
     asked: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def gone(self) -> set[int]:
+        """Those of `inodes` whose names are not theirs, as what was being written is lost: a new file is gone, and an
+        object that was to be replaced is looked up anew.
+        """
+        return self.removed | {writer.number for writer in self.writers.values() if writer.uploaded is None}

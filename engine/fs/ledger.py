@@ -9,6 +9,7 @@ and not believed any longer: the next open or stat asks again, and reads go on w
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -44,6 +45,10 @@ _UPLOAD_ENDED: Final = "upload-ended"
 
 _ALGORITHMS: Final = ("", "crc32c", "crc64nvme")
 
+# What can be true of an object and of a time, in bytes and in seconds since the epoch: years of four digits.
+_SIZE_MAX: Final = 2**63 - 1
+_SECONDS_MAX: Final = 2**37
+
 
 class Ledger:
     """Writes down what happens. Records are kept until `flush`, so that an answer with a thousand names is one write.
@@ -60,6 +65,7 @@ class Ledger:
     ) -> None:
         self._append = append
         self._records: list[Record] = []
+        self._told = False  # that records are lost
         self.uploads: Final = {} if inherited is None else dict(inherited.uploads)
         self.asked: Final = {} if inherited is None else dict(inherited.asked)
 
@@ -72,13 +78,17 @@ class Ledger:
             self._append(records)
         except OSError as error:
             # Programs are served all the same; only a successor would not know of this.
-            _log.error("what happened could not be written down for a successor: %s", error.strerror)
+            if not self._told:
+                _log.error("what happens can't be written down for a successor now: %s", error.strerror)
+            self._told = True
+        else:
+            if self._told:
+                _log.info("what happens is written down for a successor again")
+            self._told = False
 
     def inode(self, inode: Inode) -> None:
         """The kernel is about to know this inode, or it has come to be in S3."""
-        self._records.append(_inode(inode.number, inode.location, inode.info))
-        if inode.pending:
-            self._records.append([_PENDING, inode.number])
+        self._records += inode_records(inode)
 
     def discarded(self, inode: Inode) -> None:
         """A pending inode will never be in S3."""
@@ -108,6 +118,11 @@ class Ledger:
     def failed(self, handle: int) -> None:
         """What was written was given up, and a program was told."""
         self._records.append([_FAILED, handle])
+
+    def lost(self, inherited: Inherited) -> None:
+        """The successor has told the log of what was being written, and taken its names away."""
+        self._records += [[_FAILED, handle] for handle, writer in inherited.writers.items() if writer.lost]
+        self._records += [[_REMOVED, number] for number in inherited.gone - inherited.removed]
 
     def upload_asked(self, key: str) -> None:
         """S3 is about to be asked to begin a multipart upload."""
@@ -151,9 +166,20 @@ class Ledger:
         self._records.append([_CLOSED, handle])
 
 
+def inode_records(inode: Inode, *, named: bool = True) -> list[Record]:
+    """All there is to know of an inode. `named`: its location still is this inode."""
+    records: list[Record] = [_inode(inode.number, inode.location, inode.info)]
+    if inode.pending:
+        records.append([_PENDING, inode.number])
+    if not named:
+        records.append([_REMOVED, inode.number])
+    return records
+
+
 def snapshot(inherited: Inherited) -> Iterator[Record]:
     """The records from which `inherit` makes this again."""
-    yield [_MOUNTED, inherited.mounted]
+    if inherited.mounted is not None:
+        yield [_MOUNTED, inherited.mounted]
     for number, (location, info) in inherited.inodes.items():
         yield _inode(number, location, info)
     for number in inherited.pending:
@@ -175,13 +201,16 @@ def snapshot(inherited: Inherited) -> Iterator[Record]:
 
 
 def inherit(records: Iterable[Record]) -> Inherited:
-    """What is left when all of this has happened. A record that can't be understood ends it: what follows is lost."""
+    """What is left when all of this has happened. A record that can't be understood is as if it had never been."""
     inherited = Inherited()
+    strange = 0
     for record in records:
         try:
             _apply(inherited, record)
-        except (KeyError, ValueError, TypeError, IndexError):
-            break
+        except (KeyError, ValueError, TypeError, OverflowError):
+            strange += 1
+    if strange:
+        _log.warning("%d records of the engine before are not understood, and left out", strange)
     return inherited
 
 
@@ -203,12 +232,12 @@ def _apply(inherited: Inherited, record: Record) -> None:
             inherited.files.pop(handle, None)
             inherited.writers.pop(handle, None)
             inherited.directories.pop(handle, None)
-        case [str(kind), int() | float() | None as mounted] if kind == _MOUNTED:
+        case [str(kind), int() | float() as mounted] if kind == _MOUNTED and 0 < mounted <= _SECONDS_MAX:
             inherited.mounted = mounted
         case [str(kind), str(upload_id), str(key)] if kind == _UPLOAD:
             inherited.uploads[upload_id] = key
             inherited.asked.pop(key, None)
-        case [str(kind), str(key), int() | float() as when] if kind == _UPLOAD_ASKED:
+        case [str(kind), str(key), int() | float() as when] if kind == _UPLOAD_ASKED and 0 < when <= _SECONDS_MAX:
             inherited.asked[key] = when
         case [str(kind), str(key)] if kind == _UPLOAD_SETTLED:
             inherited.asked.pop(key, None)
@@ -222,9 +251,7 @@ def _apply_opened(inherited: Inherited, record: Record) -> None:
     """What concerns an open file or directory."""
     match record:
         case [str(kind), int(handle), str(key), list(found), bool(direct)] if kind == _OPENED:
-            info = _info(key, found)
-            assert info is not None
-            inherited.files[handle] = InheritedFile(info, direct)
+            inherited.files[handle] = InheritedFile(_pending(key, found), direct)
         case [str(kind), int(handle), int(number)] if kind == _OPENED_DIRECTORY:
             inherited.directories[handle] = InheritedDirectory(number)
         case [str(kind), int(handle), int(index), token, list(pending)] if kind == _PAGE:
@@ -276,20 +303,34 @@ def _page(handle: int, index: int, start: Start) -> Record:
 
 
 def _object(info: ObjectInfo | None) -> list[Any] | None:
-    """An object without its key, which stands beside it."""
+    """An object without its key, which stands beside it. What most have goes without saying: there are many."""
     if info is None:
         return None
-    return [info.size, info.etag, info.last_modified, info.storage_class, info.restored]
+    etag, when = info.etag, info.last_modified
+    plain = len(etag) > 1 and etag[0] == etag[-1] == '"'
+    told = [info.size, etag[1:-1] if plain else etag, int(when) if when.is_integer() else when]
+    if plain and info.storage_class == "STANDARD" and not info.restored:
+        return told
+    return [*told, plain, info.storage_class, info.restored]
 
 
 def _info(key: str, found: list[Any] | None) -> ObjectInfo | None:
-    if found is None:
-        return None
-    size, etag, last_modified, storage_class, restored = found
-    return ObjectInfo(key, size, etag, last_modified, storage_class, restored)
+    match found:
+        case None:
+            return None
+        case [int(size), str(etag), int() | float() as when]:
+            plain, storage_class, restored = True, "STANDARD", False
+        case [int(size), str(etag), int() | float() as when, bool(plain), str(storage_class), bool(restored)]:
+            pass
+        case _:
+            raise ValueError(found)
+    if not (0 <= size <= _SIZE_MAX and math.isfinite(when) and abs(when) <= _SECONDS_MAX):
+        raise ValueError(found)
+    return ObjectInfo(key, size, f'"{etag}"' if plain else etag, float(when), storage_class, restored)
 
 
 def _pending(key: str, found: list[Any]) -> ObjectInfo:
     info = _info(key, found)
-    assert info is not None
+    if info is None or not isinstance(key, str):
+        raise ValueError(found)
     return info

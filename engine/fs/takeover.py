@@ -1,14 +1,14 @@
-"""Files that were open for writing when their engine died: what a successor makes of them, and leaves to its own.
+"""What a successor makes of the names and of the writers that its engine before left, and what it leaves of writers.
 
-Used by writing.py. What the engine had not sent is gone with it, so such a handle fails at its next use and its file is
-given up; one whose object is in S3 already has lost nothing. Sends nothing.
+Used by filesystem.py and writing.py. What the engine had not sent is gone with it, so a handle that was writing fails
+at its next use and its file is given up; one whose object is in S3 already has lost nothing. Sends nothing.
 """
 
 import logging
 from typing import Final
 
 from engine.fs.handles import Handles
-from engine.fs.inherited import InheritedWriter
+from engine.fs.inherited import Inherited, InheritedWriter
 from engine.fs.opening import OpenWriter
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
@@ -18,6 +18,17 @@ logger = logging.getLogger(__name__)
 
 # In one line of the log, which is no place for thousands.
 _KEYS_TOLD_MAX: Final = 10
+
+
+def inherit_names(inherited: Inherited, table: InodeTable) -> None:
+    """Know the inodes that the kernel has from an engine before."""
+    gone, pending = inherited.gone, inherited.pending
+    for number, (location, info) in inherited.inodes.items():
+        table.inherit(number, location, info, pending=number in pending, removed=number in gone)
+    for file in inherited.files.values():
+        # It may be this inode that is open, so it must not be forgotten before the kernel does.
+        if (inode := table.at(file.info.key)) is not None and inode.is_version(file.info):
+            inode.handles += 1
 
 
 def take_up(

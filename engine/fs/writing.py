@@ -28,13 +28,13 @@ from engine.errors import (
 )
 from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
-from engine.fs.inherited import Inherited, InheritedWriter
+from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger
 from engine.fs.opening import OpenWriter
 from engine.fs.policy import check_replace
 from engine.fs.repeats import Repeats
 from engine.fs.sharing import Sharer, Sharing
-from engine.fs.takeover import left, take_up
+from engine.fs.takeover import take_up
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lookup import Lookup
@@ -90,11 +90,8 @@ class Writing:
         """What an engine before had open for writing, made and begun. The table has its inodes already."""
         take_up(inherited.writers, handles=self._handles, table=self._table, uploader=self._uploader)
         self.repeats = Repeats(self._table, inherited.pending, inherited.removed)
+        self._ledger.lost(inherited)
         self._uploader.abort_orphans(inherited.uploads, inherited.asked)
-
-    def bequest(self) -> dict[int, InheritedWriter]:
-        """What is open for writing, for a successor."""
-        return left(self._handles)
 
     # Names
 

@@ -90,6 +90,8 @@ class InodeTable:
         them back, drops the inode whatever the number, and taking back one that did not reach the kernel does not.
         `removed`: its name was something else's, or nothing's, already.
         """
+        if number == ROOT or location == self.root.location:
+            return  # nobody writes such a thing down
         inode = Inode(number, location, info, NEVER)
         inode.lookups = 1
         self._put(inode, named=not removed)

@@ -116,10 +116,11 @@ def test_a_journal_that_takes_nothing_more_is_no_error_to_programs(caplog: pytes
         raise OSError(28, "No space left on device")
 
     ledger = Ledger(full)
-    ledger.forgot(7)
-    ledger.flush()
+    for _ in range(3):
+        ledger.forgot(7)
+        ledger.flush()
 
-    assert "No space left" in caplog.text
+    assert caplog.text.count("No space left") == 1
 
 
 _JSON: Any = st.recursive(
@@ -141,3 +142,4 @@ def test_records_that_mean_nothing_are_no_error(records: list[Record]) -> None:
     good: Record = ["inode", number, "d", None]
 
     assert inherit([good, *records]).inodes[number] == ("d", None)
+    assert inherit([*records, good]).inodes[number] == ("d", None)

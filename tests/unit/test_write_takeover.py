@@ -6,12 +6,16 @@ An engine "dies" when its requests are cancelled and nobody asks it any more; it
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.errors import (
     AccessDenied,
+    EngineError,
     NameTaken,
     NotFound,
     S3Error,
@@ -19,6 +23,7 @@ from engine.errors import (
     UploadCompleted,
     UploadFailed,
 )
+from engine.fs.ledger import Record
 from engine.s3.interface import UploadOptions
 from engine.spec import MiB
 from engine.write.orphans import LOOK_AGAIN_SECONDS, RETRY_SECONDS_MIN
@@ -420,5 +425,52 @@ def test_opening_and_closing_again_do_no_harm() -> None:
             for _ in range(2):
                 await second.fs.close(writer)
             assert second.content("f") == b""
+
+    run(test)
+
+
+_JSON: Any = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from([1, 2, 3, "f", "d/f"]),
+    lambda inner: st.lists(inner, max_size=6),
+    max_leaves=12,
+)
+_KINDS = st.sampled_from(
+    (
+        *("mounted", "inode", "pending", "removed", "forgot", "opened", "closed", "opendir", "page", "unheard-of"),
+        *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
+    )
+)
+_OBJECT = st.lists(_JSON, min_size=3, max_size=3) | st.just([3, "e", 5]) | st.none()
+_RECORDS = st.lists(
+    st.builds(lambda kind, rest: [kind, *rest], _KINDS, st.lists(_JSON, max_size=6))
+    | st.builds(lambda *fields: ["inode", *fields], st.integers(-3, 5), st.sampled_from(["", "f", "d", "d/f"]), _OBJECT)
+    | st.builds(lambda kind, number: [kind, number], _KINDS, st.integers(-3, 5))
+    | st.builds(lambda handle: ["writing", handle, 3, "f", 0], st.integers(-3, 5)),
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(_RECORDS)
+def test_whatever_was_written_down_a_successor_serves(records: list[Record]) -> None:
+    async def test() -> None:
+        async with dying("f") as first:
+            first.records[:] = records
+        async with successor(first) as second:
+            await second.written("new")
+            reader = (await second.fs.open(await second.number("new"), os.O_RDONLY)).handle
+            assert bytes(await second.fs.read(reader, 0, 10)) == b"new"
+            assert (await second.fs.getattr(ROOT)).number == ROOT
+            assert "new" in await second.names()
+            for handle in range(-3, 6):
+                with contextlib.suppress(EngineError):
+                    await second.fs.flush(handle, OPENER)
+                await second.fs.close(handle)
+            assert second.fs.bequest().inodes
 
     run(test)
