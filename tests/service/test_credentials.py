@@ -48,15 +48,14 @@ SEALED = "echo 'the vault is sealed' >&2; exit 1"
 def vault(running: Running, answer: dict[str, Any] | None, *, seconds: int | None = None) -> str:
     """A credential_process that prints the answer, or says that it is sealed.
 
-    `seconds`: it is sealed after it was asked for the answer once, which is about keys that live so long from then on.
+    `seconds`: keys that live so long from the first time that somebody asks, and are old ever after.
     """
     program = running.work / "vault"
     if seconds is not None:
-        soon = json.dumps((answer or {}) | {"Expiration": "SOON"})
-        # Twice: botocore does not believe in keys that live that short, and asks again at once.
-        opened = " || ".join(f"mkdir {program}.{time} 2>/dev/null" for time in ("once", "twice"))
-        body = f"""{opened} || {{ {SEALED}; }}
-echo '{soon}' | sed "s/SOON/$(date -u -d '+{seconds} seconds' +%FT%TZ)/" """
+        soon, until = json.dumps((answer or {}) | {"Expiration": "SOON"}), f"{program}.until"
+        body = f"""[ -e {until} ] || date -u -d '+{seconds} seconds' +%FT%TZ > {until}.$$
+[ -e {until} ] || mv {until}.$$ {until}
+echo '{soon}' | sed "s/SOON/$(cat {until})/" """
     else:
         body = SEALED if answer is None else f"echo '{json.dumps(answer)}'"
     program.with_suffix(".new").write_text(f"#!/bin/sh\n{body}\n")
@@ -125,26 +124,36 @@ def test_a_403_of_one_object_is_that_objects_and_the_mount_stays_ready(running: 
 def test_keys_that_cannot_be_renewed_are_a_warning_until_they_expire_and_then_the_mounts_trouble(
     running: Running, moto: S3Server, profile: Callable[[str], None]
 ) -> None:
+    until = running.work / "vault.until"
+
+    def decide(_seen: Seen) -> Answer | None:
+        try:
+            expiry = datetime.fromisoformat(until.read_text().strip())
+        except FileNotFoundError:
+            return None
+        return error(400, "ExpiredToken") if datetime.now(UTC) >= expiry else None
+
     profile(vault(running, issued(3600)))
-    running.configure(moto, data={"bucket": moto.bucket(), "profile": "batch"})
+    with FaultyProxy(moto.endpoint, decide) as server:
+        running.configure(server.endpoint, data={"bucket": moto.bucket(), "profile": "batch"})
+        with running.running():
+            first = running.mount("data")["credentials"]
+            assert (first["source"], first["error"]) == ("credential-process", None)
+            profile(vault(running, None))
+            poll_until(lambda: running.mount("data")["credentials"]["error"], "a renewal to fail")
+            warned = running.mount("data")
+            assert warned["state"] == "ready"
+            assert warned["credentials"]["expires"] == first["expires"]
+            shown = " ".join(running.run("status").stdout.split())
+            assert "can't be renewed: profile 'batch': credential_process failed: the vault is sealed" in shown
 
-    with running.running():
-        first = running.mount("data")["credentials"]
-        assert (first["source"], first["error"]) == ("credential-process", None)
-        profile(vault(running, None))
-        poll_until(lambda: running.mount("data")["credentials"]["error"], "a renewal to fail")
-        warned = running.mount("data")
-        assert warned["state"] == "ready"
-        assert warned["credentials"]["expires"] == first["expires"]
-        shown = " ".join(running.run("status").stdout.split())
-        assert "can't be renewed: profile 'batch': credential_process failed: the vault is sealed" in shown
-
-        profile(vault(running, issued(0), seconds=6))
-        degraded = running.wait_for("data", "degraded")
-        assert "have expired, and there are no others: profile 'batch'" in degraded["reason"]
-        assert "the vault is sealed" in degraded["reason"]
-        profile(vault(running, issued(3600)))
-        assert running.wait_for("data", "ready")["credentials"]["error"] is None
+            profile(vault(running, issued(0), seconds=10))
+            degraded = running.wait_for("data", "degraded")
+            assert "the credentials have expired" in degraded["reason"]
+            assert "profile 'batch'" in degraded["credentials"]["error"]
+            profile(vault(running, issued(3600)))
+            until.unlink()
+            assert running.wait_for("data", "ready")["credentials"]["error"] is None
 
 
 SECRETS = {"environment": "env-very-secret", "secret": "issued-very-secret", "token": "token-very-secret"}
