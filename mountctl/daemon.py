@@ -5,6 +5,7 @@ Called by mountctl/commands. Owns the process: its log, its signals, its exit co
 
 import logging
 import os
+import resource
 import signal
 import sys
 from collections import Counter
@@ -24,6 +25,8 @@ from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.status import Status
 from mountctl.supervisor import orphans, report, systemd
+from mountctl.supervisor.fdstore import SystemdFdStore
+from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
@@ -81,6 +84,7 @@ def _run(
     for sentence in unheeded(os.environ):
         _log.warning("%s", sentence)
     become_subreaper()
+    _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
         daemon = _Daemon(load_config, runtime, mounted, must_mount=must_mount)
         try:
@@ -105,7 +109,9 @@ class _Daemon:
         self._runtime = runtime
         self._must_mount = must_mount
         self._debug = False
-        self._supervisor = Supervisor(load_config, changed=self._tell_status, transient=must_mount)
+        address = os.environ.get("NOTIFY_SOCKET")
+        fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
+        self._supervisor = Supervisor(load_config, fds, changed=self._tell_status, transient=must_mount)
 
     @property
     def left_engines(self) -> set[int]:
@@ -226,6 +232,12 @@ class _Daemon:
 
     def _tell_status(self) -> None:
         self._notifier.status(self._summary())
+
+
+def _raise_file_limit() -> None:
+    # Five descriptors a mount, all the time; 1024, the usual soft limit, is for programs that use select().
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _set_up_log() -> None:

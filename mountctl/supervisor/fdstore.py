@@ -53,28 +53,9 @@ class FdStore(Protocol):
         """Look after the store until cancelled."""
         ...
 
-
-class NoFdStore:
-    """Keeps nothing."""
-
-    async def take(self) -> dict[str, dict[str, int]]:
-        """Nothing."""
-        return {}
-
-    def keep(self, mount: str, fds: dict[str, int], *, spare: bool = False) -> bool:
-        """Nothing is kept."""
-        return False
-
-    def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
-        """Nothing was."""
-
-    def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
-        """Nothing is."""
-        return False
-
-    async def run(self) -> None:
-        """There is nothing to look after."""
-        await trio.sleep_forever()
+    async def finish(self) -> None:
+        """Nobody comes after this supervisor, and nothing is mounted any more."""
+        ...
 
 
 class SystemdFdStore:
@@ -146,6 +127,9 @@ class SystemdFdStore:
         """Nothing: systemd looks after itself."""
         await trio.sleep_forever()
 
+    async def finish(self) -> None:
+        """Nothing: systemd knows when it stops us for good, and drops what it keeps."""
+
     def _has_room(self, count: int) -> bool:
         return self._places is None or sum(map(len, self._kept.values())) + count <= self._places
 
@@ -163,9 +147,3 @@ class SystemdFdStore:
             _log.warning("systemd does not take %s: mounts may not survive a restart: %s", message.split("\n"), error)
             return False
         return True
-
-
-def fd_store() -> FdStore:
-    """The one that there is."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    return SystemdFdStore(address) if address else NoFdStore()

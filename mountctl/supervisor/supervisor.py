@@ -21,7 +21,7 @@ from mountctl.supervisor import adoption, orphans
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
-from mountctl.supervisor.fdstore import SystemdFdStore, fd_store
+from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount, Services
 from mountctl.supervisor.state import SERVED, MountState
@@ -60,12 +60,18 @@ class Supervisor:
 
     Args:
         load: gives the configuration; raises ConfigError.
+        fds: keeps what the supervisor that comes after this one goes on with.
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
     """
 
     def __init__(
-        self, load: Callable[[], Config], changed: Callable[[], None] = lambda: None, *, transient: bool = False
+        self,
+        load: Callable[[], Config],
+        fds: FdStore,
+        changed: Callable[[], None] = lambda: None,
+        *,
+        transient: bool = False,
     ) -> None:
         self._transient = transient
         self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
@@ -78,7 +84,7 @@ class Supervisor:
         self._changed = changed
         self._uids = EngineUids()
         self._reloading = trio.Lock()
-        self._fds = fd_store()
+        self._fds = fds
         self._leaving = False
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there
@@ -99,6 +105,9 @@ class Supervisor:
         try:
             await self._serve(task_status)
         finally:
+            if not self._leaving:
+                with trio.CancelScope(shield=True):
+                    await self._fds.finish()
             self.stopped.set()
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
@@ -106,7 +115,6 @@ class Supervisor:
             access = AccessHub(zygote)
             outer.start_soon(access.run)
             outer.start_soon(orphans.collect)
-            outer.start_soon(self._fds.run)
             self._services = Services(
                 zygote=zygote,
                 access=access,
@@ -117,6 +125,7 @@ class Supervisor:
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
+                outer.start_soon(self._fds.run)
                 self._running.set()
                 await self._make_it_so(self.config)
                 task_status.started()

@@ -102,6 +102,34 @@ class Running:
             self.process = None
         for mountpoint in self.mounted():
             subprocess.run(["umount", "--lazy", mountpoint], check=True)
+        # Engines end with their mounts, and with the last of them what holds their file descriptors.
+        poll_until(lambda: not (self.work / "run" / "holder.sock").exists(), "the FD holder to end")
+
+    def crash(self) -> None:
+        """The supervisor is killed; what outlives it goes on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def holder(self) -> int | None:
+        """The process that holds this runtime directory's file descriptors, if there is one."""
+        path = os.fsencode(self.work / "run" / "holder.sock")
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError, ProcessLookupError):
+                if entry.name.isdigit() and (entry / "cmdline").read_bytes().rstrip(b"\0").endswith(path):
+                    return int(entry.name)
+        return None
+
+    def wait_until_held(self) -> None:
+        """The holder has a mount's connection, and the process of its engine, which is told last."""
+
+        def look() -> bool:
+            holder = self.holder()
+            held = [] if holder is None else [_target(fd) for fd in Path(f"/proc/{holder}/fd").iterdir()]
+            return "/dev/fuse" in held and any("pidfd" in each for each in held)
+
+        poll_until(look, "a mount to be held")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -144,3 +172,10 @@ class Running:
     def mounted(self) -> list[str]:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         return [fields[4] for fields in map(str.split, lines) if fields[4].startswith(str(self.work))]
+
+
+def _target(fd: Path) -> str:
+    try:
+        return os.readlink(fd)
+    except FileNotFoundError:
+        return ""

@@ -226,25 +226,6 @@ def test_broker_and_zygote_killed_are_replaced_and_mounts_do_not_care(running: R
         assert running.wait_for("data", "ready")["engine"]["takeovers"] == 1
 
 
-def test_a_killed_supervisor_takes_its_engines_along_and_the_next_one_mounts_anew(
-    running: Running, moto: S3Server
-) -> None:
-    bucket = moto.bucket()
-    moto.put(bucket, "x", b"again")
-    running.configure(moto, data={"bucket": bucket})
-    running.start()
-    running.wait_for("data", "ready")
-    engine = running.mount("data")["engine"]["pid"]
-    assert running.process is not None
-    running.process.kill()
-    running.process.wait()
-    poll_until(lambda: not Path(f"/proc/{engine}").exists(), "the orphaned engine to end")
-    assert running.mounted() == [str(running.mountpoint("data"))]
-
-    with running.running():
-        assert (running.mountpoint("data") / "x").read_bytes() == b"again"
-
-
 def test_unmounted_by_somebody_else_is_mounted_again(running: Running, moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.put(bucket, "x", b"back")

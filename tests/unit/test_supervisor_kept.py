@@ -14,7 +14,7 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.supervisor import record
-from mountctl.supervisor.fdstore import NoFdStore, SystemdFdStore, fd_store
+from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.systemd import is_restart_job, own_unit
 from mountctl.supervisor.uids import EngineUids
@@ -146,13 +146,6 @@ def test_where_there_is_too_little_room_sessions_go_before_engines_and_it_is_tol
     assert (store.keeps("a", tuple(session)), store.keeps("a", tuple(engine))) == (True, False)
     assert not keep("c", session)
     assert "FileDescriptorStoreMax=" in caplog.text
-
-
-def test_without_systemd_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-
-    assert isinstance(fd_store(), NoFdStore)
-    assert trio.run(fd_store().take) == {}
 
 
 def test_descriptors_that_were_passed_to_another_process_are_not_taken(

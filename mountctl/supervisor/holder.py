@@ -1,0 +1,166 @@
+"""The FD holder: a process that keeps file descriptors while there is no supervisor. Where there is no systemd.
+
+Started by held.py as `python holder.py LISTENER PATH`: a listening SOCK_SEQPACKET socket and where it is bound. Serves
+root only. Imports nothing of ours and little else, as it may live for months beside each supervisor. Each packet is an
+order; descriptors go along by SCM_RIGHTS; what is not understood, a younger supervisor's, is passed by:
+
+    keep NAME    with a descriptor: keep it under this name, MOUNT.KIND
+    drop NAME    let go of it
+    take         answered by a packet `NAME` with its descriptor for each that is kept, then `.`
+    ping         answered by `.`
+    bye          let go of all and end: the mounts are gone, or are nobody's any more
+
+A descriptor on which the kernel reports an error or a hang-up is dropped: a connection that is unmounted or aborted,
+the link of an engine that has ended. Without a supervisor the holder ends when it holds no mount any more.
+"""
+
+import array
+import os
+import resource
+import select
+import socket
+import stat
+import struct
+import sys
+import time
+
+# A name is a mount's, a dot and a kind: far below.
+PACKET_BYTES_MAX = 512
+# The kinds of fdstore.py that mean something here.
+FUSE = "fuse"
+LINK = "link-"
+END = b"."
+# What a supervisor that takes over may need to read a packet; one that is stuck must not keep us from others.
+SEND_SECONDS_MAX = 2.0
+# Programs wait for a mount that has no engine. One that nobody has come for in this time is let go of, so that they get
+# ENOTCONN: somebody who restarts a supervisor by hand takes less.
+ABANDONED_SECONDS = 60.0
+
+UCRED = struct.Struct("iII")  # pid, uid, gid: struct ucred of sys/socket.h
+
+
+class Holder:
+    """What is kept, and who is connected."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._poll = select.epoll()
+        self._poll.register(listener.fileno(), select.EPOLLIN)
+        self._clients: dict[int, socket.socket] = {}
+        self._kept: dict[str, int] = {}
+        self._names: dict[int, str] = {}
+        self._alone_since: float | None = None  # None: a supervisor is there, or has not come yet
+
+    def run(self) -> None:
+        """Serve until nobody needs it."""
+        while not self._is_over():
+            patience = -1.0 if self._alone_since is None else ABANDONED_SECONDS
+            for fd, events in self._poll.poll(patience):
+                if fd == self._listener.fileno():
+                    self._accept()
+                elif fd in self._clients:
+                    self._obey(self._clients[fd])
+                elif fd in self._names and events & (select.EPOLLERR | select.EPOLLHUP):
+                    self._lost(self._names[fd])
+            self._let_go_of_the_abandoned()
+
+    def _is_over(self) -> bool:
+        return self._alone_since is not None and not any(_kind(name) == FUSE for name in self._kept)
+
+    def _accept(self) -> None:
+        client, _ = self._listener.accept()
+        _pid, uid, _gid = UCRED.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, UCRED.size))
+        if uid != 0:
+            client.close()
+            return
+        seconds = int(SEND_SECONDS_MAX)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
+        self._clients[client.fileno()] = client
+        self._poll.register(client.fileno(), select.EPOLLIN)
+        self._alone_since = None
+
+    def _obey(self, client: socket.socket) -> None:
+        try:
+            packet, fds, _, _ = socket.recv_fds(client, PACKET_BYTES_MAX, 1, socket.MSG_CMSG_CLOEXEC)
+            if not packet:
+                self._forget(client)
+                return
+            self._carry_out(client, packet.decode(errors="replace"), list(fds))
+        except OSError:  # it is gone, or does not read
+            self._forget(client)
+
+    def _carry_out(self, client: socket.socket, order: str, fds: list[int]) -> None:
+        what, _, name = order.partition(" ")
+        if what == "keep" and fds:
+            self._drop(name)
+            self._keep(name, fds.pop())
+        elif what == "drop":
+            self._drop(name)
+        elif what == "take":
+            for kept, fd in self._kept.items():
+                client.sendmsg([kept.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+            client.send(END)
+        elif what == "ping":
+            client.send(END)
+        elif what == "bye":
+            sys.exit(0)
+        for fd in fds:
+            os.close(fd)
+
+    def _keep(self, name: str, fd: int) -> None:
+        self._kept[name], self._names[fd] = fd, name
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # a memfd has neither, and can't be watched
+            self._poll.register(fd, 0)  # errors and hang-ups are always told
+
+    def _drop(self, name: str) -> None:
+        fd = self._kept.pop(name, None)
+        if fd is not None:
+            del self._names[fd]
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                self._poll.unregister(fd)
+            os.close(fd)
+
+    def _lost(self, name: str) -> None:
+        mount = _mount(name)
+        for each in [each for each in self._kept if each == name or (_kind(name) == FUSE and _mount(each) == mount)]:
+            self._drop(each)
+
+    def _forget(self, client: socket.socket) -> None:
+        self._poll.unregister(client.fileno())
+        del self._clients[client.fileno()]
+        client.close()
+        if not self._clients:
+            self._alone_since = time.monotonic()
+
+    def _let_go_of_the_abandoned(self) -> None:
+        if self._alone_since is None or time.monotonic() < self._alone_since + ABANDONED_SECONDS:
+            return
+        served = {_mount(name) for name in self._kept if _kind(name).startswith(LINK)}
+        for name in [name for name in self._kept if _mount(name) not in served]:
+            self._drop(name)
+
+
+def _mount(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def main(listener: int, path: str) -> int:
+    """Hold until nobody needs it. Returns the exit code."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    ours = os.stat(path).st_ino
+    with socket.socket(fileno=listener) as bound:
+        try:
+            Holder(bound).run()
+        finally:
+            if os.path.exists(path) and os.stat(path).st_ino == ours:  # it may be another one's by now
+                os.unlink(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
