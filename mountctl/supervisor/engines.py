@@ -78,12 +78,14 @@ class Gone:
         ending: what kind of end it was.
         served: for how many seconds it had served.
         unanswered: what it had read from the kernel may not be answered.
+        stuck: it was killed, and is in the kernel still.
     """
 
     reason: str
     ending: Ending
     served: float
     unanswered: bool
+    stuck: bool = False
 
 
 class Engines:
@@ -249,7 +251,9 @@ class Engines:
         lost = not session.connected()
         ending = Ending.OUTSIDE if lost else endings.of(end, known, out_of_memory=out_of_memory)
         session.next_generation()
-        return Gone(engine.reason or f"the engine {self.last_exit}", ending, served, unanswered=end.code != 0)
+        return Gone(
+            engine.reason or f"the engine {self.last_exit}", ending, served, unanswered=end.code != 0, stuck=end.stuck
+        )
 
     async def _fork(self, session: Session, spec: MountSpec, *, waits: bool = False) -> Engine:
         """A new engine on this session, or one that waits for it. Raises ForkError."""

@@ -191,7 +191,7 @@ class Mount:
                 ending, served = (Ending.REFUSED, 0.0) if gone is None else (gone.ending, gone.served)
                 following, pause = restarts.after(ending, served, now)
                 if following is not Next.TAKE_OVER:
-                    self._abort()
+                    self._abort(held=gone is not None and gone.stuck)
                 if following is Next.GIVE_UP:
                     reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
                     if self.engines.served_before:
@@ -304,12 +304,18 @@ class Mount:
             self._settled.set()
         self._services.changed()
 
-    def _abort(self) -> None:
-        """End the session, so that nobody waits for it any more. What is mounted stays, and gives ENOTCONN."""
+    def _abort(self, *, held: bool = False) -> None:
+        """End the session, so that nobody waits for it any more. What is mounted stays, and gives ENOTCONN.
+
+        Args:
+            held: by an engine that can't be ended.
+        """
         session = self._session
-        self._drop_session()
         if session is not None and session.attached:
-            self._aborted = session
+            self._keeping.session_is_gone()
+            session.abort(held=held)
+            self._session, self._aborted = None, session
+        self._drop_session()
 
     def _drop_session(self) -> None:
         if self._session is not None:

@@ -43,6 +43,7 @@ MOUNT_ATTR_NOSUID: Final = 2
 MOUNT_ATTR_NODEV: Final = 4
 MOUNT_ATTR_NOATIME: Final = 0x10
 
+MNT_FORCE: Final = 1
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
 
@@ -143,6 +144,18 @@ def umount(path: str, *, lazily: bool = False) -> None:
     """Unmount what is on top at `path`; lazily: out of sight at once, gone when the last file is closed."""
     flags = UMOUNT_NOFOLLOW | (MNT_DETACH if lazily else 0)
     _check(_libc.umount2(ctypes.c_char_p(os.fsencode(path)), ctypes.c_int(flags)), "umount2")
+
+
+def abort(path: str) -> None:
+    """End the FUSE connection of what is mounted on top at `path`; if nobody uses it, it is unmounted as well.
+
+    Raises OSError, but not for a mount that is in use: its connection is ended all the same.
+    """
+    try:
+        _check(_libc.umount2(ctypes.c_char_p(os.fsencode(path)), ctypes.c_int(MNT_FORCE | UMOUNT_NOFOLLOW)), "umount2")
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
 
 
 def identity(mount_fd: int) -> tuple[int, int]:

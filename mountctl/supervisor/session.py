@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from engine.spec import MountSpec
-from mountctl.supervisor import abilities, fuse_init, mount_api, mountinfo, record
+from mountctl.supervisor import abilities, fuse_init, fusectl, mount_api, mountinfo, record
 
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
@@ -248,6 +248,21 @@ class Session:
             with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
                 os.rmdir(self.mountpoint)
         return busy
+
+    def abort(self, *, held: bool) -> None:
+        """End the connection: who waits for it gets ECONNABORTED, later ones ENOTCONN. The mount stays where it is.
+
+        Args:
+            held: another process has our descriptor and can't be ended. Then it is not enough that we let go, and
+                without fusectl the only way left unmounts a mount that nobody uses.
+        """
+        fusectl.abort(self.minor)
+        if held and self.connected() and (place := self.place()) is not None:
+            try:
+                mount_api.abort(place)
+            except OSError as error:
+                _log.error("%s: its connection can't be ended: %s", self.spec.name, error)
+        self.close()
 
     def close(self) -> None:
         """Let go. If no engine holds the session either, what was still open on the mount fails with ENOTCONN."""

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from mountctl.supervisor.hangs import SILENT_SECONDS
 from tests.faults import Answer, FaultyProxy
 from tests.servers import S3Server
 from tests.service.poison import end_of, looking_up
@@ -98,3 +99,33 @@ def test_an_engine_that_waits_for_an_s3_that_accepts_and_never_answers_is_left_a
             mount = told_in_time(running)
             assert mount["engine"]["pid"] == engine  # type: ignore[index]
             assert mount["engine"]["last_exit"] is None  # type: ignore[index]
+
+
+def test_a_stopped_engine_does_not_hold_up_the_end_of_its_supervisor(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+
+    with running.running():  # asserts that it ends well and that nothing is mounted afterwards
+        os.kill(running.mount("data")["engine"]["pid"], signal.SIGSTOP)
+        program = looking_up(running.mountpoint("data") / "x")
+
+    assert end_of(program) in ("2", "103", "107")  # ENOENT: it came too late for the mount
+
+
+@pytest.mark.slow
+def test_a_supervisor_that_was_stopped_for_a_while_kills_no_engine(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"x")
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        assert running.process is not None
+        engine = running.mount("data")["engine"]["pid"]
+        os.kill(running.process.pid, signal.SIGSTOP)
+        time.sleep(2 * SILENT_SECONDS)
+        os.kill(running.process.pid, signal.SIGCONT)
+        before = running.mount("data")["stats"]["fuse_requests"].get("lookup", 0)
+        (running.mountpoint("data") / "x").read_bytes()
+        poll_until(
+            lambda: running.mount("data")["stats"]["fuse_requests"].get("lookup", 0) > before, "another heartbeat"
+        )
+        assert running.mount("data")["engine"]["pid"] == engine
