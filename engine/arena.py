@@ -30,17 +30,15 @@ SLOT_BYTES: Final = MiB
 class Slot:
     """SLOT_BYTES of memory. `view` is valid from acquire to release.
 
-    `resident` says that its pages may have been touched since they last went back to the system. `home` is the arena
-    of an engine before, if it lies there.
+    `resident` says that its pages may have been touched since they last went back to the system.
     """
 
-    __slots__ = ("home", "index", "resident", "view")
+    __slots__ = ("index", "resident", "view")
 
-    def __init__(self, index: int, view: memoryview, home: "_ArenaBefore | None" = None) -> None:
+    def __init__(self, index: int, view: memoryview) -> None:
         self.index = index
         self.view = view
         self.resident = True
-        self.home = home
 
 
 class Arena:
@@ -106,32 +104,33 @@ class Arena:
     def release(self, slot: Slot) -> None:
         """Give a slot back. Its view must not be written afterwards, and is good until the next await only."""
         self._in_use -= 1
-        if slot.home is None:
-            self._free.append(slot)
-        else:
-            slot.home.release(slot)
+        self._free.append(slot)
         self._hand_on()
 
     def inherit(self, fd: int, indices: Sequence[int]) -> dict[int, Slot]:
-        """Slots of the arena of an engine before that has ended, with what lies in them, by index. All else in it goes
-        back to the system at once, and each of these when it is released; they count as ours, even beyond the budget.
+        """What lies in slots of another engine's arena, moved here; returns our slots by those numbers.
+
+        There is no moment at which both have it: the system gets each page back when it is copied.
 
         Args:
-            fd: that arena's memfd; owned.
-            indices: of the slots that somebody still needs.
+            fd: that arena's memfd; nobody else uses it any more.
+            indices: of its slots.
 
-        Raises ValueError if it has no such slots.
+        Raises ValueError if it has no such slots, or there is no room for them here.
         """
-        with contextlib.ExitStack() as failing:
-            failing.callback(os.close, fd)
-            if len(set(indices)) < len(indices) or any(
-                not 0 <= each < os.fstat(fd).st_size // SLOT_BYTES for each in indices
-            ):
-                raise ValueError("the arena before has no such slots")
-            before = _ArenaBefore(fd, indices)
-            failing.pop_all()
-        self._in_use += len(indices)
-        return before.slots
+        there = os.fstat(fd).st_size
+        if any(not 0 <= index < there // SLOT_BYTES for index in indices) or len(set(indices)) < len(indices):
+            raise ValueError("the arena before has no such slots")
+        if len(indices) > self.available:
+            raise ValueError("there is no room for what the arena before holds")
+        moved = {}
+        with mmap.mmap(fd, there) as before:
+            for index in indices:
+                slot = moved[index] = self._take()
+                start = index * SLOT_BYTES
+                slot.view[:] = before[start : start + SLOT_BYTES]
+                before.madvise(mmap.MADV_REMOVE, start, SLOT_BYTES)
+        return moved
 
     def add_reclaimer(self, reclaim: Callable[[], bool]) -> None:
         """`reclaim()` releases at least one slot that can be done without and returns True, or returns False."""
@@ -179,33 +178,3 @@ class Arena:
         if self._waiting:
             self._in_use += 1  # reserved for the waiter, which takes it when it runs
             self._waiting.popleft().set()
-
-
-class _ArenaBefore:
-    """What is still needed of the arena of an engine before."""
-
-    def __init__(self, fd: int, indices: Sequence[int]) -> None:
-        self._fd = fd
-        size = os.fstat(fd).st_size
-        self._map = mmap.mmap(fd, size)
-        self._whole = memoryview(self._map)
-        kept = set(indices)
-        for index in range(size // SLOT_BYTES):
-            if index not in kept:
-                self._map.madvise(mmap.MADV_REMOVE, index * SLOT_BYTES, SLOT_BYTES)
-        self.slots = {
-            index: Slot(index, self._whole[index * SLOT_BYTES : (index + 1) * SLOT_BYTES], self) for index in indices
-        }
-        self._left = len(self.slots)
-
-    def release(self, slot: Slot) -> None:
-        """Its pages go back to the system; with the last one all does, once nobody looks at a view any more."""
-        self._map.madvise(mmap.MADV_REMOVE, slot.index * SLOT_BYTES, SLOT_BYTES)
-        self._left -= 1
-        if not self._left:
-            os.close(self._fd)
-            for each in self.slots.values():
-                each.view.release()
-            self._whole.release()
-            with contextlib.suppress(BufferError):  # a view is still out: the mapping goes with it
-                self._map.close()

@@ -14,6 +14,7 @@ from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger, Record, inherit
+from engine.fs.moving import Arrival
 from engine.fuse.operations import Operations
 from engine.fuse.served import Served, left
 from engine.journal import Journal, notes, replay
@@ -27,7 +28,13 @@ from engine.write.uploader import Uploader
 
 @contextlib.asynccontextmanager
 async def serving(
-    client: ObjectClient, spec: MountSpec, stats: EngineStats, *, generation: int, journal_fd: int | None = None
+    client: ObjectClient,
+    spec: MountSpec,
+    stats: EngineStats,
+    *,
+    generation: int,
+    journal_fd: int | None = None,
+    handed: tuple[int, ...] | None = None,
 ) -> AsyncIterator[Operations]:
     """Operations that answer from S3. On leaving, all that open files still fetch is cancelled, what is not written to
     its end is given up, and memory freed.
@@ -38,9 +45,11 @@ async def serving(
         stats: counts.
         generation: which engine of its session this is, from 0.
         journal_fd: what the engine before left is there, and what the next one must know will be; owned.
+        handed: the engine before has handed over, with these descriptors; None: it died, or there was none.
     """
     malloc.set_up()
-    arena = Arena(spec.memory_target * MiB)
+    arrival = Arrival(handed or ())
+    arena = Arena(max(spec.memory_target * MiB, arrival.bytes))
     try:
         async with trio.open_nursery() as fetching:
             prefetcher = Prefetcher(
@@ -53,6 +62,7 @@ async def serving(
             )
             fetching.start_soon(_trim, prefetcher)
             journal = _Journalling(journal_fd)
+            journal.inherited.moved = arrival.unpack(arena)
             uploader = (
                 None
                 if spec.read_only
@@ -71,7 +81,8 @@ async def serving(
             journal.begin(filesystem)
             try:
                 operations = Operations(filesystem, stats, Served(journal.notes))
-                operations.inherit(journal.unanswered)
+                if handed is None:
+                    operations.inherit(journal.unanswered)
                 yield operations
             finally:
                 if uploader is not None:

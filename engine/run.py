@@ -98,7 +98,7 @@ class _Engine:
         self._said_ready = False
         self._scope = trio.CancelScope()
         self._resend = order.resend
-        self._left: tuple[int, ...] = ()  # descriptors of what the engine before has left
+        self._handed: tuple[int, ...] | None = None  # descriptors of what the engine before has handed over
         self._taking_over = trio.Event()
         self._handing_over = False
         self._session_scope = trio.CancelScope()
@@ -163,6 +163,7 @@ class _Engine:
                 self._stats,
                 generation=self._order.generation,
                 journal_fd=self._journal_fd,
+                handed=self._handed,
             ) as operations:
                 nursery.start_soon(self._announce, adopted, operations.served_before)
                 adopt(
@@ -183,7 +184,7 @@ class _Engine:
     async def _hand_over(self, operations: Operations) -> None:
         """What programs are writing goes to the successor."""
         with trio.CancelScope(shield=True):
-            fds: tuple[int, ...] = ()
+            fds = await operations.leave()
             try:
                 await self._link.send(HandedOver(), fds)
             except LinkClosed:
@@ -211,7 +212,7 @@ class _Engine:
                         self._end(EXIT_STOPPED)
                         return
                     case TakeOver():
-                        self._resend, self._left = message.resend, tuple(fds)
+                        self._resend, self._handed = message.resend, tuple(fds)
                         self._taking_over.set()
                     case HandOver() if self._serving:
                         self._end(EXIT_STOPPED)

@@ -92,7 +92,7 @@ class S3Filesystem:
         self._writers: Final[Handles[OpenWriter]] = Handles(
             generation=generation, gauge=lambda _count: self._files_open(len(self._files)), writers=True
         )
-        self._writing: Final = (
+        self.writing: Final = (
             None
             if uploader is None
             else Writing(
@@ -146,8 +146,8 @@ class S3Filesystem:
         if known is not None and self._directories.tells(directory, known, caller):
             return self._attributes(self._table.counted(known), WALKED_SECONDS)
         found = await self._lookup.child(directory, text)
-        if found.pending and self._writing is not None:
-            self._writing.repeats.seen(found.number)
+        if found.pending and self.writing is not None:
+            self.writing.repeats.seen(found.number)
         return self._attributes(found)
 
     def missing_seconds(self, parent: int, name: bytes) -> float:
@@ -188,13 +188,13 @@ class S3Filesystem:
             await self._lookup.revalidate(inode)
         if inode.is_directory:
             raise IsADirectory(f"{inode.location!r} is a directory")
-        if self._writing is None:
+        if self.writing is None:
             return self._open_for_reading(inode, flags)
-        new = self._writing.is_new(inode)
+        new = self.writing.is_new(inode)
         if access(flags, new=new, allow_overwrite=self._spec.allow_overwrite) is Access.WRITE:
-            return Opened(await self._writing.open(inode, flags, process), is_direct(flags))
+            return Opened(await self.writing.open(inode, flags, process), is_direct(flags))
         _check_readable(inode)
-        await self._writing.admit_reader(inode)
+        await self.writing.admit_reader(inode)
         return self._open_for_reading(inode, flags)
 
     async def read(self, handle: int, offset: int, size: int) -> bytes | memoryview:
@@ -249,14 +249,14 @@ class S3Filesystem:
                 if not self._reading[file.inode.number]:
                     del self._reading[file.inode.number]
                 file.inode.handles -= 1
-            if self._writing is not None and file.inode is not None:
-                self._writing.remove_reader(file.inode, file.sharer)
+            if self.writing is not None and file.inode is not None:
+                self.writing.remove_reader(file.inode, file.sharer)
             self.ledger.closed(handle)
 
     async def close(self, handle: int) -> None:
         """The same for any file; completes what was written and is not complete yet. Raises nothing."""
-        if self._writing is not None and self._writers.find(handle) is not None:
-            await self._writing.release(handle)
+        if self.writing is not None and self._writers.find(handle) is not None:
+            await self.writing.release(handle)
         else:
             self.release(handle)
 
@@ -331,8 +331,8 @@ class S3Filesystem:
         for handle, file in inherited.files.items():
             self._files.inherit(handle, self._opened(file.info, direct=file.direct))
         self._directories.inherit(inherited.directories)
-        if self._writing is not None:
-            self._writing.inherit(inherited)
+        if self.writing is not None:
+            self.writing.inherit(inherited)
 
     def _opened(self, info: ObjectInfo, *, direct: bool) -> OpenFile:
         return OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
@@ -347,8 +347,8 @@ class S3Filesystem:
         self._reading[inode.number] += 1
         inode.handles += 1
         inode.opened = True
-        if self._writing is not None:
-            self._writing.add_reader(inode, file.sharer)
+        if self.writing is not None:
+            self.writing.add_reader(inode, file.sharer)
         handle = self._files.add(file)
         self.ledger.opened(handle, info, direct=direct)
         return Opened(handle, direct)
@@ -365,9 +365,9 @@ class S3Filesystem:
             self._may_write("opening for writing", inode.number)
 
     def _may_write(self, verb: str, number: int) -> Writing:
-        if self._writing is None:
+        if self.writing is None:
             raise ReadOnly(f"{verb} of {self.describe(number)}: this mount only reads")
-        return self._writing
+        return self.writing
 
     def _changing(self, verb: str, parent: int) -> tuple[Inode, Writing]:
         """The directory in which something is to change."""
@@ -380,8 +380,8 @@ class S3Filesystem:
             self._files.get(handle)
             raise BadHandle("the file is open for reading")
         self._writers.get(handle)
-        assert self._writing is not None, "a handle for writing is open"
-        return self._writing
+        assert self.writing is not None, "a handle for writing is open"
+        return self.writing
 
     def _attributes(self, inode: Inode, seconds_min: float = 0.0) -> Attributes:
         if inode is self._table.root:

@@ -6,6 +6,7 @@ writing.py. No behaviour.
 
 from dataclasses import dataclass, field
 
+from engine.fs.moving import Moved
 from engine.namespace.listing import FIRST, Start
 from engine.s3.interface import Likeness, ObjectInfo
 from engine.write.state import Uploaded
@@ -65,6 +66,7 @@ class Inherited:
         files: open for reading, by handle.
         writers: open for writing, by handle.
         directories: open, by handle.
+        moved: those of `writers` whose uploads were handed over.
         uploads: keys of multipart uploads that may still be in S3, by upload id.
         asked: keys for which one was to be begun, with when S3 was asked; whether there is one is not known.
     """
@@ -77,6 +79,7 @@ class Inherited:
     writers: dict[int, InheritedWriter] = field(default_factory=dict)
     directories: dict[int, InheritedDirectory] = field(default_factory=dict)
     uploads: dict[str, str] = field(default_factory=dict)
+    moved: Moved = field(default_factory=Moved)
     asked: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -84,4 +87,5 @@ class Inherited:
         """Those of `inodes` whose names are not theirs, as what was being written is lost: a new file is gone, and an
         object that was to be replaced is looked up anew.
         """
-        return self.removed | {writer.number for writer in self.writers.values() if writer.uploaded is None}
+        lost = {writer.number for writer in self.writers.values() if writer.uploaded is None}
+        return self.removed | (lost - self.moved.numbers)

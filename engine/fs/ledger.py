@@ -121,7 +121,9 @@ class Ledger:
 
     def lost(self, inherited: Inherited) -> None:
         """The successor has told the log of what was being written, and taken its names away."""
-        self._records += [[_FAILED, handle] for handle, writer in inherited.writers.items() if writer.lost]
+        moved = inherited.moved.writers
+        lost = (handle for handle, writer in inherited.writers.items() if writer.lost and handle not in moved)
+        self._records += [[_FAILED, handle] for handle in lost]
         self._records += [[_REMOVED, number] for number in inherited.gone - inherited.removed]
 
     def upload_asked(self, key: str) -> None:

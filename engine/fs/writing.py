@@ -30,6 +30,7 @@ from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger
+from engine.fs.moving import leave, resume
 from engine.fs.opening import OpenWriter
 from engine.fs.policy import check_replace
 from engine.fs.repeats import Repeats
@@ -40,6 +41,7 @@ from engine.namespace.inodes import InodeTable
 from engine.namespace.lookup import Lookup
 from engine.s3.interface import KEY_BYTES_MAX, ObjectClient, ObjectInfo
 from engine.spec import MountSpec
+from engine.write.upload import Upload
 from engine.write.uploader import Uploader
 
 logger = logging.getLogger(__name__)
@@ -88,10 +90,18 @@ class Writing:
 
     def inherit(self, inherited: Inherited) -> None:
         """What an engine before had open for writing, made and begun. The table has its inodes already."""
-        take_up(inherited.writers, handles=self._handles, table=self._table, uploader=self._uploader)
+        moved = inherited.moved
+        lost = {handle: was for handle, was in inherited.writers.items() if handle not in moved.writers}
+        take_up(lost, handles=self._handles, table=self._table, uploader=self._uploader)
+        resume(moved, handles=self._handles, table=self._table, uploader=self._uploader, opened=self._opened)
         self.repeats = Repeats(self._table, inherited.pending, inherited.removed)
         self._ledger.lost(inherited)
-        self._uploader.abort_orphans(inherited.uploads, inherited.asked)
+        orphans = {each: key for each, key in inherited.uploads.items() if each not in moved.upload_ids}
+        self._uploader.abort_orphans(orphans, inherited.asked)
+
+    async def leave(self) -> tuple[int, ...]:
+        """Hand over what is open for writing: see moving.leave."""
+        return await leave(self._handles, self._uploader)
 
     # Names
 
@@ -217,15 +227,12 @@ class Writing:
             raise
         upload = self._uploader.start(inode.key, reservation)
         writer = OpenWriter(inode, upload, process)
-        self._sharing(inode).add_writer(writer.sharer)
         inode.handles += 1
-        self._writers[inode.number] = writer
-        if not inode.pending:
-            self._table.hold(inode)
-        self._show_size(writer)
         writer.handle = self._handles.add(writer)
         self._ledger.writing(writer.handle, inode.number, upload.key, process)
-        upload.on_publishing = functools.partial(self._ledger.publishing, writer.handle)
+        if not inode.pending:
+            self._table.hold(inode)
+        self._opened(writer)
         return writer.handle
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
@@ -356,6 +363,13 @@ class Writing:
             self._table.discard(writer.inode)
             self._ledger.failed(writer.handle)
             self._unshare(writer.inode, writer.sharer)
+
+    def _opened(self, writer: OpenWriter) -> None:
+        self._sharing(writer.inode).add_writer(writer.sharer)
+        self._writers[writer.inode.number] = writer
+        if isinstance(writer.upload, Upload):
+            writer.upload.on_publishing = functools.partial(self._ledger.publishing, writer.handle)
+        self._show_size(writer)
 
     def _show_size(self, writer: OpenWriter) -> None:
         inode = writer.inode

@@ -60,6 +60,10 @@ class Operations(pyfuse3.Operations):
         self._told: set[str] = set()
         self.on_init: Callable[[], None] = lambda: None
 
+    async def leave(self) -> tuple[int, ...]:
+        """Hand over what programs are writing: see fs/moving.py. To be called when no request is answered any more."""
+        return () if self._fs.writing is None else await self._fs.writing.leave()
+
     def inherit(self, requests: Sequence[Request]) -> None:
         """The engine before died while it answered these; what the file system inherited tells of what."""
         told = [f"{request.verb} of {_one_line(self._subject(request))}" for request in requests]

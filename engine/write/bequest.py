@@ -35,3 +35,8 @@ class UploadBequest:
     reserved: int
     uploaded: Uploaded | None = None
     failure: str | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """It is neither complete nor failed."""
+        return self.uploaded is None and self.failure is None

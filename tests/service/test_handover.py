@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import re
 import shutil
 import signal
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -88,6 +89,7 @@ def mount_ids(running: Running) -> set[str]:
 def test_a_changed_option_is_taken_by_another_engine_while_programs_read(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:
+    """S112: programs that read notice nothing of a handover."""
     running.configure(moto, m={"bucket": bucket})
     with running.running():
         before, ids = running.mount("m"), mount_ids(running)
@@ -146,6 +148,131 @@ def test_an_engine_that_does_not_hand_over_is_killed_and_succeeded(
         assert done.returncode == 0, done.stdout
         assert running.mount("m")["engine"]["pid"] != pid
         assert not Path(f"/proc/{pid}").exists()
+
+
+# Writes a file piece by piece, and waits for a word behind each; at the end it tells how close went.
+_WRITER: Final = """
+import os, random, sys
+path, pieces = sys.argv[1], int(sys.argv[2])
+data = random.Random(path).randbytes(1 << 20)
+out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+for number in range(pieces):
+    assert os.write(out, data[number:] + data[:number]) == len(data)
+    print(number, os.fstat(out).st_size, flush=True)
+    sys.stdin.readline()
+os.close(out)
+print("closed", flush=True)
+"""
+
+
+class Writer:
+    """A program that writes a file, a piece of 1 MiB at a time."""
+
+    def __init__(self, path: Path, pieces: int) -> None:
+        self._path, self._pieces = path, pieces
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), str(pieces)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.written = 0
+        self._hear()
+
+    def go_on(self, pieces: int) -> None:
+        for _ in range(pieces):
+            self._say()
+            self._hear()
+
+    def finish(self) -> None:
+        self.go_on(self._pieces - self.written)
+        self._say()
+        told, errors = self._process.communicate(timeout=60)
+        assert (told, errors) == ("closed\n", "")
+
+    @property
+    def content(self) -> bytes:
+        data = random.Random(str(self._path)).randbytes(1 << 20)
+        return b"".join(data[number:] + data[:number] for number in range(self._pieces))
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _say(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def _hear(self) -> None:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise AssertionError(self._process.communicate()[1])
+        number, size = map(int, line.split())
+        self.written = number + 1
+        assert size == self.written << 20, "the size that the writer sees"
+
+
+def keys(moto: MotoServer, bucket: str) -> list[str]:
+    return [each["Key"] for each in moto.boto.list_objects_v2(Bucket=bucket)["Contents"]]
+
+
+def content(moto: MotoServer, bucket: str, key: str) -> bytes:
+    return moto.boto.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def uploads(moto: MotoServer, bucket: str) -> list[Any]:
+    return moto.boto.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+
+@pytest.mark.parametrize("pieces", [3, 9, 30])
+def test_files_that_are_being_written_go_on_in_the_next_engine(
+    running: Running, moto: MotoServer, bucket: str, pieces: int
+) -> None:
+    """S112: programs that write notice nothing of a handover."""
+    running.configure(moto, m={"bucket": bucket, "allow-overwrite": True})
+    with running.running(), contextlib.ExitStack() as stack:
+        mountpoint = running.mountpoint("m")
+        new, old = Writer(mountpoint / "new", pieces), Writer(mountpoint / "big", pieces)
+        stack.callback(new.close)
+        stack.callback(old.close)
+        for part in range(1, 4):
+            for writer in (new, old):
+                writer.go_on(part * pieces // 4 + 1 - writer.written)
+            assert running.run("restart", "m").stdout == "m: restarted\n"
+            assert "new" in os.listdir(mountpoint)
+            assert os.stat(mountpoint / "new").st_size == new.written << 20
+            with pytest.raises(PermissionError):  # it is being written still
+                (mountpoint / "new").read_bytes()
+            assert "new" not in keys(moto, bucket)
+        new.finish()
+        old.finish()
+        assert content(moto, bucket, "new") == new.content
+        assert content(moto, bucket, "big") == old.content
+        assert uploads(moto, bucket) == []
+        assert (mountpoint / "new").read_bytes() == new.content
+
+
+def test_a_crash_after_a_handover_loses_the_upload_and_nothing_of_it_stays(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        mountpoint = running.mountpoint("m")
+        out = os.open(mountpoint / "new", os.O_WRONLY | os.O_CREAT)
+        for _ in range(10):
+            os.write(out, bytes(1 << 20))
+        assert running.run("restart", "m").returncode == 0
+        os.write(out, bytes(1 << 20))
+        os.kill(running.mount("m")["engine"]["pid"], signal.SIGKILL)
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(out, bytes(1 << 20))
+        with pytest.raises(OSError, match="Input/output error"):
+            os.close(out)
+        assert not (mountpoint / "new").exists()
+        poll_until(lambda: uploads(moto, bucket) == [], "the multipart upload to be aborted")
 
 
 class Installed:
