@@ -21,8 +21,8 @@ from engine.s3.interface import ListPage, ObjectInfo
 
 _MONTHS: Final = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 _HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
-# A size in bytes that S3 can mean, and that a file's 63 bits hold: S3's largest objects need 14 digits.
-SIZE_DIGITS_MAX: Final = 18
+# A size in bytes that S3 can mean: its largest objects need 14 digits. More would not fit where sizes are kept.
+SIZE_DIGITS_MAX: Final = 14
 _RESTORED: Final = re.compile(r'^ongoing-request="false", expiry-date="([^"]+)"$')
 
 

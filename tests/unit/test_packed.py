@@ -1,10 +1,12 @@
 """What S3 said of an object, packed: all of it comes back."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.namespace.packed import pack, same_version, size_and_time, unpack
+from engine.namespace.packed import SIZE_MAX, pack, same_version, size_and_time, unpack
 from engine.s3.interface import ObjectInfo
 
 _MD5 = '"0123456789abcdef0123456789abcdef"'
@@ -13,7 +15,7 @@ _CLASSES = st.sampled_from(["STANDARD", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR",
 _INFOS = st.builds(
     ObjectInfo,
     key=st.just("d/f"),
-    size=st.integers(0, 2**63 - 1),
+    size=st.integers(0, SIZE_MAX),
     etag=_ETAGS | st.text().filter(lambda text: "\0" not in text),
     last_modified=st.floats(allow_nan=False),
     storage_class=_CLASSES,
@@ -36,4 +38,13 @@ def test_a_version_is_its_etag_and_nothing_else(one: ObjectInfo, other: ObjectIn
 
 @pytest.mark.parametrize("etag", [_MD5, f'{_MD5[:-1]}-12"'])
 def test_usual_objects_are_small(etag: str) -> None:
-    assert len(pack(ObjectInfo("d/f", 5 << 40, etag, 1.7e9))) <= 18 + len(etag)
+    assert len(pack(ObjectInfo("d/f", 5 << 40, etag, 1.7e9))) <= 15 + len(etag)
+
+
+def test_the_most_usual_objects_take_64_bytes() -> None:
+    assert sys.getsizeof(pack(ObjectInfo("d/f", 5 << 40, _MD5, 1.7e9))) <= 64
+
+
+def test_sizes_that_s3_can_not_mean_are_no_errors_here() -> None:
+    """They come from a journal that is garbage, and from nowhere else."""
+    assert unpack("d/f", pack(ObjectInfo("d/f", 2**63, _MD5, 1.7e9))).size == SIZE_MAX

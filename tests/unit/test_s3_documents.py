@@ -92,6 +92,7 @@ def test_the_last_page_has_no_token_and_the_others_have_theirs() -> None:
         listing("<IsTruncated>true</IsTruncated>"),
         listing(entry(size="many")),
         listing(entry(size="-1")),
+        listing(entry(size="1" + 14 * "0")),
         listing("<Contents><Key>k</Key></Contents>"),
         listing(entry().replace("2014-01-02", "yesterday")),
     ],
