@@ -37,29 +37,29 @@ _NUMBERS_MAX: Final = 60 * 26_000
 _NUMBERS_AT_ONCE: Final = 1 << 17
 
 
-def newest(fuse_fd: int, place: str) -> int | None:
-    """The number of a request that is there now; it is read for this, and for the sweep to end. None if none comes.
-
-    One that was waiting is taken; if none was, a child asks for a name that is nobody's.
-    """
+def ask(place: str) -> int:
+    """Have a child look up a name that is nobody's, so that there is a request. Returns its process, for `end`."""
     asker = os.fork()
     if not asker:
         try:
             os.stat(f"{place}/.mountctl-{secrets.token_hex(8)}")
         finally:
             os._exit(0)
-    try:
-        poll = select.poll()
-        poll.register(fuse_fd, select.POLLIN)
-        if not any(events & select.POLLIN for _, events in poll.poll(_REQUEST_MS_MAX)):
-            return None
-        _length, _opcode, unique = _IN_HEADER.unpack_from(os.read(fuse_fd, _REQUEST_BYTES_MAX))
-        return int(unique) & ~_INTERRUPT_BIT
-    finally:
-        _end(asker)  # its request goes with it, if that was not the one
+    return asker
 
 
-def _end(asker: int) -> None:
+def newest(fuse_fd: int) -> int | None:
+    """The number of a request that is there now; it is read for this, and for the sweep to end. None if none comes."""
+    poll = select.poll()
+    poll.register(fuse_fd, select.POLLIN)
+    if not any(events & select.POLLIN for _, events in poll.poll(_REQUEST_MS_MAX)):
+        return None
+    _length, _opcode, unique = _IN_HEADER.unpack_from(os.read(fuse_fd, _REQUEST_BYTES_MAX))
+    return int(unique) & ~_INTERRUPT_BIT
+
+
+def end(asker: int) -> None:
+    """End who asked, and its request with it if that was not the one that was read (and swept by now)."""
     pidfd = os.pidfd_open(asker)
     os.kill(asker, signal.SIGKILL)
     select.select([pidfd], [], [], _END_SECONDS)
@@ -82,12 +82,15 @@ def sweep(fuse_fd: int, first: int, last: int) -> int:
 
 def main(fuse_fd: int, place: str, floor: int) -> int:
     """Returns the exit code: 1 if no number could be had."""
-    first = newest(fuse_fd, place)
+    asker = ask(place)
+    first = newest(fuse_fd)
     if first is None:
+        end(asker)
         return 1
     last = max(floor, first - _STEP * _NUMBERS_MAX, 0)
     between = max(last, first - _STEP * _NUMBERS_AT_ONCE)
     found = sweep(fuse_fd, first, between)
+    end(asker)
     print(first, found, flush=True)
     if between > last and not os.fork():
         os.close(1)
