@@ -138,7 +138,12 @@ class Host:
         self._do(lambda: os.truncate(self._base / path, size))
 
     def open(self, path: str, flags: int) -> File:
-        """open(2) of a file. Without O_APPEND, which makes pwrite(2) disregard its offset."""
+        """open(2) of a file. Without O_APPEND, which makes pwrite(2) disregard its offset.
+
+        Of a directory it is EISDIR, though Linux opens it for reading, or has EINVAL for O_DIRECT.
+        """
+        if flags & os.O_DIRECT and self._do(lambda: os.path.isdir(self._base / path)):
+            raise Refused(errno.EISDIR)
         fd = self._do(lambda: os.open(self._base / path, flags & ~os.O_APPEND))
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             os.close(fd)

@@ -95,6 +95,9 @@ class MountMachine(RuleBasedStateMachine):
         """Mount. To be extended."""
         raise NotImplementedError
 
+    def settle(self) -> None:
+        """What goes on behind the last call comes to its end. To be extended where nothing goes on by itself."""
+
     def check_gauges(self) -> None:
         """What the mount holds is what is open. To be extended where that can be seen."""
 
@@ -168,11 +171,9 @@ class MountMachine(RuleBasedStateMachine):
     @rule(path=st.one_of(files, paths), data=st.sampled_from([b"", b"w", b"vv"]))
     def write_a_file(self, path: str, data: bytes) -> None:
         """As `echo > path` does it."""
-        count = len(self.files)
-        self.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        if len(self.files) > count:
-            self._write(*self.files[-1], data)
-            self._close(*self.files[-1])
+        if (opened := self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)) is not None:
+            self._write(*opened, data)
+            self._close(*opened)
 
     @rule(path=paths)
     def make_a_directory_with_a_file(self, path: str) -> None:
@@ -201,24 +202,44 @@ class MountMachine(RuleBasedStateMachine):
     def write(self, pick: int, data: bytes) -> None:
         self._write(*self._picked(self.files, pick), data)
 
-    @precondition(lambda self: self.files)
-    @rule(pick=picks, more=st.booleans())
-    def write_a_part(self, pick: int, more: bool) -> None:
-        self.write(pick, b"P" * (self.promised.part_bytes + more))
+    @rule(path=st.one_of(files, paths), more=st.integers(0, 1), then=st.sampled_from(["", "a hole", "a child"]))
+    def write_a_part(self, path: str, more: int, then: str) -> None:
+        """What is more than a part is on its way to S3 before the file is closed."""
+        if (opened := self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)) is None:
+            return
+        self._write(*opened, b"P" * (self.promised.part_bytes + more))
+        self.settle()
+        if then == "a hole":
+            self._write(*opened, b"e", by=1)
+        elif then == "a child":
+            self._close_twin(*opened, by_opener=False)
+            self.check_bucket()
+
+    @rule(path=st.one_of(files, paths), data=st.sampled_from([b"", b"w"]))
+    def write_while_a_child_ends(self, path: str, data: bytes) -> None:
+        if (opened := self._opened(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)) is not None:
+            self._write(*opened, data or b"w")
+            self._close_twin(*opened, by_opener=not data)
+            self.check_bucket()
+            self._write(*opened, b"w")
+
+    @rule(path=files, content=contents, offset=st.sampled_from([1, 262_144, 299_999]))
+    def read_while_somebody_replaces(self, path: str, content: str, offset: int) -> None:
+        if (opened := self._opened(path, os.O_RDONLY)) is not None:
+            self._read(*opened, 0, 1)
+            self._put(self.promised.key(path), _CONTENTS[content])
+            self._read(*opened, offset, 4096)
 
     @precondition(lambda self: any(isinstance(file, Writer) for file, _ in self.files))
     @rule(pick=picks, by=st.sampled_from([1, 2, -1]))
     def write_elsewhere(self, pick: int, by: int) -> None:
         writers = [(file, opened) for file, opened in self.files if isinstance(file, Writer)]
-        file, opened = self._picked(writers, pick)
-        offset = max(0, len(file.data) + by)
-        self._both(lambda: self.promised.write(file, offset, b"e"), lambda: self.mount.write(opened, offset, b"e"))
+        self._write(*self._picked(writers, pick), b"e", by=by)
 
     @precondition(lambda self: self.files)
     @rule(pick=picks, offset=st.sampled_from([0, 1, 3, 131_000, 262_144, 299_999, 300_000]), size=st.integers(1, 4096))
     def read(self, pick: int, offset: int, size: int) -> None:
-        file, opened = self._picked(self.files, pick)
-        self._both(lambda: self.promised.read(file, offset, size), lambda: self.mount.read(opened, offset, size))
+        self._read(*self._picked(self.files, pick), offset, size)
 
     @precondition(lambda self: self.files)
     @rule(pick=picks)
@@ -235,11 +256,7 @@ class MountMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.files)
     @rule(pick=picks, by_opener=st.booleans())
     def close_twin(self, pick: int, by_opener: bool) -> None:
-        file, opened = self._picked(self.files, pick)
-        self._both(
-            lambda: self.promised.close_twin(file, by_opener=by_opener),
-            lambda: self.mount.close_twin(opened, by_opener=by_opener),
-        )
+        self._close_twin(*self._picked(self.files, pick), by_opener=by_opener)
 
     @precondition(lambda self: self.files)
     @rule(pick=picks)
@@ -262,6 +279,16 @@ class MountMachine(RuleBasedStateMachine):
     @rule(pick=picks, suffix=st.sampled_from(["/a", ""]))
     def somebody_puts_where_a_file_is_written(self, pick: int, suffix: str) -> None:
         self._put(self.promised.key(self._picked(self._pending_files(), pick) + suffix), b"theirs")
+
+    @precondition(lambda self: self.promised.missing)
+    @rule(pick=st.integers(0, 20), suffix=st.sampled_from(["", "/a"]))
+    def somebody_puts_what_was_missing(self, pick: int, suffix: str) -> None:
+        self._put(self.promised.key(self._picked(sorted(self.promised.missing), pick) + suffix), b"new")
+
+    @precondition(lambda self: self.promised.missing)
+    @rule(pick=st.integers(0, 20))
+    def stat_what_was_missing(self, pick: int) -> None:
+        self.stat(self._picked(sorted(self.promised.missing), pick))
 
     @rule(path=places)
     def somebody_deletes_a_directory(self, path: str) -> None:
@@ -324,9 +351,23 @@ class MountMachine(RuleBasedStateMachine):
     def check_number(self, node: Any, number: int) -> None:
         """S19: an inode is one version. To be extended where numbers can be seen."""
 
-    def _write(self, file: Reader | Writer, opened: Any, data: bytes) -> None:
-        offset = len(file.data) if isinstance(file, Writer) else 0
+    def _opened(self, path: str, flags: int) -> tuple[Reader | Writer, Any] | None:
+        count = len(self.files)
+        self.open(path, flags)
+        return self.files[-1] if len(self.files) > count else None
+
+    def _read(self, file: Reader | Writer, opened: Any, offset: int, size: int) -> None:
+        self._both(lambda: self.promised.read(file, offset, size), lambda: self.mount.read(opened, offset, size))
+
+    def _write(self, file: Reader | Writer, opened: Any, data: bytes, *, by: int = 0) -> None:
+        offset = max(0, len(file.data) + by) if isinstance(file, Writer) else 0
         self._both(lambda: self.promised.write(file, offset, data), lambda: self.mount.write(opened, offset, data))
+
+    def _close_twin(self, file: Reader | Writer, opened: Any, *, by_opener: bool) -> None:
+        self._both(
+            lambda: self.promised.close_twin(file, by_opener=by_opener),
+            lambda: self.mount.close_twin(opened, by_opener=by_opener),
+        )
 
     def _close(self, file: Reader | Writer, opened: Any) -> None:
         self.files.remove((file, opened))

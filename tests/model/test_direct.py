@@ -12,7 +12,7 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from engine.spec import MiB
 from engine.write.budget import writers_max
 from tests.model.kernel import MEMORY_MIB, PART_BYTES, READ_PART_BYTES, Kernel
-from tests.model.machine import Configuration, MountMachine, paths, picks
+from tests.model.machine import Configuration, MountMachine, likely_places, paths, picks
 from tests.model.promises import Promised
 from tests.model.things import Listing, Node, Refused
 
@@ -37,6 +37,9 @@ class DirectMachine(MountMachine):
 
     def passed(self) -> None:
         self.promised.now = self.mount.now
+
+    def settle(self) -> None:
+        self.mount.wait(0.0)
 
     @rule(seconds=st.sampled_from([0.05, 0.2, 1.1, 3.1, 5.1, 10.5]))
     def time_passes(self, seconds: float) -> None:
@@ -68,6 +71,17 @@ class DirectMachine(MountMachine):
         found = self._both(opened, lambda: self.mount.opendir(path), lambda *_: None)
         if found is not None:
             self.directories.append(found)
+
+    @precondition(lambda self: self.configuration.thorough)
+    @rule(path=st.one_of(st.just(""), likely_places), name=st.sampled_from(["a", "b", "z"]))
+    def rewind_when_somebody_put_a_file(self, path: str, name: str) -> None:
+        count = len(self.directories)
+        self.opendir(path)
+        if len(self.directories) > count:
+            self.readdir(count, None)
+            self._put(self.promised.key(f"{path}/{name}" if path else name), b"x")
+            self.rewinddir(count)
+            self.readdir(count, None)
 
     @precondition(lambda self: self.directories)
     @rule(pick=picks, count=st.sampled_from([1, 2, None]))
@@ -157,7 +171,7 @@ QUICK = settings(
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-LONG = settings(QUICK, max_examples=500, stateful_step_count=50, derandomize=False)
+LONG = settings(QUICK, max_examples=1000, stateful_step_count=60, derandomize=False)
 
 
 def test_random_calls_and_changes_do_what_is_promised() -> None:

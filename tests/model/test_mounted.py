@@ -6,14 +6,13 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from engine.spec import PART_BYTES, MiB
 from engine.write.budget import writers_max
 from tests.fuse.mounted import Mounted
 from tests.model.host import EVENTUALLY_POLL_SECONDS, EVENTUALLY_SECONDS_MAX, Host
-from tests.model.machine import Configuration, MountMachine, picks
+from tests.model.machine import Configuration, MountMachine
 from tests.model.promises import EMPTIED_SECONDS, Promised
 from tests.model.test_direct import QUICK
 from tests.model.things import AnyOf, Reader, Refused, Ttl, Writer
@@ -64,12 +63,9 @@ class MountedMachine(MountMachine):
             time.sleep(EMPTIED_SECONDS + 1 + 0.1 - (self.promised.now - emptied))
             self.promised.now = time.monotonic()
 
-    @precondition(lambda self: self.files)
-    @rule(pick=picks, by_opener=st.booleans())
-    def close_twin(self, pick: int, by_opener: bool) -> None:
-        file, opened = self._picked(self.files, pick)
+    def _close_twin(self, file: Reader | Writer, opened: Any, *, by_opener: bool) -> None:
         if by_opener:
-            self._both(lambda: self.promised.close_twin(file), lambda: self.mount.close_twin(opened))
+            super()._close_twin(file, opened, by_opener=True)
         else:  # whether that fails is nobody's to hear
             self.mount.close_twin(opened, by_opener=False)
             if not isinstance(file, Writer) or file.error is None:
