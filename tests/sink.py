@@ -4,6 +4,7 @@
 measured, and knows what one mount without a prefix asks for; signatures, checksums and conditions are not looked at.
 """
 
+import hashlib
 import itertools
 import socketserver
 import sys
@@ -20,12 +21,21 @@ _LISTED: Final = "2026-11-22T21:37:12.000Z"
 
 
 class SinkServer(S3Server):
-    """The server, in a process of its own."""
+    """The server, in a process of its own.
+
+    Args:
+        directories: that each bucket has besides what was put: `d00000` and so on; they can be listed only.
+        files: in each of them.
+    """
 
     name = "sink"
 
+    def __init__(self, directories: int = 0, files: int = 0) -> None:
+        super().__init__()
+        self._shape = directories, files
+
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "tests.sink"]
+        return [sys.executable, "-m", "tests.sink", *map(str, self._shape)]
 
 
 class _Kept:
@@ -44,6 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
     wbufsize = 1 << 16
     disable_nagle_algorithm = True
     kept = _Kept()
+    directories = files = 0
 
     def setup(self) -> None:
         super().setup()
@@ -105,8 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(204)
 
     def _list(self) -> None:
+        prefix = self._asked().get("prefix", "")
+        if prefix.startswith("d") and prefix.count("/") == 1 and int(prefix[1:-1]) < self.directories:
+            self._list_rule(prefix)
+            return
         bucket = urlsplit(self.path).path.strip("/") + "/"
-        prefix = bucket + self._asked().get("prefix", "")
+        directories = [
+            f"<CommonPrefixes><Prefix>d{number:05}/</Prefix></CommonPrefixes>"
+            for number in range(0 if prefix else self.directories)
+        ]
+        prefix = bucket + prefix
         with self.kept.lock:
             found = sorted(
                 (key.removeprefix(bucket), size) for key, size in self.kept.sizes.items() if key.startswith(prefix)
@@ -116,7 +135,24 @@ class _Handler(BaseHTTPRequestHandler):
             f"<Size>{size}</Size></Contents>"
             for key, size in found
         ]
-        self._answer(200, f"<ListBucketResult>{''.join(objects)}</ListBucketResult>")
+        self._answer(200, f"<ListBucketResult>{''.join(objects + directories)}</ListBucketResult>")
+
+    def _list_rule(self, prefix: str) -> None:
+        asked = self._asked()
+        start = int(asked.get("continuation-token", "0"))
+        end = min(start + int(asked.get("max-keys", "1000")), self.files)
+        objects = []
+        for number in range(start, end):
+            key = f"{prefix}f{number:06}-with-a-longer-name.bin"
+            etag = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+            objects.append(
+                f"<Contents><Key>{key}</Key><LastModified>{_LISTED}</LastModified><ETag>&quot;{etag}&quot;</ETag>"
+                f"<Size>{1000 + number}</Size></Contents>"
+            )
+        more = end < self.files
+        next_ = f"<NextContinuationToken>{end}</NextContinuationToken>" if more else ""
+        head = f"<IsTruncated>{str(more).lower()}</IsTruncated>{next_}"
+        self._answer(200, f"<ListBucketResult>{head}{''.join(objects)}</ListBucketResult>")
 
     def _key(self) -> str:
         """The bucket, a slash and the key; empty if no object is meant."""
@@ -156,6 +192,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 
 if __name__ == "__main__":
+    _Handler.directories, _Handler.files = map(int, sys.argv[1:])
     with _Server(("127.0.0.1", 0), _Handler) as server:
         print(f"http://127.0.0.1:{server.server_address[1]}", file=sys.stderr, flush=True)
         server.serve_forever()

@@ -17,13 +17,14 @@ from typing import Final
 from engine.namespace.inode import Inode
 from engine.spec import MiB
 
-# For all inodes of a mount, in bytes: 100,000 names of 40 characters. `du`, `find` and `ls -R` (fts) read that many
-# names of a directory before they ask for the first one's size, and must still find it here.
-NAMES_BYTES_MAX: Final = 40 * MiB
+# For all inodes of a mount, in bytes: 100,000 names of 24 characters. `du`, `find` and `ls -R` (fts) read that many
+# names of a directory before they ask for the first one's size, and should still find it here. With what the allocator
+# leaves unused, some 4 MiB, and with the engine itself, some 20, that is less than 64 MiB.
+NAMES_BYTES_MAX: Final = 36 * MiB
 
 # Of one inode without its name, in bytes (CPython 3.11, measured): itself 96, its number 32, what S3 said 64, its
-# places in two dictionaries and here 100, and what the allocator rounds up and leaves unused, 36.
-INODE_BYTES: Final = 328
+# places in two dictionaries and here 108.
+INODE_BYTES: Final = 300
 
 # Inodes that are looked at for each that comes, so that a crowd of directories does not cost a search each time.
 TRIES_MAX: Final = 8
