@@ -98,17 +98,19 @@ async def _run(spec: MountSpec, access: Access) -> int:
 
 async def serve(spec: MountSpec, client: ObjectClient, stats: EngineStats) -> int:
     """Mount, serve until unmounted or SIGINT or SIGTERM, tell the counters in the log. Returns the exit code."""
-    async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
+    async with serving(client, spec, stats, generation=0) as operations:
         mounted = trio.Event()
         operations.on_init = mounted.set
         session.mount(operations, spec)
-        try:
-            nursery.start_soon(_stop_at_signals)
-            nursery.start_soon(_announce, spec, mounted)
-            await session.serve(spec.max_threads)
-        finally:
-            session.close(unmount=True)
-            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            try:
+                nursery.start_soon(_stop_at_signals)
+                nursery.start_soon(_announce, spec, mounted)
+                await session.serve(spec.max_threads)
+            finally:
+                session.close(unmount=True)
+                nursery.cancel_scope.cancel()
+        await operations.drain()
     logger.info("%s", stats.snapshot().model_dump_json())
     return 0
 

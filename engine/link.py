@@ -227,9 +227,10 @@ class Heartbeat(_Message):
 
 
 class Stop(_Message):
-    """Supervisor to engine: answer what you have read, stop, exit 0."""
+    """Supervisor to engine: answer what you have read, complete what was closed, stop, exit 0."""
 
     type: Literal["stop"] = "stop"
+    seconds: float = Field(4.0, description="then give up what is not uploaded yet; ends before its sender kills")
 
 
 class LogFile(_Message):

@@ -179,6 +179,8 @@ class _Engine:
                 session.close(unmount=False)
                 if self._handing_over:
                     await self._hand_over(operations)
+                else:
+                    await operations.drain()
             nursery.cancel_scope.cancel()
 
     async def _hand_over(self, operations: Operations) -> None:
@@ -210,6 +212,9 @@ class _Engine:
                         await self._without_access(message)
                     case Stop():
                         self._end(EXIT_STOPPED)
+                        await trio.sleep(message.seconds)
+                        logger.warning("not all that is being served has ended after %.1f s: stopping", message.seconds)
+                        self._scope.cancel()
                         return
                     case TakeOver():
                         self._resend, self._handed = message.resend, tuple(fds)

@@ -30,7 +30,7 @@ from engine.fs.handles import Handles, is_writers
 from engine.fs.inherited import Inherited, InheritedFile
 from engine.fs.ledger import Ledger, Record, inherit, inode_records, snapshot
 from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
-from engine.fs.policy import Access, access, check_synchronous, is_direct, writes
+from engine.fs.policy import Access, access, check_synchronous, is_direct, rename_refused, writes
 from engine.fs.takeover import inherit_names, left
 from engine.fs.writing import Writing
 from engine.namespace import names
@@ -95,15 +95,7 @@ class S3Filesystem:
         self.writing: Final = (
             None
             if uploader is None
-            else Writing(
-                spec,
-                client,
-                uploader,
-                table=self._table,
-                lookup=self._lookup,
-                handles=self._writers,
-                ledger=self.ledger,
-            )
+            else Writing(spec, client, uploader, self._table, self._lookup, self._writers, self.ledger)
         )
         self._directories: Final = Directories(
             client,
@@ -260,6 +252,11 @@ class S3Filesystem:
         else:
             self.release(handle)
 
+    async def drain(self) -> None:
+        """Complete what was closed and is not uploaded yet, for nobody can be told any more. Raises nothing."""
+        if self.writing is not None:
+            await self.writing.drain()
+
     async def mknod(self, parent: int, name: bytes, mode: int) -> Attributes:
         """Make a file, not in S3 yet; the kernel holds one lookup. Raises NameTaken, InvalidArgument, ReadOnly, ..."""
         directory, writing = self._changing("mknod", parent)
@@ -282,7 +279,8 @@ class S3Filesystem:
 
     def rename(self, parent: int, flags: int) -> EngineError:
         """The error for it: InvalidArgument, NotPermitted, or CrossDevice where programs may copy. Raises ReadOnly."""
-        return self._changing("rename", parent)[1].rename(flags)
+        self._changing("rename", parent)
+        return rename_refused(flags, allow_delete=self._spec.allow_delete)
 
     def link(self, verb: str, parent: int) -> EngineError:
         """The error for a hard or symbolic link: NotPermitted. Raises ReadOnly."""

@@ -1,15 +1,18 @@
-"""What an open may do: flags of open(2) against what the mount allows and what the file is.
+"""What an open or a rename may do: their flags against what the mount allows and what the file is.
 
-Used by the file system at OPEN. Pure.
+Used by the file system. Pure.
 """
 
 import os
 from enum import Enum, auto
 
-from engine.errors import InvalidArgument, NotPermitted
+from engine.errors import CrossDevice, EngineError, InvalidArgument, NotPermitted
 
 # A write that returns when it is durable would be a whole upload each.
 _SYNCHRONOUS = os.O_SYNC | os.O_DSYNC
+
+# linux/fs.h: flags of renameat2 that say more than "rename".
+_RENAME_NOREPLACE = 1
 
 
 class Access(Enum):
@@ -61,3 +64,12 @@ def check_replace(flags: int, *, allow_overwrite: bool) -> None:
 def is_direct(flags: int) -> bool:
     """The program wants no page cache (O_DIRECT), and so the newest version."""
     return bool(flags & os.O_DIRECT)
+
+
+def rename_refused(flags: int, *, allow_delete: bool) -> EngineError:
+    """The error for renaming: S3 has no rename. Where files may be deleted, programs are told to copy and delete."""
+    if flags & ~_RENAME_NOREPLACE:
+        return InvalidArgument("files can't be exchanged")
+    if allow_delete:
+        return CrossDevice("S3 can't rename: copy, then delete")
+    return NotPermitted("S3 can't rename, and only with allow-delete a file can be copied and deleted instead")

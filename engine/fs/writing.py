@@ -14,7 +14,6 @@ from typing import Final
 import trio
 
 from engine.errors import (
-    CrossDevice,
     EngineError,
     InvalidArgument,
     IsADirectory,
@@ -46,9 +45,6 @@ from engine.write.uploader import Uploader
 
 logger = logging.getLogger(__name__)
 
-# linux/fs.h: flags of renameat2 that say more than "rename".
-_RENAME_NOREPLACE: Final = 1
-
 
 class Writing:
     """Everything that changes one mount.
@@ -68,7 +64,6 @@ class Writing:
         spec: MountSpec,
         client: ObjectClient,
         uploader: Uploader,
-        *,
         table: InodeTable,
         lookup: Lookup,
         handles: Handles[OpenWriter],
@@ -160,14 +155,6 @@ class Writing:
     def _check_nothing_is_written_in(self, directory: Inode) -> None:
         if self._table.pending_below(directory.prefix):
             raise NotEmpty(f"in {directory.location!r} something is being written")
-
-    def rename(self, flags: int) -> EngineError:
-        """The error for it: S3 has no rename. Where files may be deleted, programs are told to copy and delete."""
-        if flags & ~_RENAME_NOREPLACE:
-            return InvalidArgument("files can't be exchanged")
-        if self._spec.allow_delete:
-            return CrossDevice("S3 can't rename: copy, then delete")
-        return NotPermitted("S3 can't rename, and only with allow-delete a file can be copied and deleted instead")
 
     def set_attributes(self, inode: Inode, wanted: Wanted, now: Attributes) -> None:
         """Set times of what is pending, until it is in S3, and of directories, as long as they are known here.
@@ -269,16 +256,28 @@ class Writing:
         writer = self._handles.remove(handle)
         if writer is None:
             return
+        try:
+            await self._complete_untold(writer)
+        finally:
+            writer.inode.handles -= 1
+            self._unshare(writer.inode, writer.sharer)
+            self._ledger.closed(handle)
+
+    async def drain(self) -> None:
+        """Complete what was closed and waits for its last descriptor. Nobody hears of an error but the log."""
+        async with trio.open_nursery() as nursery:
+            for _handle, writer in list(self._handles):
+                if writer.sharer.is_inactive and not writer.over:
+                    nursery.start_soon(self._complete_untold, writer)
+        self._ledger.flush()
+
+    async def _complete_untold(self, writer: OpenWriter) -> None:
         told = writer.told
         try:
             await self._complete(writer)
         except EngineError as error:
             if not told:
                 logger.error("%r is not uploaded, and its program was not told: %s", writer.upload.key, error)  # noqa: TRY400
-        finally:
-            writer.inode.handles -= 1
-            self._unshare(writer.inode, writer.sharer)
-            self._ledger.closed(handle)
 
     async def _make(self, parent: Inode, name: str, info: ObjectInfo | None) -> Inode:
         location = parent.prefix + name

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import pyfuse3
+import trio
 
 from engine.errors import EngineError
 from engine.fs.attributes import IO_BLOCK_BYTES, Attributes, Wanted
@@ -34,6 +35,10 @@ _NAME_BYTES_SHOWN: Final = 255
 
 # Verbs whose number is an open file's or directory's.
 _OF_HANDLES: Final = frozenset(("read", "write", "flush", "fsync", "release", "readdir", "releasedir"))
+
+# Seconds that files may take, when an engine ends, which were closed and are not in S3 yet. Who sends the engine its
+# order to stop may have less patience (Stop.seconds).
+DRAIN_SECONDS_MAX: Final = 60.0
 
 # Of what the engine before served, in a line of the log and in a message of at most 64 KiB: keys have up to 1 KiB.
 SERVED_TOLD_MAX: Final = 8
@@ -71,6 +76,11 @@ class Operations(pyfuse3.Operations):
         if told:
             more = f" and {len(told) - SERVED_TOLD_MAX} more" if len(told) > SERVED_TOLD_MAX else ""
             logger.warning("the engine before died while it served: %s%s", ", ".join(self.served_before), more)
+
+    async def drain(self) -> None:
+        """Complete what was closed and is not uploaded yet. To be called when no request is answered any more."""
+        with trio.move_on_after(DRAIN_SECONDS_MAX):
+            await self._fs.drain()
 
     def _subject(self, request: Request) -> str:
         if request.verb in _OF_HANDLES:

@@ -8,7 +8,8 @@ from typing import Final
 
 import pytest
 
-from engine.link import Ready
+from engine import link as links
+from engine.link import Ready, Stop
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.fuse.test_takeover import ENGINE, EXIT_SECONDS_MAX, Engine, Host
 from tests.servers import MotoServer
@@ -311,3 +312,33 @@ def test_what_an_engine_served_when_it_died_is_told(crashing: Crashing) -> None:
     assert (crashing.program.said(), other.said()) == (str(MiB), "False")
     other.end()
     assert crashing.crash().served_before == ()
+
+
+def test_an_engine_that_is_stopped_completes_what_was_closed_and_names_what_is_open(crashing: Crashing) -> None:
+    program = crashing.program
+    for name in ("closed", "open"):
+        program(f"globals().update({name}=os.open('{name}', os.O_WRONLY | os.O_CREAT))")
+    assert program("os.close(os.dup(closed))") == "None"
+    assert program("os.write(open, b'half')") == "4"
+    links.send(crashing.engine.link, Stop())
+    assert crashing.engine.end() == 0
+
+    assert crashing.keys() == ["closed"]
+    assert "'open' was being written when the engine stopped: it is not uploaded" in crashing.host.log.read_text()
+    crashing.crash()
+    assert (program("os.close(closed)"), program("os.close(open)")) == ("None", "EIO")
+
+
+def test_an_engine_that_is_stopped_waits_for_an_upload_no_longer_than_it_is_told(crashing: Crashing) -> None:
+    program = crashing.program
+    program("globals().update(f=os.open('f', os.O_WRONLY | os.O_CREAT))")
+    assert program("os.write(f, b'whole')") == "5"
+    crashing.keep_back("PUT f", NEVER)
+    program.begin("os.close(f)")
+    crashing.wait_until_kept_back()
+    links.send(crashing.engine.link, Stop(seconds=0.2))
+    assert crashing.engine.end() == 0
+
+    assert "'f' was being written when the engine stopped: it is not uploaded" in crashing.host.log.read_text()
+    crashing.crash()
+    assert program.said() == "EIO"

@@ -429,6 +429,20 @@ def test_opening_and_closing_again_do_no_harm() -> None:
     run(test)
 
 
+def test_what_was_closed_is_completed_when_the_engine_ends_and_what_is_open_is_given_up() -> None:
+    async def test() -> None:
+        async with dying() as first:
+            for name in ("closed", "open"):
+                _number, handle = await first.create(name)
+                if name == "closed":
+                    await first.fs.flush(handle, OPENER)  # empty: for the last descriptor
+            await first.fs.drain()
+            await first.uploader.aclose()
+            assert first.bucket.memory.keys == ["closed"]
+
+    run(test)
+
+
 _JSON: Any = st.recursive(
     st.none()
     | st.booleans()
