@@ -219,6 +219,7 @@ class Writing:
         self._ledger.writing(writer.handle, inode.number, upload.key, process)
         if not inode.pending:
             self._table.hold(inode)
+            inode.settled = trio.current_time()
         self._opened(writer)
         return writer.handle
 
@@ -291,6 +292,7 @@ class Writing:
             inode = self._lookup.make_directory(parent, location)
         else:
             inode = self._table.create(location, info, self._lookup.pending_until(directory=False))
+        inode.settled = trio.current_time()
         now = time.time_ns()
         inode.times_ns = (now, now)
         return inode

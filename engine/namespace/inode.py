@@ -72,7 +72,7 @@ class Inode:
 
     @property
     def settled(self) -> float:
-        """Since when it is in S3 by our doing: answers to older questions don't count."""
+        """Since when it is here, or in S3, by our doing: answers to older questions don't count."""
         return self.here.settled
 
     @settled.setter

@@ -2,9 +2,11 @@
 and by others at the same time. (Who may open and write what: test_write_filesystem.py.)
 """
 
+import itertools
 import stat
 
 import pytest
+import trio
 
 from engine.errors import NotPermitted
 from tests.unit.test_write_filesystem import ROOT, fails, mount, run
@@ -42,5 +44,27 @@ def test_what_is_in_s3_by_the_name_of_a_deleted_file_is_seen_at_once() -> None:
             made.bucket.put("a/x")
             await made.fs.unlink(ROOT, b"a")
             assert stat.S_ISDIR((await made.fs.lookup(ROOT, b"a")).mode)
+
+    run(test)
+
+
+@pytest.mark.parametrize("ttl", ["minimal", 60])
+def test_a_file_made_after_a_directory_was_listed_is_not_replaced_by_what_the_listing_had(ttl: int | str) -> None:
+    """S78: a directory in S3 hides it, but not one that was there before."""
+
+    async def test() -> None:
+        async with mount("a", "b/x", "c/x", metadata_ttl=ttl) as made:
+            reading = made.fs.opendir(ROOT)
+            position = next(itertools.islice(await made.fs.readdir(reading, 2), 1)).position
+            await trio.sleep(0.01)
+            made.bucket.delete("b/x")
+            made.bucket.delete("c/x")
+            number, handle = await made.create("b")
+            directory = (await made.fs.mkdir(ROOT, b"c")).number
+            listed = [entry.attributes.number for entry in await made.fs.readdir(reading, position)]
+            assert listed == [number, directory]
+            assert await made.number("b") == number
+            assert await made.names() == ["a", "b", "c"]
+            await made.fs.close(handle)
 
     run(test)
