@@ -4,6 +4,7 @@ Used by run.py (under a supervisor) and __main__.py (alone). Opens no connection
 """
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from mmap import mmap
 
@@ -102,7 +103,7 @@ class _Journalling:
         self._journal: Journal | None = None
         self.notes: mmap | bytearray = bytearray(0) if fd is None else notes(fd)
         self.unanswered = left(self.notes)
-        self.inherited = Inherited() if fd is None else inherit(replay(fd))
+        self.inherited = Inherited() if fd is None else _replayed(fd)
         self.ledger = Ledger(self._append, self.inherited)
 
     def begin(self, filesystem: S3Filesystem) -> None:
@@ -120,6 +121,15 @@ class _Journalling:
     def _append(self, records: list[Record]) -> None:
         if self._journal is not None:
             self._journal.append(records)
+
+
+def _replayed(fd: int) -> Inherited:
+    """What the engine before wrote down. Hundreds of thousands of objects, none of them garbage: not to be searched."""
+    gc.disable()
+    try:
+        return inherit(replay(fd))
+    finally:
+        gc.enable()
 
 
 async def _trim(prefetcher: Prefetcher) -> None:
