@@ -33,13 +33,13 @@ class BackgroundFailed(MountctlError):
     """The mount could not be had; the text is the background process's own."""
 
 
-def mount(spec: MountSpec, runtime_dir: Path) -> None:
+def mount(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> None:
     """Mount in a process of its own; returns when the mount can be used. Raises BackgroundFailed."""
     ours, theirs = os.pipe()
     middle = os.fork()
     if not middle:
         os.close(ours)
-        _detach(lambda: _serve(spec, runtime_dir, theirs))
+        _detach(lambda: _serve(spec, runtime_dir, state_dir, theirs))
     os.close(theirs)
     os.waitpid(middle, 0)
     with os.fdopen(ours, "rb") as pipe:
@@ -59,7 +59,7 @@ def _detach(body: Callable[[], int]) -> Never:
         os._exit(_EXIT_CRASHED)
 
 
-def _serve(spec: MountSpec, runtime_dir: Path, pipe: int) -> int:
+def _serve(spec: MountSpec, runtime_dir: Path, state_dir: Path, pipe: int) -> int:
     def mounted() -> None:
         # Not before: at an automount point systemd lets its own process group in, to mount, and has all others wait.
         os.setsid()
@@ -78,7 +78,7 @@ def _serve(spec: MountSpec, runtime_dir: Path, pipe: int) -> int:
         os.umask(0o022)
         _redirect(spec)
         os.set_inheritable(pipe, False)
-        return daemon.run_one(spec, runtime_dir, mounted)
+        return daemon.run_one(spec, runtime_dir, state_dir, mounted)
     except BaseException as error:  # noqa: BLE001 - the last line of a process: whatever it is must be told
         reason = _first(error)
         tell(_FAILED + (str(reason) or type(reason).__name__).encode())

@@ -68,7 +68,7 @@ def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     told = {
         "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
         "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
-        "state_dir": ("MOUNTCTL_STATE_DIR", f"What outlives a reboot: nothing yet. [default: {Settings.state_dir}]"),
+        "state_dir": ("MOUNTCTL_STATE_DIR", f"Where is noted what is mounted. [default: {Settings.state_dir}]"),
     }
     return [
         inspect.Parameter(
@@ -154,7 +154,7 @@ def run(settings: Settings) -> int:
     """Mount all that the configuration file declares and keep it so, in the foreground."""
     from mountctl.commands import run as body
 
-    return body.run(settings.config, settings.runtime_dir)
+    return body.run(settings.config, settings.runtime_dir, settings.state_dir)
 
 
 @command
@@ -223,7 +223,7 @@ def _add_mount(*, in_full: bool) -> None:
         if (fstab := options.pop("fstab")) is not None:
             return _mount_as_fstab(settings, fstab, options)
         spec = body.spec_from(**options)
-        return body.mount(spec, settings.runtime_dir_of(spec.name))
+        return body.mount(spec, settings.runtime_dir_of(spec.name), settings.state_dir)
 
     own: list[inspect.Parameter] = []
     if in_full:
@@ -251,7 +251,7 @@ def _fstab(settings: Settings, call: "Call") -> int:
     from mountctl.commands import fstab
 
     own = None if settings.runtime_dir_given else _ONE_MOUNT_RUNTIME_DIR
-    return fstab.mount(call, settings.runtime_dir, own)
+    return fstab.mount(call, settings.runtime_dir, settings.state_dir, own)
 
 
 def _help_mount(arguments: Sequence[str]) -> int:

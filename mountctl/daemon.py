@@ -28,6 +28,7 @@ from mountctl.supervisor import orphans, report, systemd
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.mount_api import become_subreaper
+from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
@@ -49,31 +50,33 @@ class NeedsRoot(MountctlError):
     exit_code = 1
 
 
-def run(config: Path, runtime_dir: Path) -> int:
+def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:
     """The supervisor of a configuration file, in the foreground, until SIGTERM. Returns the exit code.
 
     Raises ConfigError, NeedsRoot, RuntimeDirectoryHeld.
     """
-    return _run(lambda: load(config), runtime_dir, must_mount=False)
+    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False)
 
 
-def run_one(spec: MountSpec, runtime_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
+def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
     """A supervisor of one mount and no file, until SIGTERM or until somebody unmounts it. Returns the exit code.
 
     Args:
         spec: the mount.
         runtime_dir: where its control socket is.
+        state_dir: where it notes what it has mounted.
         mounted: called when it can be used.
 
     Raises CannotMount when it does not come up at the first attempt.
     """
     one = Config(path=COMMAND_LINE, files=(), supervisor=SupervisorSpec(), mounts={spec.name: spec})
-    return _run(lambda: one, runtime_dir, must_mount=True, mounted=mounted)
+    return _run(lambda: one, runtime_dir, state_dir, must_mount=True, mounted=mounted)
 
 
 def _run(
     load_config: Callable[[], Config],
     runtime_dir: Path,
+    state_dir: Path,
     *,
     must_mount: bool,
     mounted: Callable[[], None] = lambda: None,
@@ -86,7 +89,8 @@ def _run(
     become_subreaper()
     _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
-        daemon = _Daemon(load_config, runtime, mounted, must_mount=must_mount)
+        noted = MountsFile(state_dir, runtime_dir)
+        daemon = _Daemon(load_config, runtime, noted, mounted, must_mount=must_mount)
         try:
             return trio.run(daemon.serve)
         finally:
@@ -100,6 +104,7 @@ class _Daemon:
         self,
         load_config: Callable[[], Config],
         runtime: RuntimeDirectory,
+        noted: MountsFile,
         mounted: Callable[[], None],
         *,
         must_mount: bool,
@@ -111,7 +116,7 @@ class _Daemon:
         self._debug = False
         address = os.environ.get("NOTIFY_SOCKET")
         fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
-        self._supervisor = Supervisor(load_config, fds, changed=self._tell_status, transient=must_mount)
+        self._supervisor = Supervisor(load_config, fds, noted, changed=self._tell_status, transient=must_mount)
 
     @property
     def left_engines(self) -> set[int]:

@@ -77,12 +77,13 @@ def spec_of(call: Call) -> MountSpec:
     return spec_from(call.source, call.directory, dashes="", **found)
 
 
-def mount(call: Call, runtime_dir: Path, own_runtime_dir: Path | None = None) -> int:
+def mount(call: Call, runtime_dir: Path, state_dir: Path, own_runtime_dir: Path | None = None) -> int:
     """Mount, and return 0 when it can be used.
 
     Args:
         call: what is asked for.
         runtime_dir: of the supervisor that may run.
+        state_dir: of one of the mount's own.
         own_runtime_dir: of one of the mount's own, if none does; its name is added. None: `runtime_dir` itself.
 
     Raises MountctlError: InvalidOptions, and whatever keeps it from being mounted.
@@ -93,12 +94,12 @@ def mount(call: Call, runtime_dir: Path, own_runtime_dir: Path | None = None) ->
     if os.geteuid() != 0:
         raise WrongCall("mounting needs root: run it with sudo")
     if _is_automount(spec.mountpoint):
-        _mount_alone(spec, (own_runtime_dir or runtime_dir / _ALONE) / spec.name)
+        _mount_alone(spec, (own_runtime_dir or runtime_dir / _ALONE) / spec.name, state_dir)
         return 0
     try:
         ControlClient(runtime_dir).add(spec.model_dump_json(by_alias=True))
     except SupervisorNotRunning:
-        _mount_alone(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name)
+        _mount_alone(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name, state_dir)
     return 0
 
 
@@ -108,10 +109,10 @@ def _is_automount(mountpoint: str) -> bool:
     return there is not None and there.fstype == "autofs"
 
 
-def _mount_alone(spec: MountSpec, runtime_dir: Path) -> None:
+def _mount_alone(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> None:
     from mountctl import background
 
-    background.mount(spec, runtime_dir)
+    background.mount(spec, runtime_dir, state_dir)
 
 
 def exit_code(code: int) -> int:

@@ -84,11 +84,11 @@ def spec_from(source: str, directory: str, *, dashes: str = "--", **options: Any
         raise InvalidOptions(_reasons(error, source, dashes)) from error
 
 
-def mount(spec: MountSpec, runtime_dir: Path) -> int:
+def mount(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> int:
     """Mount and serve until SIGTERM or SIGINT. Returns the exit code; raises MountctlError when it can't."""
     from mountctl import daemon
 
-    return daemon.run_one(spec, runtime_dir)
+    return daemon.run_one(spec, runtime_dir, state_dir)
 
 
 def name_of(mountpoint: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore
+from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.session import KINDS, Session
 
 
@@ -16,12 +17,14 @@ class Keeping:
 
     Args:
         fds: the store.
+        noted: the state file.
         leaving: whether a supervisor comes after this one: then what is kept stays kept.
         name: the mount's.
     """
 
-    def __init__(self, fds: FdStore, leaving: Callable[[], bool], name: str) -> None:
+    def __init__(self, fds: FdStore, noted: MountsFile, leaving: Callable[[], bool], name: str) -> None:
         self._fds = fds
+        self._noted = noted
         self._leaving = leaving
         self._name = name
 
@@ -31,6 +34,7 @@ class Keeping:
 
     def session(self, session: Session, engine: Engine) -> None:
         """A session that is about to be attached, and who serves it."""
+        self._noted.note(session)
         session.write_record()
         self._fds.keep(self._name, session.kept)
         self.engine(engine)

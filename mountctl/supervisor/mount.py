@@ -24,6 +24,7 @@ from mountctl.supervisor.engines import Engines, Gone
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.keeping import Keeping
+from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
 from mountctl.supervisor.session import Session, SessionError
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
@@ -48,6 +49,7 @@ class Services:
     zygote: Zygote
     access: AccessHub
     fds: FdStore
+    noted: MountsFile
     changed: Callable[[], None]  # called after each change of a state
     leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
     left: set[int]  # processes of engines that are left to it
@@ -87,7 +89,7 @@ class Mount:
         self.last_error: str | None = None
         self._services = services
         self._session = session
-        self._keeping = Keeping(services.fds, services.leaving, spec.name)
+        self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name)
         self._unanswered = session is not None and engine is None  # what the engine before had read may be
         self.engines: Final = Engines(
             self,
@@ -138,6 +140,11 @@ class Mount:
         finally:
             with trio.CancelScope(shield=True):
                 await self._end()
+
+    @property
+    def minor(self) -> int | None:
+        """The number of its session's connection, if it has one."""
+        return None if self._session is None else self._session.minor
 
     @property
     def stopping(self) -> bool:

@@ -17,13 +17,14 @@ from mountctl.config.classes import ChangeClass, class_of
 from mountctl.config.diff import Plan, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
-from mountctl.supervisor import adoption, orphans
+from mountctl.supervisor import adoption, old_mounts, orphans
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount, Services
+from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.state import SERVED, MountState
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.zygote import ForkError, Zygote
@@ -60,6 +61,7 @@ class Supervisor:
 
     Args:
         load: gives the configuration; raises ConfigError.
+        noted: the state file.
         fds: keeps what the supervisor that comes after this one goes on with.
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
@@ -69,6 +71,7 @@ class Supervisor:
         self,
         load: Callable[[], Config],
         fds: FdStore,
+        noted: MountsFile,
         changed: Callable[[], None] = lambda: None,
         *,
         transient: bool = False,
@@ -85,6 +88,7 @@ class Supervisor:
         self._uids = EngineUids()
         self._reloading = trio.Lock()
         self._fds = fds
+        self._noted = noted
         self._leaving = False
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there
@@ -108,6 +112,7 @@ class Supervisor:
             if not self._leaving:
                 with trio.CancelScope(shield=True):
                     await self._fds.finish()
+                self._noted.finish()
             self.stopped.set()
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
@@ -119,6 +124,7 @@ class Supervisor:
                 zygote=zygote,
                 access=access,
                 fds=self._fds,
+                noted=self._noted,
                 changed=self._changed,
                 leaving=lambda: self._leaving,
                 left=self.left_engines,
@@ -126,6 +132,8 @@ class Supervisor:
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
                 outer.start_soon(self._fds.run)
+                await old_mounts.clear(self._noted.noted(), self.mounts.values())
+                outer.start_soon(old_mounts.clear_dead, self.mounts.values())
                 self._running.set()
                 await self._make_it_so(self.config)
                 task_status.started()
@@ -316,12 +324,9 @@ class Supervisor:
     async def _make_it_so(self, config: Config) -> None:
         """From what was adopted to what is wanted: as a reload would, and waiting as long."""
         wanted = config.mounts
-        others_too = self._transient  # of one mount: of the others that it may find it knows nothing
-        adopted = {
-            name: mount.spec
-            for name, mount in self.mounts.items()
-            if name in wanted or not (mount.transient or others_too)
-        }
+        # A supervisor of one mount knows nothing of the others that it may find.
+        keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - wanted.keys()
+        adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}
         plan = diff(adopted, wanted)
         for name in plan.removed:
             _log.info("%s: the mount of the supervisor before is no longer wanted", name)

@@ -33,6 +33,11 @@ def poll_until(look: Callable[[], T], what: str) -> T:
     raise AssertionError(f"waited {WAIT_SECONDS_MAX} s for {what}")
 
 
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    return not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+
+
 class Running:
     """A configuration and, while `running()`, the supervisor that serves it."""
 
@@ -103,7 +108,7 @@ class Running:
         for mountpoint in self.mounted():
             subprocess.run(["umount", "--lazy", mountpoint], check=True)
         # Engines end with their mounts, and with the last of them what holds their file descriptors.
-        poll_until(lambda: not (self.work / "run" / "holder.sock").exists(), "the FD holder to end")
+        poll_until(lambda: self.holder() is None, "the FD holder to end")
 
     def crash(self) -> None:
         """The supervisor is killed; what outlives it goes on."""
@@ -157,8 +162,9 @@ class Running:
     def wait_for_states(self, *states: str) -> None:
         def look() -> bool:
             self.assert_alive()
-            mounts = self.status().get("mounts")
-            return mounts is not None and all(mount["state"] in states for mount in mounts)
+            mounts = self.status().get("mounts", [])
+            declared = self.config.read_text().count("[mount.")  # while it looks what was left, it has none yet
+            return len(mounts) >= declared and all(mount["state"] in states for mount in mounts)
 
         poll_until(look, f"all mounts in {states}; log:\n{self.log_text()}")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import S3Server
-from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
+from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, gone, poll_until
 
 KILLS = 10
 
@@ -23,10 +23,6 @@ def served(running: Running, moto: S3Server) -> Iterator[Running]:
     running.configure(moto, data={"bucket": bucket})
     with running.running():
         yield running
-
-
-def gone(pid: int) -> bool:
-    return not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
 
 
 def engine(running: Running, name: str = "data") -> int:
@@ -176,6 +172,19 @@ def test_a_holder_that_is_killed_or_hangs_is_replaced_and_the_new_one_is_filled(
     served.start()
 
     assert engine(served) == before
+
+
+def test_a_supervisor_whose_holder_hangs_comes_up_all_the_same(served: Running) -> None:
+    holder = served.holder()
+    assert holder is not None
+    served.crash()
+    os.kill(holder, signal.SIGSTOP)
+    served.start()
+    try:
+        assert served.wait_for("data", "ready")["engine"]["pid"]
+        assert (served.mountpoint("data") / "x").read_bytes() == b"still here"
+    finally:
+        os.kill(holder, signal.SIGKILL)
 
 
 def test_a_supervisor_killed_with_its_holder_leaves_a_dead_mount_that_the_next_one_replaces(served: Running) -> None:

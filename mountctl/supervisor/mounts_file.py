@@ -1,0 +1,98 @@
+"""The state file: which mounts this supervisor has made, for one after it that finds nothing else of them.
+
+Written by keeping.py whenever a mount is made, read by supervisor.py at a start, for old_mounts.py. One file a runtime
+directory, below the state directory, so that supervisors need not wait for each other. Nothing in it is believed by
+itself: a mount is one of ours only if the kernel's list of mounts has it with the same numbers, in the same boot.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mountctl.supervisor import mountinfo
+from mountctl.supervisor.session import FSTYPE, Session
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_DIRECTORY_MODE: Final = 0o755
+
+_log = logging.getLogger(__name__)
+
+
+class Noted(BaseModel):
+    """A mount that was made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    mount_id: int
+    minor: int
+    mountpoint: str
+    source: str
+
+    def is_at(self, entry: mountinfo.MountEntry) -> bool:
+        """Whether it is this mount that is in the kernel's list. It may have been moved."""
+        told = (entry.fstype, entry.mount_id, entry.minor, entry.source)
+        return told == (FSTYPE, self.mount_id, self.minor, self.source)
+
+
+class _File(BaseModel):
+    boot: str
+    mounts: list[Noted]
+
+
+class MountsFile:
+    """The file of one runtime directory.
+
+    Args:
+        state_dir: the state directory; made when it is needed.
+        runtime_dir: this supervisor's.
+    """
+
+    def __init__(self, state_dir: Path, runtime_dir: Path) -> None:
+        self._path = state_dir / "mounts" / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
+        self._boot = _BOOT_ID.read_text().strip()
+        self._noted: list[Noted] = self._read()
+
+    def noted(self) -> list[Noted]:
+        """The mounts of this boot that supervisors on this runtime directory have made, as far as is known."""
+        return list(self._noted)
+
+    def note(self, session: Session) -> None:
+        """A mount is about to be attached. Those that are gone are forgotten."""
+        self._forget_those_gone()
+        new = Noted(
+            mount_id=session.mount_id, minor=session.minor, mountpoint=session.mountpoint, source=session.spec.source
+        )
+        self._noted.append(new)
+        # Not synced to the disk: what a power cut takes is of no use after it.
+        text = _File(boot=self._boot, mounts=self._noted).model_dump_json(indent=1)
+        try:
+            self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(".new")
+            temporary.write_text(text)
+            os.replace(temporary, self._path)
+        except OSError as error:
+            _log.warning("cannot write %s: mounts of a supervisor that dies may not be found: %s", self._path, error)
+
+    def finish(self) -> None:
+        """This supervisor has unmounted what it could."""
+        self._forget_those_gone()
+        if not self._noted:
+            self._path.unlink(missing_ok=True)
+
+    def _forget_those_gone(self) -> None:
+        now = mountinfo.entries()
+        self._noted = [noted for noted in self._noted if any(noted.is_at(entry) for entry in now)]
+
+    def _read(self) -> list[Noted]:
+        try:
+            file = _File.model_validate_json(self._path.read_text())
+        except FileNotFoundError:
+            return []
+        except (OSError, ValidationError) as error:
+            _log.warning("cannot read %s, so it is not known which mounts were made before: %s", self._path, error)
+            return []
+        return file.mounts if file.boot == self._boot else []

@@ -1,0 +1,76 @@
+"""Finds mounts of ours that supervisors before have left and that nobody can go on with, and takes them away.
+
+Called by supervisor.py at its start, when what can be adopted is adopted. A mount of mountctl in the kernel's list is
+taken away if the state file says that a supervisor on this runtime directory made it, whether an engine still serves it
+or not, or if its connection is dead, whoever made it. Another supervisor's that answers, or may only be slow, is not;
+nor is anything that is not mountctl's.
+"""
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import trio
+
+from mountctl.supervisor import fusectl, mount_api, mountinfo, stale
+from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.mountinfo import MountEntry
+from mountctl.supervisor.mounts_file import Noted
+from mountctl.supervisor.session import FSTYPE
+
+# Each asks by a process of its own.
+_AT_ONCE: Final = 8
+
+_log = logging.getLogger(__name__)
+
+
+async def clear(noted: Sequence[Noted], mounts: Collection[Mount]) -> None:
+    """Take away what supervisors on this runtime directory have made.
+
+    Args:
+        noted: the state file's.
+        mounts: those that go on.
+    """
+    async with trio.open_nursery() as nursery:
+        for entry in mountinfo.entries():
+            if not _is_one_of(mounts, entry) and any(each.is_at(entry) for each in noted):
+                nursery.start_soon(_take_away, entry)
+
+
+async def clear_dead(mounts: Collection[Mount]) -> None:
+    """Take away what is dead, whoever made it. May take its time, if there are others' mounts that do not answer.
+
+    Args:
+        mounts: this supervisor's, always as they are now.
+    """
+    limit = trio.CapacityLimiter(_AT_ONCE)
+
+    async def look_at(entry: MountEntry) -> None:
+        async with limit:
+            if await stale.probe(entry.mountpoint) is stale.Answer.DEAD and not _is_one_of(mounts, entry):
+                await _take_away(entry)
+
+    async with trio.open_nursery() as nursery:
+        for entry in mountinfo.entries():
+            if entry.fstype == FSTYPE and not _is_one_of(mounts, entry):
+                nursery.start_soon(look_at, entry)
+
+
+def _is_one_of(mounts: Collection[Mount], entry: MountEntry) -> bool:
+    return any(mount.minor == entry.minor for mount in mounts)
+
+
+async def _take_away(entry: MountEntry) -> None:
+    place, source = entry.mountpoint, entry.source
+    top = mountinfo.at(place)
+    if top is None:  # somebody has taken it away
+        return
+    if top.mount_id != entry.mount_id:
+        _log.warning("%s: the old mount of %s stays: %s is mounted over it", place, source, top.source)
+    elif await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
+        _log.warning("%s: the old mount of %s stays: the file system it is on does not answer", place, source)
+    elif mountinfo.has(entry.mount_id):
+        _log.warning("%s: detaching the mount of %s that a supervisor before has left", place, source)
+        fusectl.abort(entry.minor)  # programs that wait for an engine get an error
+        mount_api.umount(place, lazily=True)
