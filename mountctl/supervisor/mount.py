@@ -203,6 +203,7 @@ class Mount:
                     reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
                     if self.engines.served_before:
                         reason += f"; the one before it died while it served {', '.join(self.engines.served_before)}"
+                    reason += f" (`mountctl restart {self.spec.name}` tries again)"
                     event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
             self._apply(event, reason)
             over = event is MountEvent.UNMOUNTED or await self._pause(pause)
