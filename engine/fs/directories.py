@@ -19,6 +19,7 @@ from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import Lifetimes
 from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
+from engine.namespace.merge import Entry
 from engine.s3.interface import ObjectClient
 from engine.stats import EngineStats
 
@@ -139,13 +140,19 @@ class Directories:
             return self._dots(directory.inode, position)
         while found := await directory.stream.read(position - _DOTS):
             page, index = found
-            if any(not entry.local or self._is_here(directory.inode, entry.name) for entry in page.entries[index:]):
+            if any(self._is_shown(directory.inode, page, entry) for entry in page.entries[index:]):
                 return self._entries(directory.inode, page, index)
             # All that is left on the page was removed meanwhile; no entries would be the end to the kernel.
             position = page.position(len(page.entries)) + _DOTS
             if page.last:
                 break
         return iter(())
+
+    def removed(self, directory: Inode, name: str) -> None:
+        """A name in a directory was deleted here: who is reading the directory is not shown it any more."""
+        for _handle, opened in self._handles:
+            if opened.inode.prefix == directory.prefix:
+                opened.stream.remove(name)
 
     def release(self, handle: int) -> None:
         """The directory is closed."""
@@ -189,6 +196,8 @@ class Directories:
         until = {kind: now + max(0.0, self._lifetimes.of(directory=kind) - age) for kind in (True, False)}
         for entry in page.entries[index:]:
             index += 1
+            if entry.name in page.gone:
+                continue
             if entry.local:
                 known = self._table.at(prefix + entry.name)
                 if known is None:
@@ -200,8 +209,10 @@ class Directories:
             position = page.position(index) + _DOTS
             yield Listed(entry.name.encode(), self._attributes(child), position, counted=True)
 
-    def _is_here(self, directory: Inode, name: str) -> bool:
-        return self._table.at(directory.prefix + name) is not None
+    def _is_shown(self, directory: Inode, page: Page, entry: Entry) -> bool:
+        if entry.name in page.gone:
+            return False
+        return not entry.local or self._table.at(directory.prefix + entry.name) is not None
 
     def _count(self, count: int) -> None:
         self._stats.open_directories = count

@@ -271,11 +271,13 @@ class S3Filesystem:
         """Delete a file. Raises NotPermitted, IsADirectory, NotFound, ReadOnly, or what S3 failed with."""
         directory, writing = self._changing("unlink", parent)
         await writing.unlink(directory, names.decode(name))
+        self._directories.removed(directory, names.decode(name))
 
     async def rmdir(self, parent: int, name: bytes) -> None:
         """Remove an empty directory. Raises NotEmpty, NotPermitted, NotADirectory, NotFound, ReadOnly, ..."""
         directory, writing = self._changing("rmdir", parent)
         await writing.rmdir(directory, names.decode(name))
+        self._directories.removed(directory, names.decode(name))
 
     def rename(self, parent: int, flags: int) -> EngineError:
         """The error for it: InvalidArgument, NotPermitted, or CrossDevice where programs may copy. Raises ReadOnly."""

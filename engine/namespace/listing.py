@@ -27,9 +27,11 @@ PAGES_KEPT: Final = 2
 
 
 class Page:
-    """Entries of one page. `asked` and `listed` are when S3 was asked and when it answered, on trio's clock."""
+    """Entries of one page. `asked` and `listed` are when S3 was asked and when it answered, on trio's clock; `gone` are
+    names of entries that were deleted here since.
+    """
 
-    __slots__ = ("asked", "entries", "last", "listed", "number")
+    __slots__ = ("_names", "asked", "entries", "gone", "last", "listed", "number")
 
     def __init__(self, number: int, entries: list[Entry], asked: float, listed: float, *, last: bool) -> None:
         self.number = number
@@ -37,6 +39,15 @@ class Page:
         self.asked = asked
         self.listed = listed
         self.last = last
+        self.gone: set[str] = set()
+        self._names: frozenset[str] | None = None  # made when it is asked for: most pages are read and never changed
+
+    def remove(self, name: str) -> None:
+        """A name was deleted here. Its entry stays, for a position counts them, and is not to be shown."""
+        if self._names is None:
+            self._names = frozenset(entry.name for entry in self.entries)
+        if name in self._names:
+            self.gone.add(name)
 
     def position(self, index: int) -> int:
         """The position of the entry with this index; that behind the last entry is the next page's start."""
@@ -105,6 +116,11 @@ class DirectoryStream:
             self._complete = False
             self._local_from.clear()
             self._kept.clear()
+
+    def remove(self, name: str) -> None:
+        """A name was deleted here: pages that S3 listed before don't bring it back."""
+        for page in self._kept.values():
+            page.remove(name)
 
     @property
     def started(self) -> bool:

@@ -8,7 +8,7 @@ import stat
 import pytest
 import trio
 
-from engine.errors import NotPermitted
+from engine.errors import NotFound, NotPermitted
 from tests.unit.test_write_filesystem import ROOT, fails, mount, run
 
 
@@ -66,5 +66,28 @@ def test_a_file_made_after_a_directory_was_listed_is_not_replaced_by_what_the_li
             assert await made.number("b") == number
             assert await made.names() == ["a", "b", "c"]
             await made.fs.close(handle)
+
+    run(test)
+
+
+def test_a_name_deleted_after_it_was_listed_is_not_brought_back_by_the_listing() -> None:
+    """S11: with `metadata-ttl` it would be believed for as long as that."""
+
+    async def test() -> None:
+        async with mount("a", "b", "c/", "d", allow_delete=True, metadata_ttl=60) as made:
+            reading = made.fs.opendir(ROOT)
+            position = next(itertools.islice(await made.fs.readdir(reading, 2), 1)).position
+            await made.number("b")
+            await made.fs.unlink(ROOT, b"b")
+            await made.fs.rmdir(ROOT, b"c")
+            assert [entry.name for entry in await made.fs.readdir(reading, position)] == [b"d"]
+            await fails(NotFound, made.number("b"))
+            await fails(NotFound, made.number("c"))
+
+            await made.fs.unlink(ROOT, b"d")
+            assert list(await made.fs.readdir(reading, position)) == []
+            made.bucket.put("d")
+            made.fs.releasedir(reading)
+            assert await made.names() == ["a", "d"], "others made it since"
 
     run(test)
