@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from mountctl.supervisor import fusectl, mount_api, mountinfo, stale
+from mountctl.supervisor import claims, fusectl, mount_api, mountinfo, stale
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mountinfo import MountEntry
 from mountctl.supervisor.mounts_file import Noted
@@ -39,7 +39,9 @@ async def clear(noted: Sequence[Noted], mounts: Collection[Mount]) -> None:
 
 
 async def clear_dead(mounts: Collection[Mount]) -> None:
-    """Take away what is dead, whoever made it. May take its time, if there are others' mounts that do not answer.
+    """Take away what is dead, whoever made it, unless a supervisor that lives keeps it (claims.py).
+
+    May take its time, if there are others' mounts that do not answer.
 
     Args:
         mounts: this supervisor's, always as they are now.
@@ -48,7 +50,8 @@ async def clear_dead(mounts: Collection[Mount]) -> None:
 
     async def look_at(entry: MountEntry) -> None:
         async with limit:
-            if await stale.probe(entry.mountpoint) is stale.Answer.DEAD and not _is_one_of(mounts, entry):
+            dead = await stale.probe(entry.mountpoint) is stale.Answer.DEAD
+            if dead and not _is_one_of(mounts, entry) and not claims.is_claimed(entry.mount_id):
                 await _take_away(entry)
 
     async with trio.open_nursery() as nursery:

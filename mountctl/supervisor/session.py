@@ -8,13 +8,14 @@ import contextlib
 import logging
 import os
 import select
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from engine.spec import MountSpec
-from mountctl.supervisor import abilities, fuse_init, fusectl, mount_api, mountinfo, record
+from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, record
 
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
@@ -63,6 +64,7 @@ class Session:
     transient: bool = False
     uid: int | None = None  # of its engines
     _look_at: float = field(default=0.0, init=False)
+    _claim: socket.socket | None = field(default=None, init=False)  # on a dead mount that is kept
     _missed: int = field(default=0, init=False)  # looks in a row
 
     @classmethod
@@ -244,6 +246,9 @@ class Session:
             else:
                 busy = _umount(entry.mountpoint)
         self.attached = False
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
         if self.made_directory:
             with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
                 os.rmdir(self.mountpoint)
@@ -256,6 +261,10 @@ class Session:
             held: another process has our descriptor and can't be ended. Then it is not enough that we let go, and
                 without fusectl the only way left unmounts a mount that nobody uses.
         """
+        try:
+            self._claim = claims.claim(self.mount_id)
+        except OSError as error:
+            _log.warning("%s: another supervisor may take its dead mount away: %s", self.spec.name, error)
         fusectl.abort(self.minor)
         if held and self.connected() and (place := self.place()) is not None:
             try:

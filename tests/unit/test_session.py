@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from engine.spec import MountSpec
-from mountctl.supervisor import abilities, mount_api, mountinfo, stale
+from mountctl.supervisor import abilities, claims, mount_api, mountinfo, old_mounts, stale
 from mountctl.supervisor.session import FSTYPE, READ_AHEAD_KIB, Session, SessionError
 
 
@@ -216,3 +216,36 @@ def test_below_a_file_system_that_hangs_nothing_is_touched(mountpoint: Path) -> 
 
     hanging.detach()
     hanging.close()
+
+
+@pytest.fixture
+def nothing_else(mountpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the test's own mounts is seen: others on this host are not ours to take away."""
+    entries = mountinfo.entries
+    monkeypatch.setattr(mountinfo, "entries", lambda: [e for e in entries() if e.mountpoint == str(mountpoint)])
+
+
+@pytest.mark.usefixtures("nothing_else")
+def test_a_dead_mount_that_is_kept_is_its_supervisors_as_long_as_it_is_mounted(mountpoint: Path) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    assert not claims.is_claimed(session.mount_id)
+
+    session.abort(held=False)
+    trio.run(old_mounts.clear_dead, ())
+
+    assert claims.is_claimed(session.mount_id)
+    assert session.alive()
+    session.detach()
+    assert not claims.is_claimed(session.mount_id)
+
+
+@pytest.mark.usefixtures("nothing_else")
+def test_a_dead_mount_that_nobody_keeps_is_taken_away(mountpoint: Path) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    session.close()
+
+    trio.run(old_mounts.clear_dead, ())
+
+    assert not session.alive()
