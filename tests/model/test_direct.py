@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,9 +14,12 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from engine.spec import MiB
 from engine.write.budget import writers_max
 from tests.model.kernel import MEMORY_MIB, PART_BYTES, READ_PART_BYTES, Kernel
-from tests.model.machine import Configuration, MountMachine, likely_places, paths, picks
+from tests.model.machine import Configuration, MountMachine, contents, files, likely_places, paths, picks
 from tests.model.promises import Promised
 from tests.model.things import Listing, Node, Refused
+
+# Less and more than each lifetime that machine.py and the file system have.
+_SECONDS: Final = st.sampled_from([0.05, 0.2, 1.1, 3.1, 5.1, 10.5])
 
 
 class DirectMachine(MountMachine):
@@ -41,10 +46,37 @@ class DirectMachine(MountMachine):
     def settle(self) -> None:
         self.mount.wait(0.0)
 
-    @rule(seconds=st.sampled_from([0.05, 0.2, 1.1, 3.1, 5.1, 10.5]))
+    @rule(seconds=_SECONDS)
     def time_passes(self, seconds: float) -> None:
         self.mount.wait(seconds)
         self.passed()
+
+    # What is believed, and for how long: something changes, time passes, somebody looks.
+
+    @rule(path=files, content=contents, seconds=_SECONDS, flags=st.sampled_from([os.O_RDONLY, os.O_DIRECT]))
+    def look_again_after_a_change(self, path: str, content: str, seconds: float, flags: int) -> None:
+        self.stat(path)
+        self.somebody_puts(path, content)
+        self.time_passes(seconds)
+        self.open(path, flags)
+        self.stat(path)
+
+    @rule(path=paths, seconds=_SECONDS)
+    def look_again_after_emptying_a_directory(self, path: str, seconds: float) -> None:
+        self.mkdir(path)
+        self.write_a_file(path + "/a", b"w")
+        self.unlink(path + "/a")
+        self.time_passes(seconds)
+        self.stat(path)
+
+    @rule(path=paths, seconds=_SECONDS)
+    def look_into_a_new_directory_that_others_use(self, path: str, seconds: float) -> None:
+        self.mkdir(path)
+        self.write_a_file(path + "/a", b"w")
+        self.unlink(path + "/a")
+        self._put(self.promised.key(path + "/a"), b"theirs")
+        self.time_passes(seconds)
+        self.stat(path + "/a")
 
     @rule()
     def the_kernel_forgets(self) -> None:
