@@ -217,7 +217,10 @@ class _Engine:
                         self._scope.cancel()
                         return
                     case TakeOver():
-                        self._resend, self._handed = message.resend, tuple(fds)
+                        if (
+                            not self._taking_over.is_set()
+                        ):  # again, and without anything, by a supervisor that adopts it
+                            self._resend, self._handed = message.resend, tuple(fds)
                         self._taking_over.set()
                     case HandOver() if self._serving:
                         self._end(EXIT_STOPPED)

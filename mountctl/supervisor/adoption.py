@@ -15,7 +15,8 @@ with. What is kept of a mount (fdstore.py) says enough, because the steps come i
 * An engine's end: it is waited for, then no longer kept. Died in between: its pidfd says that it has ended.
 * A handover: the successor is kept beside the engine that serves. The older one that lives is the one to adopt: it
   serves, or ends by itself because it was told to, and is replaced like any that ends. The younger one has no session
-  yet, and is ended before anybody starts another. Once the old one has ended, the successor is the only one.
+  yet, and is ended before anybody starts another. Once the old one has ended, the successor is the only one, and is
+  told to take over, in case it was not. (What the old one has handed over of files being written is lost then.)
 * An unmount: the mount goes first, then the engine, then what is kept. Died in between: it is not in the kernel's list,
   and a session that has neither a mount nor an engine is dropped.
 

@@ -290,6 +290,8 @@ class Engines:
         self._greet(engine)
         if change is not None:
             engine.post(TakeOver(resend=session.has_resend), change.left)
+        elif engine.adopted:  # it may wait for it still: whoever was to hand it over is gone, supervisor and engine
+            engine.post(TakeOver(resend=session.has_resend))
 
         watch = Watch(engine, session)
 

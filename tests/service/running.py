@@ -126,15 +126,13 @@ class Running:
                     return int(entry.name)
         return None
 
-    def wait_until_held(self) -> None:
-        """The holder has a mount's connection, and the process of its engine, which is told last."""
-
-        def look() -> bool:
-            holder = self.holder()
-            held = [] if holder is None else [_target(fd) for fd in Path(f"/proc/{holder}/fd").iterdir()]
-            return "/dev/fuse" in held and any("pidfd" in each for each in held)
-
-        poll_until(look, "a mount to be held")
+    def held_processes(self) -> set[int]:
+        """The engines of which the holder has the process, which it is told last."""
+        holder, found = self.holder(), set()
+        for file in [] if holder is None else list(Path(f"/proc/{holder}/fdinfo").iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                found |= {int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith("Pid:")}
+        return found
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -178,10 +176,3 @@ class Running:
     def mounted(self) -> list[str]:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
         return [fields[4] for fields in map(str.split, lines) if fields[4].startswith(str(self.work))]
-
-
-def _target(fd: Path) -> str:
-    try:
-        return os.readlink(fd)
-    except FileNotFoundError:
-        return ""

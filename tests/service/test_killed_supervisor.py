@@ -78,6 +78,32 @@ def test_an_engine_that_dies_while_there_is_no_supervisor_is_replaced_by_the_nex
     assert engine(served) != before
 
 
+def test_a_successor_whose_engine_before_dies_with_the_supervisor_is_adopted_and_takes_over(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"still here")
+    running.configure(moto, handed={"bucket": bucket})
+    with running.running():
+        before = engine(running, "handed")
+        os.kill(before, signal.SIGSTOP)  # it can't hand over
+        restart = subprocess.Popen(
+            [MOUNTCTL, "restart", "handed"],
+            env=running.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        poll_until(lambda: len(running.held_processes()) == 2, "a successor to be held")
+        (waiting,) = running.held_processes() - {before}
+        running.crash()
+        os.kill(before, signal.SIGKILL)
+        restart.wait()
+        running.start()
+
+        assert (running.mountpoint("handed") / "x").read_bytes() == b"still here"
+        assert engine(running, "handed") == waiting
+
+
 def test_an_engine_that_is_stopped_when_it_is_adopted_is_replaced(served: Running) -> None:
     before = engine(served)
     served.crash()
@@ -167,7 +193,7 @@ def test_a_holder_that_is_killed_or_hangs_is_replaced_and_the_new_one_is_filled(
     os.kill(holder, number)
     poll_until(lambda: served.holder() not in (None, holder), "another holder")
     poll_until(lambda: served.log_text().count("starting another"), "it to be told")
-    served.wait_until_held()
+    poll_until(lambda: served.held_processes() == {before}, "the engine to be held again")
     served.crash()
     served.start()
 
