@@ -39,6 +39,9 @@ class DirectMachine(MountMachine):
             configuration.prefix, configuration.rights, configuration.ttl, part_bytes=PART_BYTES, writers_max=writers
         )
         self.passed()
+        if prefix := configuration.prefix:
+            self._put(prefix.removesuffix("/"), b"not below the prefix")
+            self._put("a", b"nor is this")
 
     def passed(self) -> None:
         self.promised.now = self.mount.now

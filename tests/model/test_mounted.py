@@ -45,11 +45,9 @@ class MountedMachine(MountMachine):
     def begin(self, configuration: Configuration) -> None:
         prefix = f"{uuid.uuid4().hex}/{configuration.prefix}"
         rights = configuration.rights
-        options: dict[str, Any] = {"memory_target": MEMORY_MIB, "prefix": prefix}
         wanted = {"read_only": rights.read_only, "allow_delete": rights.delete, "allow_overwrite": rights.overwrite}
-        options |= {name: True for name, given in wanted.items() if given}
-        options.pop("prefix")
-        self.mounted = Mounted(self.server, f"{self.bucket}/{prefix}", **options)
+        options: dict[str, Any] = {name: True for name, given in wanted.items() if given}
+        self.mounted = Mounted(self.server, f"{self.bucket}/{prefix}", memory_target=MEMORY_MIB, **options)
         self.mounted.__enter__()
         self.mount = Host(self.mounted.path, self.server, self.bucket, prefix)
         writers = writers_max(MEMORY_MIB * MiB, read_part=PART_BYTES, write_part=PART_BYTES)
