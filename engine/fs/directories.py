@@ -157,7 +157,7 @@ class Directories:
     def release(self, handle: int) -> None:
         """The directory is closed."""
         if directory := self._handles.remove(handle):
-            self._ledger.closed(handle)
+            self._ledger.closed_directory(handle)
             place = directory.caller, directory.inode.number
             if walks := self._walks.get(place):
                 walks.remove(directory)

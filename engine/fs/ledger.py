@@ -31,6 +31,7 @@ _REMOVED: Final = "removed"
 _FORGOT: Final = "forgot"
 _OPENED: Final = "opened"
 _CLOSED: Final = "closed"
+_CLOSED_DIRECTORY: Final = "closedir"
 _OPENED_DIRECTORY: Final = "opendir"
 _PAGE: Final = "page"
 _WRITING: Final = "writing"
@@ -164,8 +165,12 @@ class Ledger:
         """The next page of an open directory can be asked for."""
         self._records.append(_page(handle, index, start))
 
+    def closed_directory(self, handle: int) -> None:
+        """A directory was closed. Files have numbers of their own, which may be the same."""
+        self._records.append([_CLOSED_DIRECTORY, handle])
+
     def closed(self, handle: int) -> None:
-        """A file or directory was closed."""
+        """A file was closed."""
         self._records.append([_CLOSED, handle])
 
 
@@ -242,6 +247,7 @@ def _apply(inherited: Inherited, record: Record) -> None:
         case [str(kind), int(handle)] if kind == _CLOSED:
             inherited.files.pop(handle, None)
             inherited.writers.pop(handle, None)
+        case [str(kind), int(handle)] if kind == _CLOSED_DIRECTORY:
             inherited.directories.pop(handle, None)
         case [str(kind), int() | float() as mounted] if kind == _MOUNTED and 0 < mounted <= _SECONDS_MAX:
             inherited.mounted = mounted

@@ -37,6 +37,20 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     assert found.directories == {22: InheritedDirectory(5, [(None, ()), ("token", (INFO,))])}
 
 
+def test_a_file_and_a_directory_of_the_same_number_are_closed_by_themselves() -> None:
+    """The kernel knows of each number what it is of."""
+    records: list[Record] = []
+    ledger = Ledger(records.extend)
+    for handle in (2, 4):
+        ledger.opened(handle, INFO, direct=False)
+        ledger.opened_directory(handle, 5)
+    ledger.closed_directory(2)
+    ledger.closed(4)
+    ledger.flush()
+    found = inherit(records)
+    assert (set(found.files), set(found.directories)) == ({2}, {4})
+
+
 def test_what_is_being_written_is_inherited_as_far_as_it_came() -> None:
     records: list[Record] = []
     ledger = Ledger(records.extend)
