@@ -2,81 +2,23 @@
 
 import contextlib
 import os
-import random
-import re
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
 import engine
 from tests.servers import MotoServer
+from tests.service.programs import Writer, fill, reading
 from tests.service.running import Running, poll_until
-
-# Reads files and lists round after round until its stdin is closed; tells what failed, then how many rounds there were.
-_READER: Final = """
-import os, pathlib, select, sys
-root = pathlib.Path(sys.argv[1])
-content = bytes(range(256)) * 1024
-big = open(root / "big", "rb", buffering=0)
-rounds = 0
-print("begun", flush=True)
-while not select.select([sys.stdin], [], [], 0)[0]:
-    try:
-        at = (rounds * 7919) % (len(content) - 4096)
-        got = os.pread(big.fileno(), 4096, at)
-        if got != content[at : at + 4096]:
-            size = os.fstat(big.fileno()).st_size
-            print(f"wrong bytes: round {rounds}, at {at}, {len(got)}, {got[:16]}, {size}", flush=True)
-        for number in range(10):
-            if (root / "d" / f"f{number}").read_text() != f"content {number}":
-                print("wrong bytes", flush=True)
-        if len(os.listdir(root / "d")) != 10:
-            print("a short listing", flush=True)
-    except OSError as error:
-        print(repr(error), flush=True)
-    rounds += 1
-print("rounds", rounds, flush=True)
-"""
-
-
-@contextlib.contextmanager
-def reading(mountpoint: Path, programs: int = 2) -> Iterator[None]:
-    """While programs read; at the end none of them has seen anything."""
-    readers = [
-        subprocess.Popen(
-            [sys.executable, "-c", _READER, str(mountpoint)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(programs)
-    ]
-    try:
-        for reader in readers:
-            assert reader.stdout is not None
-            assert reader.stdout.readline() == "begun\n"
-        yield
-        told = [reader.communicate(timeout=60)[0] for reader in readers]
-    finally:
-        for reader in readers:
-            reader.kill()
-            reader.communicate()
-    for each in told:
-        assert re.fullmatch(r"rounds [1-9]\d*\n", each), each
 
 
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
     made = moto.bucket()
-    for number in range(10):
-        moto.put(made, f"d/f{number}", f"content {number}".encode())
-    moto.put(made, "big", bytes(range(256)) * 1024)
+    fill(moto, made)
     return made
 
 
@@ -148,71 +90,6 @@ def test_an_engine_that_does_not_hand_over_is_killed_and_succeeded(
         assert done.returncode == 0, done.stdout
         assert running.mount("m")["engine"]["pid"] != pid
         assert not Path(f"/proc/{pid}").exists()
-
-
-# Writes a file piece by piece, and waits for a word behind each; at the end it tells how close went.
-_WRITER: Final = """
-import os, random, sys
-path, pieces = sys.argv[1], int(sys.argv[2])
-data = random.Random(path).randbytes(1 << 20)
-out = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-for number in range(pieces):
-    assert os.write(out, data[number:] + data[:number]) == len(data)
-    print(number, os.fstat(out).st_size, flush=True)
-    sys.stdin.readline()
-os.close(out)
-print("closed", flush=True)
-"""
-
-
-class Writer:
-    """A program that writes a file, a piece of 1 MiB at a time."""
-
-    def __init__(self, path: Path, pieces: int) -> None:
-        self._path, self._pieces = path, pieces
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _WRITER, str(path), str(pieces)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.written = 0
-        self._hear()
-
-    def go_on(self, pieces: int) -> None:
-        for _ in range(pieces):
-            self._say()
-            self._hear()
-
-    def finish(self) -> None:
-        self.go_on(self._pieces - self.written)
-        self._say()
-        told, errors = self._process.communicate(timeout=60)
-        assert (told, errors) == ("closed\n", "")
-
-    @property
-    def content(self) -> bytes:
-        data = random.Random(str(self._path)).randbytes(1 << 20)
-        return b"".join(data[number:] + data[:number] for number in range(self._pieces))
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def _say(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def _hear(self) -> None:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise AssertionError(self._process.communicate()[1])
-        number, size = map(int, line.split())
-        self.written = number + 1
-        assert size == self.written << 20, "the size that the writer sees"
 
 
 def keys(moto: MotoServer, bucket: str) -> list[str]:
