@@ -38,7 +38,7 @@ _THEIRS: Final[dict[str, str | None]] = {
     "allow-delete": "Also lets `mv` copy and delete (EXDEV), and `rm -r` remove what it has emptied.",
     "allow-overwrite": "Needs nothing of the kernel that could be missing.",
     "incremental-upload": None,
-    "auto-unmount": "The supervisor unmounts at its end with or without it.",
+    "auto-unmount": "The supervisor unmounts at its end anyway. With it also when one is killed and none follows.",
     "allow-root": "Nothing to allow: mounts are made by root. No /etc/fuse.conf is read.",
     "allow-other": "No /etc/fuse.conf is read.",
     "uid": "Default: root's, as the supervisor is root.",

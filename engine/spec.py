@@ -264,8 +264,8 @@ class MountSpec(BaseModel):
     )
     auto_unmount: bool = Field(
         default=False,
-        description="Leave no dead mount behind. The supervisor unmounts at its end with or without it; one that is "
-        "killed can't, and the next one clears up after it.",
+        description="Leave no mount behind. The supervisor unmounts at its end with or without it. If it is killed and "
+        "none follows within 20 s, the mount is taken away; without it, it goes on. (Under systemd one follows.)",
     )
     allow_other: bool = Field(default=False, description="Let every user in, not only root; modes then decide.")
     allow_root: bool = Field(

@@ -10,6 +10,8 @@ order; descriptors go along by SCM_RIGHTS; what is not understood, a younger sup
     ping         answered by `.`
     bye          let go of all and end: the mounts are gone, or are nobody's any more
 
+What it holds for a mount with `auto-unmount` tells it so (record.py): if nobody comes, it unmounts that one.
+
 A descriptor on which the kernel reports an error or a hang-up is dropped: a connection that is unmounted or aborted,
 the link of an engine that has ended. Without a supervisor the holder ends when it holds no mount any more.
 """
@@ -29,12 +31,22 @@ PACKET_BYTES_MAX = 512
 # The kinds of fdstore.py that mean something here.
 FUSE = "fuse"
 LINK = "link-"
+RECORD = "record"
 END = b"."
 # What a supervisor that takes over may need to read a packet; one that is stuck must not keep us from others.
 SEND_SECONDS_MAX = 2.0
 # Programs wait for a mount that has no engine. One that nobody has come for in this time is let go of, so that they get
 # ENOTCONN: somebody who restarts a supervisor by hand takes less.
 ABANDONED_SECONDS = 60.0
+# A mount with auto-unmount is taken away after so long; a container's runtime and a person take less to start another
+# supervisor.
+UNMOUNT_SECONDS = 20.0
+# How often to look whether it is time, while there is no supervisor.
+LOOK_SECONDS = 5.0
+
+# umount(2); the record's frame: record.py.
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
+_FRAME = struct.Struct("<II")
 
 UCRED = struct.Struct("iII")  # pid, uid, gid: struct ucred of sys/socket.h
 
@@ -54,7 +66,7 @@ class Holder:
     def run(self) -> None:
         """Serve until nobody needs it."""
         while not self._is_over():
-            patience = -1.0 if self._alone_since is None else ABANDONED_SECONDS
+            patience = -1.0 if self._alone_since is None else LOOK_SECONDS
             for fd, events in self._poll.poll(patience):
                 if fd == self._listener.fileno():
                     self._accept()
@@ -62,7 +74,8 @@ class Holder:
                     self._obey(self._clients[fd])
                 elif fd in self._names and events & (select.EPOLLERR | select.EPOLLHUP):
                     self._lost(self._names[fd])
-            self._let_go_of_the_abandoned()
+            if self._alone_since is not None:
+                self._tidy(time.monotonic() - self._alone_since)
 
     def _is_over(self) -> bool:
         return self._alone_since is not None and not any(_kind(name) == FUSE for name in self._kept)
@@ -132,11 +145,15 @@ class Holder:
         if not self._clients:
             self._alone_since = time.monotonic()
 
-    def _let_go_of_the_abandoned(self) -> None:
-        if self._alone_since is None or time.monotonic() < self._alone_since + ABANDONED_SECONDS:
-            return
-        served = {_mount(name) for name in self._kept if _kind(name).startswith(LINK)}
-        for name in [name for name in self._kept if _mount(name) not in served]:
+    def _tidy(self, alone: float) -> None:
+        """What is due when there has been no supervisor for so many seconds."""
+        over = set()
+        if alone >= UNMOUNT_SECONDS:
+            over |= {_mount(name) for name, fd in self._kept.items() if _kind(name) == RECORD and _unmounted(fd)}
+        if alone >= ABANDONED_SECONDS:
+            served = {_mount(name) for name in self._kept if _kind(name).startswith(LINK)}
+            over |= {_mount(name) for name in self._kept} - served
+        for name in [name for name in self._kept if _mount(name) in over]:
             self._drop(name)
 
 
@@ -146,6 +163,34 @@ def _mount(name: str) -> str:
 
 def _kind(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def _unmounted(record: int) -> bool:
+    """Unmount a mount whose record asks for it, unless something else lies over it. Whether it asked."""
+    import ctypes  # a MiB of memory, which is spent when it is needed
+    import json
+
+    length, _check = _FRAME.unpack(os.pread(record, _FRAME.size, 0))
+    told = json.loads(os.pread(record, length, _FRAME.size))
+    if not told["spec"].get("auto-unmount", False):
+        return False
+    if (place := _place(told["mount_id"], told["minor"])) is not None:
+        # Its path may lead over a file system that hangs, and we with it; nobody else is there to ask.
+        ctypes.CDLL(None).umount2(ctypes.c_char_p(os.fsencode(place)), _MNT_DETACH | _UMOUNT_NOFOLLOW)
+    return True
+
+
+def _place(mount_id: int, minor: int) -> str | None:
+    """Where a mount is, if it is there and on top."""
+    import re
+
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        lines = [line.split(" ") for line in file]
+    covered = {(fields[1], fields[4]) for fields in lines}
+    for fields in lines:
+        if (fields[0], fields[2]) == (str(mount_id), f"0:{minor}") and (fields[0], fields[4]) not in covered:
+            return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
+    return None
 
 
 def main(listener: int, path: str) -> int:

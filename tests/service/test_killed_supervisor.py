@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mountctl.supervisor.holder import UNMOUNT_SECONDS
 from tests.servers import S3Server
 from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, gone, poll_until
 
@@ -225,6 +227,29 @@ def test_a_supervisor_killed_with_its_holder_leaves_a_dead_mount_that_the_next_o
     assert engine(served) != before
     assert (served.mountpoint("data") / "x").read_bytes() == b"still here"
     assert served.mounted() == [str(served.mountpoint("data"))]
+
+
+@pytest.mark.slow  # the holder waits for a while whether a supervisor comes
+def test_with_auto_unmount_a_mount_is_taken_away_when_nobody_follows_and_others_stay(
+    running: Running, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"stays")
+    running.configure(moto, goes={"bucket": bucket, "auto_unmount": True}, stays={"bucket": bucket})
+    running.start()
+    running.wait_for_states("ready")
+    going, staying = engine(running, "goes"), engine(running, "stays")
+    running.crash()
+    crashed = time.monotonic()
+
+    poll_until(lambda: gone(going), "the engine of the mount that goes to end")
+    assert time.monotonic() - crashed > UNMOUNT_SECONDS
+    assert running.mounted() == [str(running.mountpoint("stays"))]
+    assert (running.mountpoint("stays") / "x").read_bytes() == b"stays"
+    assert not gone(staying)
+    with running.running():
+        assert engine(running, "stays") == staying
+        assert engine(running, "goes") != going
 
 
 _READER = """
