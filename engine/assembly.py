@@ -24,6 +24,7 @@ from engine.read.window import width_for
 from engine.s3.interface import ObjectClient
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
+from engine.telling import UploadTeller
 from engine.write.uploader import Uploader
 
 
@@ -36,6 +37,7 @@ async def serving(
     generation: int,
     journal_fd: int | None = None,
     handed: tuple[int, ...] | None = None,
+    teller: UploadTeller | None = None,
 ) -> AsyncIterator[Operations]:
     """Operations that answer from S3. On leaving, all that open files still fetch is cancelled, what is not written to
     its end is given up, and memory freed.
@@ -47,8 +49,10 @@ async def serving(
         generation: which engine of its session this is, from 0.
         journal_fd: what the engine before left is there, and what the next one must know will be; owned.
         handed: the engine before has handed over, with these descriptors; None: it died, or there was none.
+        teller: tells the supervisor of uploads; None: there is no supervisor.
     """
     malloc.set_up()
+    teller = teller or UploadTeller()
     arrival = Arrival(handed or ())
     arena = Arena(max(spec.memory_target * MiB, arrival.bytes))
     try:
@@ -64,10 +68,11 @@ async def serving(
             fetching.start_soon(_trim, prefetcher)
             journal = _Journalling(journal_fd)
             journal.inherited.moved = arrival.unpack(arena)
+            journal.ledger.uploads.update(journal.inherited.moved.uploads)
             uploader = (
                 None
                 if spec.read_only
-                else Uploader(client, arena, fetching, spec=spec, stats=stats, records=journal.ledger)
+                else Uploader(client, arena, fetching, spec=spec, stats=stats, records=teller.over(journal.ledger))
             )
             filesystem = S3Filesystem(
                 spec,
@@ -80,6 +85,8 @@ async def serving(
                 inherited=journal.inherited,
             )
             journal.begin(filesystem)
+            if uploader is not None:
+                teller.begin(uploader)
             try:
                 operations = Operations(filesystem, stats, Served(journal.notes))
                 if handed is None:

@@ -19,6 +19,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
 from engine.spec import MountSpec
+from engine.uploads import AbortUploads, TellUploads, UploadsTold
 
 # A packet must fit SO_SNDBUF (208 KiB by default on Linux); the largest message, a spec, is far below.
 PACKET_BYTES_MAX: Final = 64 * 1024
@@ -269,7 +270,10 @@ Message = Annotated[
     | Heartbeat
     | Stop
     | LogFile
-    | LogLevel,
+    | LogLevel
+    | UploadsTold
+    | TellUploads
+    | AbortUploads,
     Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)

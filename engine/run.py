@@ -48,6 +48,8 @@ from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
+from engine.telling import UploadTeller
+from engine.uploads import AbortUploads, TellUploads
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class _Engine:
         self._taking_over = trio.Event()
         self._handing_over = False
         self._session_scope = trio.CancelScope()
+        self._uploads = UploadTeller(self._tell)
 
     async def run(self) -> int:
         self._link = Link(self._sock, fds_max=links.FDS_MAX)
@@ -164,6 +167,7 @@ class _Engine:
                 generation=self._order.generation,
                 journal_fd=self._journal_fd,
                 handed=self._handed,
+                teller=self._uploads,
             ) as operations:
                 nursery.start_soon(self._announce, adopted, operations.served_before)
                 adopt(
@@ -227,6 +231,10 @@ class _Engine:
                         self._handing_over = True
                         if message.grace_seconds is not None:
                             self._session_scope.deadline = trio.current_time() + message.grace_seconds
+                    case TellUploads():
+                        self._uploads.tell_all()
+                    case AbortUploads():
+                        self._uploads.abort(message.uploads)
                     case LogFile():
                         log.use_file(fds[0])
                     case LogLevel():
@@ -287,6 +295,7 @@ class _Engine:
             changed = trio.Event()
             self._stats.backend_changed = changed.set
             self._note_expiry()
+            self._uploads.catch_up()
             self._tell(
                 Heartbeat(
                     stats=self._stats.snapshot(),
@@ -301,13 +310,15 @@ class _Engine:
     def _keys_rejected(self) -> None:
         self._tell(RefreshAccess(name=self._spec.name))
 
-    def _tell(self, message: links.Message) -> None:
-        """Send what may be lost: a full link means a supervisor too busy for it."""
+    def _tell(self, message: links.Message) -> bool:
+        """Send what may be lost: a full link means a supervisor too busy for it. False if it was left out."""
         try:
-            if not self._link.send_nowait(message):
-                logger.debug("the supervisor is slow to read: %s left out", message.type)
+            if self._link.send_nowait(message):
+                return True
+            logger.debug("the supervisor is slow to read: %s left out", message.type)
         except LinkClosed:
             logger.debug("the supervisor is gone: %s left out", message.type)  # _listen ends the engine
+        return False
 
     async def _send(self, message: links.Message) -> None:
         """Send what must arrive."""

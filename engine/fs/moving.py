@@ -51,10 +51,10 @@ class Moved:
         return {moved.number for moved in self.writers.values() if moved.upload.goes_on}
 
     @property
-    def upload_ids(self) -> set[str]:
-        """Multipart uploads that go on."""
-        going = (moved.upload for moved in self.writers.values() if moved.upload.goes_on)
-        return {bequest.state.upload_id for bequest in going if bequest.state.upload_id is not None}
+    def uploads(self) -> dict[str, str]:
+        """Multipart uploads that go on: keys by upload id."""
+        going = (moved.upload.state for moved in self.writers.values() if moved.upload.goes_on)
+        return {state.upload_id: state.key for state in going if state.upload_id is not None}
 
 
 _JSON: Final = TypeAdapter(dict[int, MovedWriter])

@@ -91,7 +91,7 @@ class Writing:
         resume(moved, handles=self._handles, table=self._table, uploader=self._uploader, opened=self._opened)
         self.repeats = Repeats(self._table, inherited.pending, inherited.removed)
         self._ledger.lost(inherited)
-        orphans = {each: key for each, key in inherited.uploads.items() if each not in moved.upload_ids}
+        orphans = {each: key for each, key in inherited.uploads.items() if each not in moved.uploads}
         self._uploader.abort_orphans(orphans, inherited.asked)
 
     async def leave(self) -> tuple[int, ...]:

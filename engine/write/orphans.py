@@ -37,11 +37,13 @@ class Orphans:
     Args:
         client: S3.
         records: where it is written down that an upload is certainly not in S3 any more.
+        whose: who left them, for the log.
     """
 
-    def __init__(self, client: ObjectClient, records: UploadRecords) -> None:
+    def __init__(self, client: ObjectClient, records: UploadRecords, *, whose: str = "the engine before") -> None:
         self.client: Final = client
         self._records: Final = records
+        self._whose: Final = whose
         self._left: dict[str, str] = {}
         self._asked: dict[str, float] = {}
         self._tried = trio.Event()
@@ -74,8 +76,9 @@ class Orphans:
             failures = await _try_all([partial(self._abort, each, key) for each, key in self._left.items()])
             if not self._tried.is_set() and failures:
                 logger.warning(
-                    "%d multipart uploads of the engine before are still in S3, and are tried again: %s",
+                    "%d multipart uploads of %s are still in S3, and are tried again: %s",
                     len(failures),
+                    self._whose,
                     failures[0],
                 )
             self._tried.set()
@@ -83,7 +86,7 @@ class Orphans:
                 await trio.sleep(seconds)
                 seconds = min(RETRY_SECONDS_MAX, seconds * 2)
         if count:
-            logger.info("%d multipart uploads of the engine before were aborted", count)
+            logger.info("%d multipart uploads of %s were aborted", count, self._whose)
 
     async def _abort(self, upload_id: str, key: str) -> None:
         await self.client.abort_multipart_upload(key, upload_id)

@@ -125,6 +125,16 @@ class Uploader:
         self._orphans.add(uploads, asked)
         self.nursery.start_soon(self._orphans.run)
 
+    def abort_left(self, uploads: Mapping[str, str]) -> None:
+        """Have multipart uploads that sessions before this one left aborted in the background.
+
+        Args:
+            uploads: keys by upload id; what is outside this mount's prefix is left alone.
+        """
+        left = Orphans(self.client, self.records, whose="sessions before this one")
+        left.add({each: key for each, key in uploads.items() if key.startswith(self._spec.prefix)}, {})
+        self.nursery.start_soon(left.run)
+
     def inherit(
         self, key: str, *, uploaded: Uploaded | None = None, publishing: Likeness | None = None
     ) -> InheritedUpload:
