@@ -68,8 +68,9 @@ class UploadTeller:
         assert self._uploader is not None, "the supervisor asks for it when it was told"
         known = self._ledger.uploads.keys() | self._aborting
         left = {each: key for each, key in uploads.items() if each not in known}
-        self._aborting |= left.keys()
-        self._uploader.abort_left(left)
+        if left:
+            self._aborting |= left.keys()
+            self._uploader.abort_left(left)
 
     def catch_up(self) -> None:
         """Tell what could not be told before."""
