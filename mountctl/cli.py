@@ -68,7 +68,10 @@ def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     told = {
         "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
         "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
-        "state_dir": ("MOUNTCTL_STATE_DIR", f"Where is noted what is mounted. [default: {Settings.state_dir}]"),
+        "state_dir": (
+            "MOUNTCTL_STATE_DIR",
+            f"What is noted for later runs, and outlives a reboot. [default: {Settings.state_dir}]",
+        ),
     }
     return [
         inspect.Parameter(

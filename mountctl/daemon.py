@@ -32,6 +32,7 @@ from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
+from mountctl.supervisor.uploads_file import UploadFiles
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path, mounted: Callab
     Args:
         spec: the mount.
         runtime_dir: where its control socket is.
-        state_dir: where it notes what it has mounted.
+        state_dir: where it notes what it has mounted, and what it has begun in S3.
         mounted: called when it can be used.
 
     Raises CannotMount when it does not come up at the first attempt.
@@ -89,8 +90,8 @@ def _run(
     become_subreaper()
     _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
-        noted = MountsFile(state_dir, runtime_dir)
-        daemon = _Daemon(load_config, runtime, noted, mounted, must_mount=must_mount)
+        noted, uploads = MountsFile(state_dir, runtime_dir), UploadFiles(state_dir, runtime_dir)
+        daemon = _Daemon(load_config, runtime, noted, uploads, mounted, must_mount=must_mount)
         try:
             return trio.run(daemon.serve)
         finally:
@@ -105,6 +106,7 @@ class _Daemon:
         load_config: Callable[[], Config],
         runtime: RuntimeDirectory,
         noted: MountsFile,
+        uploads: UploadFiles,
         mounted: Callable[[], None],
         *,
         must_mount: bool,
@@ -116,7 +118,7 @@ class _Daemon:
         self._debug = False
         address = os.environ.get("NOTIFY_SOCKET")
         fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
-        self._supervisor = Supervisor(load_config, fds, noted, changed=self._tell_status, transient=must_mount)
+        self._supervisor = Supervisor(load_config, fds, noted, uploads, changed=self._tell_status, transient=must_mount)
 
     @property
     def left_engines(self) -> set[int]:

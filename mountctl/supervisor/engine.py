@@ -4,6 +4,7 @@ Knows how to talk, not what an answer means for the mount: whoever converses is 
 an engine that closes it, or whose process dies, is gone.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,9 @@ from mountctl.supervisor.process import Exit, ForkedProcess
 
 # Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
 _OUTBOX_MAX: Final = 16
+
+# An engine that is killed is gone, and its link with it, in milliseconds; longer only if it is stuck in the kernel.
+_LAST_WORDS_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -134,16 +138,31 @@ class Engine:
         except LinkClosed:
             _log.debug("%s: the engine was gone already", self._spec.name)
 
-    async def end(self, grace_seconds: float) -> Exit:
-        """Wait for its end; kill it when that takes longer. Then let go of it. Not cancelled half way."""
+    async def end(self, grace_seconds: float, hear: Hearer | None = None) -> Exit:
+        """Wait for its end; kill it when that takes longer. Then let go of it. Not cancelled half way.
+
+        Args:
+            grace_seconds: what it gets to end by itself.
+            hear: is told what it says until then.
+        """
         try:
-            return await self._process.end(grace_seconds)
+            with trio.CancelScope(shield=True):
+                async with trio.open_nursery() as nursery:
+                    if hear is not None:
+                        nursery.start_soon(self._hear_out, hear, grace_seconds + _LAST_WORDS_SECONDS)
+                    ended = await self._process.end(grace_seconds)
+            return ended
         finally:
             self._process.close()
 
     def leave(self) -> None:
         """Let go of it as it is, for a supervisor that comes: it goes on as long as what is kept of it is kept."""
         self._process.close()
+
+    async def _hear_out(self, hear: Hearer, seconds: float) -> None:
+        """What it says until its link is closed: by its end, unless it is stuck."""
+        with trio.move_on_after(seconds), contextlib.suppress(LinkClosed):
+            await self._read(hear)
 
     async def _read(self, hear: Hearer) -> None:
         while True:

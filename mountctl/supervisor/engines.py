@@ -24,12 +24,14 @@ from engine.link import (
     TakeOver,
 )
 from engine.spec import MountSpec
+from engine.uploads import TellUploads, UploadsTold
 from mountctl.supervisor import endings, inflight, tally
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.endings import Ending
-from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.engine import Engine, Hearer
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
+from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.watch import Watch
@@ -97,6 +99,7 @@ class Engines:
         zygote: forks them.
         access: gives them their keys.
         keeping: what a supervisor after this one finds of them.
+        leftovers: is told of their uploads.
         adopted: the one that serves already; owned.
         region: where one found the bucket to be.
     """
@@ -109,6 +112,7 @@ class Engines:
         zygote: Zygote,
         access: AccessHub,
         keeping: Keeping,
+        leftovers: Leftovers,
         adopted: Engine | None = None,
         region: str = "",
     ) -> None:
@@ -121,6 +125,7 @@ class Engines:
         self._zygote: Final = zygote
         self._access: Final = access
         self._keeping: Final = keeping
+        self._leftovers: Final = leftovers
         self._region = region
         self._before = Stats()  # counted by those that are gone
         self._now = Stats()
@@ -194,13 +199,25 @@ class Engines:
         if self.current is not None:
             self.current.post(message)
 
-    async def end_all(self, grace_seconds: float) -> None:
-        """End those that are there. To be called when `serve` was cancelled, or has returned."""
+    async def end_all(self, session: Session | None, grace_seconds: float) -> None:
+        """End those that are there. To be called when `serve` was cancelled, or has returned.
+
+        Args:
+            session: the one that they serve.
+            grace_seconds: what the current one gets to end by itself.
+        """
+
+        async def hear(message: Message, fds: list[int]) -> None:
+            for fd in fds:
+                os.close(fd)
+            if isinstance(message, UploadsTold) and session is not None:
+                self._leftovers.heard(session, message)
+
         if (successor := self._successor()) is not None:
             await self._end_now(successor)
         if self.current is not None:
             self.current.tell_to_stop()
-            self.last_exit = str(await self._end(self.current, grace_seconds))
+            self.last_exit = str(await self._end(self.current, grace_seconds, hear))
             self.current = None
 
     def leave(self) -> list[int]:
@@ -221,8 +238,8 @@ class Engines:
             return None
         return change.successor
 
-    async def _end(self, engine: Engine, grace_seconds: float) -> Exit:
-        end = await engine.end(grace_seconds)
+    async def _end(self, engine: Engine, grace_seconds: float, hear: Hearer | None = None) -> Exit:
+        end = await engine.end(grace_seconds, hear)
         self._keeping.engine_is_gone(engine)
         return end
 
@@ -282,6 +299,8 @@ class Engines:
     def _greet(self, engine: Engine) -> None:
         """Post what every engine must have."""
         engine.reopen_log()
+        if engine.adopted:
+            engine.post(TellUploads())  # what it told the supervisor before may not have been written down
         if (latest := self._access.latest(self._host.spec.name)) is not None:
             engine.post(latest)
 
@@ -310,6 +329,8 @@ class Engines:
                     self._host.engine_beats(message)
                 case RefreshAccess():
                     self._access.refresh(self._host.spec.name)
+                case UploadsTold():
+                    self._leftovers.heard(session, message, engine.post)
                 case HandedOver() if self._handover is not None and self._handover.old is engine:
                     self._handover.leave(tuple(fds))
                 case _:

@@ -24,6 +24,7 @@ from mountctl.supervisor.engines import Engines, Gone
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.keeping import Keeping
+from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
 from mountctl.supervisor.session import Session, SessionError
@@ -50,6 +51,7 @@ class Services:
     access: AccessHub
     fds: FdStore
     noted: MountsFile
+    leftovers: Leftovers
     changed: Callable[[], None]  # called after each change of a state
     leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
     left: set[int]  # processes of engines that are left to it
@@ -97,6 +99,7 @@ class Mount:
             zygote=services.zygote,
             access=services.access,
             keeping=self._keeping,
+            leftovers=services.leftovers,
             adopted=engine,
             region=session.region if session is not None else "",
         )
@@ -348,7 +351,7 @@ class Mount:
             if self.engine is not None and self._keeping.engine_stays(self.engine):
                 self._services.left.update(self.engines.leave())
             else:
-                await self.engines.end_all(STOP_TIMEOUT_SECONDS)
+                await self.engines.end_all(self._session, STOP_TIMEOUT_SECONDS)
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()

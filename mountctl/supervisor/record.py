@@ -30,6 +30,7 @@ class SessionRecord(BaseModel):
     region: str = ""  # where an engine found the bucket, if not where its access says
     transient: bool = False  # no file declares the mount
     uid: int | None = None  # what its engine runs as
+    token: str = ""  # by which its uploads are written down
 
 
 def create() -> int:

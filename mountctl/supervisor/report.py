@@ -9,8 +9,9 @@ from mountctl import status as contract
 from mountctl.errors import UnknownMount
 from mountctl.supervisor import abilities, fusectl
 from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.results import Reload
 from mountctl.supervisor.session import Session
-from mountctl.supervisor.supervisor import Reload, Supervisor
+from mountctl.supervisor.supervisor import Supervisor
 
 VERSION: Final = version("mountctl-s3")
 

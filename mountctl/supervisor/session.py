@@ -9,6 +9,7 @@ import logging
 import os
 import select
 import socket
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,7 @@ class Session:
     region: str = ""  # where an engine found the bucket to be, for those after it
     transient: bool = False
     uid: int | None = None  # of its engines
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)  # by which its uploads are written down: leftovers.py
     _look_at: float = field(default=0.0, init=False)
     _claim: socket.socket | None = field(default=None, init=False)  # on a dead mount that is kept
     _missed: int = field(default=0, init=False)  # looks in a row
@@ -114,6 +116,7 @@ class Session:
             region=known.region,
             transient=known.transient,
             uid=known.uid,
+            token=known.token or uuid.uuid4().hex,
         )
 
     @property
@@ -292,6 +295,7 @@ class Session:
             region=self.region,
             transient=self.transient,
             uid=self.uid,
+            token=self.token,
         )
         record.write(self.record_fd, told)
 

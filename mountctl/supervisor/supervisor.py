@@ -5,9 +5,7 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import trio
@@ -23,10 +21,14 @@ from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.handover import HandoverFailed
+from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mount import Mount, Services
 from mountctl.supervisor.mounts_file import MountsFile
-from mountctl.supervisor.state import SERVED, MountState
+from mountctl.supervisor.results import HANDED_OVER, Reload, told, trouble
+from mountctl.supervisor.session import Session
+from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.uids import EngineUids
+from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.zygote import ForkError, Zygote
 
 # How long start-up and `reload` wait for mounts to come up before they say how far each is.
@@ -36,20 +38,7 @@ ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
 
-# The result of a mount that another engine serves now.
-HANDED_OVER: Final = "handed over"
-
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """What a reload did. `mounts` has a word or sentence for each mount it touched."""
-
-    ok: bool
-    errors: tuple[str, ...] = ()
-    mounts: dict[str, str] = field(default_factory=dict)
-    at: float = field(default_factory=time.time)
 
 
 class CannotAdd(MountctlError):
@@ -62,6 +51,7 @@ class Supervisor:
     Args:
         load: gives the configuration; raises ConfigError.
         noted: the state file.
+        uploads: the state directory's other part.
         fds: keeps what the supervisor that comes after this one goes on with.
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
@@ -72,6 +62,7 @@ class Supervisor:
         load: Callable[[], Config],
         fds: FdStore,
         noted: MountsFile,
+        uploads: UploadFiles,
         changed: Callable[[], None] = lambda: None,
         *,
         transient: bool = False,
@@ -89,6 +80,7 @@ class Supervisor:
         self._reloading = trio.Lock()
         self._fds = fds
         self._noted = noted
+        self._leftovers = Leftovers(uploads, self._sessions, self._specs)
         self._leaving = False
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there
@@ -109,6 +101,7 @@ class Supervisor:
         try:
             await self._serve(task_status)
         finally:
+            await self._leftovers.aclose()
             if not self._leaving:
                 with trio.CancelScope(shield=True):
                     await self._fds.finish()
@@ -125,6 +118,7 @@ class Supervisor:
                 access=access,
                 fds=self._fds,
                 noted=self._noted,
+                leftovers=self._leftovers,
                 changed=self._changed,
                 leaving=lambda: self._leaving,
                 left=self.left_engines,
@@ -132,6 +126,7 @@ class Supervisor:
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
                 outer.start_soon(self._fds.run)
+                outer.start_soon(self._leftovers.run)
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
                 outer.start_soon(old_mounts.clear_dead, self.mounts.values())
                 self._running.set()
@@ -199,7 +194,7 @@ class Supervisor:
                 except HandoverFailed as error:
                     results[name] = f"not restarted: {error}"
                     return
-            results[name] = "restarted" + _trouble(mount)
+            results[name] = "restarted" + trouble(mount)
 
         async with trio.open_nursery() as nursery:
             for each in names:
@@ -222,7 +217,7 @@ class Supervisor:
             self.config = config
             self.generation += 1
             self.last_reload = Reload(ok=True, mounts=self._results(plan, handed))
-            _log.info("reloaded: %s", _told(self.last_reload.mounts))
+            _log.info("reloaded: %s", told(self.last_reload.mounts))
         self._changed()
         return self.last_reload
 
@@ -251,7 +246,7 @@ class Supervisor:
             for name, mount in sorted(self.mounts.items()):
                 served = mount.state in SERVED  # if not, the next engine that is tried is a new one
                 results[name] = await self._hand_over(mount, mount.spec) if served else "unchanged"
-            _log.info("upgraded to %s: %s", self._services.zygote.version, _told(results))
+            _log.info("upgraded to %s: %s", self._services.zygote.version, told(results))
         self._changed()
         return Reload(ok=True, mounts=results)
 
@@ -292,7 +287,7 @@ class Supervisor:
                 if mount is None:
                     results[name] = "unmounted by somebody else"
                     continue
-                results[name] = done + _trouble(mount)
+                results[name] = done + trouble(mount)
         return dict(sorted(results.items()))
 
     async def _start(self, specs: Iterable[MountSpec]) -> None:
@@ -309,6 +304,12 @@ class Supervisor:
         with trio.move_on_after(SETTLE_SECONDS):
             for mount in mounts:
                 await mount.settled()
+
+    def _sessions(self) -> list[Session]:
+        return [mount.session for mount in self.mounts.values() if mount.session is not None]
+
+    def _specs(self) -> list[MountSpec]:
+        return [*self.config.mounts.values(), *(mount.spec for mount in self.mounts.values())]
 
     def _adopt(self, found: Mapping[str, Left]) -> None:
         """Go on with what a supervisor before has left, as it was made."""
@@ -387,12 +388,3 @@ class Supervisor:
         await mount.stop()
         if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
             del self.mounts[name]
-
-
-def _trouble(mount: Mount) -> str:
-    """What there is to say of a mount that ought to be ready."""
-    return "" if mount.state is MountState.READY else f", {mount.state}: {mount.reason}"
-
-
-def _told(results: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}: {result}" for name, result in results.items()) or "no mounts"
