@@ -121,7 +121,7 @@ def test_an_upload_goes_on_when_its_engine_is_adopted_and_handed_over(running: R
             file.write(data[: 9 * MiB])
             (upload,) = poll_until(lambda: uploads(moto, bucket), "the upload")
             poll_until(lambda: upload in noted(running), "it to be written down")
-            running.wait_until_held()
+            poll_until(lambda: len(running.held_processes()) == 2, "both engines to be held")
             running.crash()
             file.write(data[9 * MiB : 12 * MiB])
             running.start()
