@@ -33,6 +33,7 @@ from typing import Final
 import trio
 
 from engine.link import Link, LinkClosed, Stop, pair
+from mountctl.supervisor import placing
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.process import ForkedProcess
 from mountctl.supervisor.session import KINDS, Session
@@ -74,7 +75,7 @@ async def find(fds: FdStore) -> dict[str, Left]:
             kinds -= {*KINDS, *(kinds_of(left.generation) if left.engine is not None else ())}
         else:
             others += [left.engine] if left.engine is not None else []
-            _clear(name, left.session)
+            await _clear(name, left.session)
         fds.drop(name, tuple(kinds))
     with trio.CancelScope(shield=True):  # nobody has yet what was found
         async with trio.open_nursery() as nursery:
@@ -91,13 +92,16 @@ def _is_of_use(left: Left) -> bool:
     return left.engine is not None or session.is_where_it_was()
 
 
-def _clear(name: str, session: Session | None) -> None:
+async def _clear(name: str, session: Session | None) -> None:
     if session is None:
         _log.warning("%s: what the supervisor before has left of it can't be read: it is mounted anew", name)
         return
     if session.is_where_it_was():
         _log.warning("%s: the connection of the mount at %s is gone: detaching it", name, session.mountpoint)
-        session.detach()
+        try:
+            await placing.unmount(session)
+        except OSError as error:  # somebody was quicker
+            _log.warning("%s: it can't be detached: %s", name, error)
     session.close()
 
 

@@ -81,7 +81,10 @@ class MountsFile:
         """This supervisor has unmounted what it could."""
         self._forget_those_gone()
         if not self._noted:
-            self._path.unlink(missing_ok=True)
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("cannot remove %s: %s", self._path, error)
 
     def _forget_those_gone(self) -> None:
         now = mountinfo.entries()

@@ -76,4 +76,7 @@ async def _take_away(entry: MountEntry) -> None:
     elif mountinfo.has(entry.mount_id):
         _log.warning("%s: detaching the mount of %s that a supervisor before has left", place, source)
         fusectl.abort(entry.minor)  # programs that wait for an engine get an error
-        mount_api.umount(place, lazily=True)
+        try:
+            mount_api.umount(place, lazily=True)
+        except OSError as error:  # somebody was quicker
+            _log.warning("%s: the old mount of %s can't be detached: %s", place, source, error.strerror)

@@ -206,7 +206,7 @@ def test_a_second_supervisor_on_the_same_runtime_directory_is_refused(running: R
         assert running.mount("data")["state"] == "ready"
 
 
-def test_broker_and_zygote_killed_are_replaced_and_mounts_do_not_care(running: Running, moto: S3Server) -> None:
+def test_broker_zygote_and_holder_killed_are_replaced_and_mounts_do_not_care(running: Running, moto: S3Server) -> None:
     bucket = moto.bucket()
     moto.put(bucket, "x", b"still here")
     running.configure(moto, data={"bucket": bucket})
@@ -217,7 +217,7 @@ def test_broker_and_zygote_killed_are_replaced_and_mounts_do_not_care(running: R
         assert supervisor is not None
         children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
         others = [int(pid) for pid in children if int(pid) != engine]
-        assert len(others) == 2
+        assert len(others) == 3
         for pid in others:
             os.kill(pid, signal.SIGKILL)
         assert (running.mountpoint("data") / "x").read_bytes() == b"still here"
