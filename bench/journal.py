@@ -104,8 +104,8 @@ def replayed() -> None:
         found = inherit(journal.replay(fd))
         gc.enable()
         table = InodeTable("", generation=1, stats=EngineStats())
-        for number, (location, info) in found.inodes.items():
-            table.inherit(number, location, info)
+        for number, (location, packed) in found.inodes.items():
+            table.inherit(number, location, packed)
         best = min(best, time.process_time() - began)
     print(f"{len(table):,} replayed into an inode table: {best * 1e3:.0f} ms")
 

@@ -60,7 +60,7 @@ class Inherited:
 
     Args:
         mounted: when the first of them began, in seconds since the epoch.
-        inodes: place and object of what the kernel knows, by number.
+        inodes: place and object (packed.py) of what the kernel knows, by number.
         pending: those of `inodes` that are here only, not in S3.
         removed: those of `inodes` whose names are not theirs any more.
         files: open for reading, by handle.
@@ -72,7 +72,7 @@ class Inherited:
     """
 
     mounted: float | None = None
-    inodes: dict[int, tuple[str, ObjectInfo | None]] = field(default_factory=dict)
+    inodes: dict[int, tuple[str, bytes | None]] = field(default_factory=dict)
     pending: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
     files: dict[int, InheritedFile] = field(default_factory=dict)

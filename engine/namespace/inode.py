@@ -3,7 +3,7 @@
 Made, kept and forgotten by the inode table; lookup, listing and the file system read it. Never asks S3.
 """
 
-from typing import Final
+from typing import Final, Self
 
 from engine.namespace.packed import pack, same_version, size_and_time, unpack
 from engine.s3.interface import ObjectInfo
@@ -35,21 +35,31 @@ class Inode:
     Args:
         number: its number.
         location: its path in the bucket, without a closing slash.
-        info: what S3 said of the object; None for a directory.
+        packed: what S3 said of the object, by packed.py; None for a directory.
         valid_until: until when that is believed, on trio's clock, as all times here.
     """
 
     __slots__ = ("_object", "handles", "here", "location", "lookups", "number", "opened", "valid_until")
 
-    def __init__(self, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> None:
+    def __init__(self, number: int, location: str, packed: bytes | None, valid_until: float) -> None:
         self.number = number
         self.location = location
-        self._object = None if info is None else pack(info)
+        self._object = packed
         self.lookups = 0
         self.valid_until = valid_until
         self.here = NOTHING
         self.handles = 0  # open files that are this inode
         self.opened = False  # it was opened for reading: the kernel may have pages of it
+
+    @classmethod
+    def of(cls, number: int, location: str, info: ObjectInfo | None, valid_until: float) -> Self:
+        """One of which S3 has said this."""
+        return cls(number, location, None if info is None else pack(info), valid_until)
+
+    @property
+    def packed(self) -> bytes | None:
+        """`info` as it is kept."""
+        return self._object
 
     @property
     def info(self) -> ObjectInfo | None:

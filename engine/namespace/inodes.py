@@ -82,7 +82,7 @@ class InodeTable:
         return (inode for inode in self._by_number.values() if inode is not self.root)
 
     def inherit(
-        self, number: int, location: str, info: ObjectInfo | None, *, pending: bool = False, removed: bool = False
+        self, number: int, location: str, packed: bytes | None, *, pending: bool = False, removed: bool = False
     ) -> None:
         """An inode that the kernel has from an engine before. Not believed.
 
@@ -92,7 +92,7 @@ class InodeTable:
         """
         if number == ROOT or location == self.root.location:
             return  # nobody writes such a thing down
-        inode = Inode(number, location, info, NEVER)
+        inode = Inode(number, location, packed, NEVER)
         inode.lookups = 1
         self._put(inode, named=not removed)
         if pending and not removed:
@@ -239,7 +239,7 @@ class InodeTable:
                 del self._pending[prefix]
 
     def _make(self, location: str, info: ObjectInfo | None, valid_until: float, *, pending: bool = False) -> Inode:
-        inode = Inode(self._next, location, info, valid_until)
+        inode = Inode.of(self._next, location, info, valid_until)
         self._next += 1
         before = self._by_location.get(location)
         if before is not None:

@@ -67,6 +67,15 @@ def unpack(key: str, packed: bytes) -> ObjectInfo:
     return ObjectInfo(key, high << _LOW_BITS | low, etag, last_modified, storage_class, bool(kind & _RESTORED))
 
 
+def checked(packed: bytes) -> bytes:
+    """What is said to have been packed, if it can be unpacked. Raises ValueError."""
+    if len(packed) < _HEAD.size:
+        raise ValueError("too short")
+    if not packed[_KIND] & _MD5 or packed[_KIND] & _CLASS_MASK >= len(_STORAGE_CLASSES):
+        unpack("", packed)
+    return packed
+
+
 def same_version(one: bytes, other: bytes) -> bool:
     """Whether both are of objects with one ETag."""
     return _version(one) == _version(other)
