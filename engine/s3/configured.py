@@ -29,16 +29,16 @@ class CaBundleUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """What `ca-bundle` names: PEM text, or why it can't be had. Neither: the system's authorities."""
+    """What `ca-bundle` names: whom to believe, or why that can't be had. Neither: the system's authorities."""
 
-    pem: str | None = None
+    context: ssl.SSLContext | None = None
     trouble: str | None = None
 
     def trust(self) -> ssl.SSLContext | None:
         """For HttpClient. Raises CaBundleUnusable."""
         if self.trouble is not None:
             raise CaBundleUnusable(self.trouble)
-        return None if self.pem is None else tls.trust_in(self.pem)
+        return self.context
 
 
 def read_authorities(spec: MountSpec) -> Authorities:
@@ -54,15 +54,14 @@ def read_authorities(spec: MountSpec) -> Authorities:
         if len(raw) > _AUTHORITIES_BYTES_MAX:
             return Authorities(trouble=f"{option}: {path} is larger than {_AUTHORITIES_BYTES_MAX // MiB} MiB")
         # Comments between the certificates may be in any language; Python's ssl wants ASCII.
-        found = Authorities(pem=raw.decode("ascii", "replace").replace("\ufffd", "?"))
-        if _BEGIN not in (found.pem or ""):  # nothing to trust would mean the system's authorities to Python
+        pem = raw.decode("ascii", "replace").replace("\ufffd", "?")
+        if _BEGIN not in pem:  # nothing to trust would mean the system's authorities to Python
             return Authorities(trouble=f"{option}: {path} has no certificate in it (PEM is needed)")
-        found.trust()
+        return Authorities(context=tls.trust_in(pem))  # once: an engine that takes over has programs waiting
     except ssl.SSLError as error:
         return Authorities(trouble=f"{option}: {path} is not a PEM file of certificates: {error.reason or error}")
     except OSError as error:
         return Authorities(trouble=f"{option}: cannot read {path}: {error.strerror or error}")
-    return found
 
 
 def client_for(
