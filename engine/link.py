@@ -240,6 +240,12 @@ class LogFile(_Message):
     type: Literal["log-file"] = "log-file"
 
 
+class Beat(_Message):
+    """Supervisor to engine: a heartbeat now, out of turn."""
+
+    type: Literal["beat"] = "beat"
+
+
 class LogLevel(_Message):
     """Supervisor to engine: log at debug level from now on, or at the usual one."""
 
@@ -271,6 +277,7 @@ Message = Annotated[
     | Stop
     | LogFile
     | LogLevel
+    | Beat
     | UploadsTold
     | TellUploads
     | AbortUploads,

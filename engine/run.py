@@ -28,6 +28,7 @@ from engine.link import (
     HEARTBEAT_SECONDS,
     Access,
     AccessFailed,
+    Beat,
     ForkEngine,
     HandedOver,
     HandOver,
@@ -237,6 +238,8 @@ class _Engine:
                         self._uploads.abort(message.uploads)
                     case LogFile():
                         log.use_file(fds[0])
+                    case Beat():
+                        self._stats.backend_changed()
                     case LogLevel():
                         log.set_level(debug=message.debug)
                     case _:

@@ -14,6 +14,7 @@ import trio
 from engine.link import (
     Access,
     AccessFailed,
+    Beat,
     ForkEngine,
     HandedOver,
     Heartbeat,
@@ -300,6 +301,7 @@ class Engines:
         """Post what every engine must have."""
         engine.reopen_log()
         if engine.adopted:
+            engine.post(Beat())  # tells that it serves
             engine.post(TellUploads())  # what it told the supervisor before may not have been written down
         if (latest := self._access.latest(self._host.spec.name)) is not None:
             engine.post(latest)
