@@ -39,6 +39,7 @@ test: setup
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-all: setup
+	packaging/setup-go $(VENV)
 	$(BIN)/python -m pytest
 
 bench: setup

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.servers import MotoServer, RcloneServer, S3Server
+from tests.servers import MotoServer, RcloneServer, S3Server, VersityServer
 
 # All processes of a run inherit this variable, so that one that lost its parent is still known to be ours.
 RUN_VARIABLE: Final = "MOUNTCTL_TEST_RUN"
@@ -54,6 +54,18 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     base = Path(tempfile.mkdtemp(prefix="mountctl-tests-"))
     session.config.stash[_BASE] = base
     os.environ["TMPDIR"] = tempfile.tempdir = str(base)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what is marked as `not_on` a server, on that server, with the mark's reason."""
+    for item in items:
+        params = (
+            item.callspec.params.values() if isinstance(item, pytest.Function) and hasattr(item, "callspec") else ()
+        )
+        for mark in item.iter_markers("not_on"):
+            server, reason = mark.args
+            if server in params:
+                item.add_marker(pytest.mark.skip(f"{server}: {reason}"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -130,8 +142,17 @@ def rclone() -> Iterator[RcloneServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["moto", "rclone"])
+@pytest.fixture(scope="session")
+def versitygw() -> Iterator[VersityServer]:
+    """versitygw, for the whole run: use a bucket of your own. Not in `make test`: parameters are marked slow."""
+    if VersityServer.program() is None:
+        pytest.skip("versitygw is not installed (packaging/setup-go builds it where Go is present)")
+    with VersityServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session", params=["moto", "rclone", pytest.param("versitygw", marks=pytest.mark.slow)])
 def s3_server(request: pytest.FixtureRequest) -> S3Server:
-    """Each of the two servers in turn."""
+    """Each of the servers in turn."""
     server: S3Server = request.getfixturevalue(request.param)
     return server

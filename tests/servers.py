@@ -218,15 +218,17 @@ class RcloneServer(S3Server):
 class VersityServer(S3Server):
     """`versitygw` on a temporary directory: compares signatures and checksums, knows conditional writes.
 
-    Not on PyPI: `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0`.
+    Not on PyPI: packaging/setup-go builds it where Go is present. Its objects are files, and the slashes of keys make
+    directories: no key can lead through another.
     """
 
     name = "versitygw"
 
     @staticmethod
     def program() -> str | None:
-        """Where it is, if it is there."""
-        return shutil.which("versitygw") or shutil.which("versitygw", path=str(Path.home() / "go/bin"))
+        """Where it is, if it is there: beside the interpreter, or wherever else programs are."""
+        beside = shutil.which("versitygw", path=str(Path(sys.executable).parent))
+        return beside or shutil.which("versitygw") or shutil.which("versitygw", path=str(Path.home() / "go/bin"))
 
     def command(self) -> list[str]:
         directory = Path(tempfile.mkdtemp(prefix="mountctl-versitygw-"))

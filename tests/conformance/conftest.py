@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.sharing import Place, SharedMounts
-from tests.servers import MotoServer, S3Server
+from tests.servers import S3Server
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +25,13 @@ def place(s3_server: S3Server, shared_mounts: SharedMounts) -> Place:
     return shared_mounts.place(s3_server)
 
 
-@pytest.fixture
-def moto_place(moto: MotoServer, shared_mounts: SharedMounts) -> Place:
-    """The same on moto alone, for what the other server can't do."""
-    return shared_mounts.place(moto)
+@pytest.fixture(params=["moto", pytest.param("versitygw", marks=pytest.mark.slow)])
+def able_place(request: pytest.FixtureRequest, shared_mounts: SharedMounts) -> Place:
+    """The same without rclone, for what it can't do: above all for cases that delete."""
+    return shared_mounts.place(request.getfixturevalue(request.param))
 
 
-@pytest.fixture
-def lasting_place(moto: MotoServer, shared_mounts: SharedMounts) -> Place:
+@pytest.fixture(params=["moto", pytest.param("versitygw", marks=pytest.mark.slow)])
+def lasting_place(request: pytest.FixtureRequest, shared_mounts: SharedMounts) -> Place:
     """A directory of a mount that believes names and attributes for longer than any test takes."""
-    return shared_mounts.place(moto, metadata_ttl=3600)
+    return shared_mounts.place(request.getfixturevalue(request.param), metadata_ttl=3600)

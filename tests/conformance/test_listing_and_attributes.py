@@ -20,12 +20,12 @@ from tests.servers import MotoServer
 NOBODY = 65534
 
 
-def test_a_listing_is_sorted_by_bytes_and_has_each_name_once(moto_place: Place) -> None:
+def test_a_listing_is_sorted_by_bytes_and_has_each_name_once(able_place: Place) -> None:
     """S10: files and directories together, whatever order they came into the bucket in."""
     names = [f"{letter}{number}" for letter in "Zaz_é日-" for number in range(3)]
     for name in random.Random(7).sample(names, len(names)):
-        moto_place.put(f"{name}/inner" if name.endswith("1") else name)
-    assert moto_place.names() == sorted(names, key=str.encode)
+        able_place.put(f"{name}/inner" if name.endswith("1") else name)
+    assert able_place.names() == sorted(names, key=str.encode)
 
 
 def test_a_listing_of_many_pages_is_complete_and_sorted() -> None:
@@ -37,20 +37,20 @@ def test_a_listing_of_many_pages_is_complete_and_sorted() -> None:
     assert counted["ListObjectsV2"] == 5
 
 
-def test_a_listing_has_its_own_number_and_its_parents(moto_place: Place) -> None:
+def test_a_listing_has_its_own_number_and_its_parents(able_place: Place) -> None:
     """S10: `.` and `..` come first, and a name's number is that of its stat."""
-    moto_place.put("d/e/f", b"x")
-    listed = subprocess.run(["ls", "-fai1", moto_place.path / "d"], check=True, capture_output=True, text=True).stdout
+    able_place.put("d/e/f", b"x")
+    listed = subprocess.run(["ls", "-fai1", able_place.path / "d"], check=True, capture_output=True, text=True).stdout
     numbers = [line.split() for line in listed.splitlines()]
     assert [name for _, name in numbers] == [".", "..", "e"]
-    expected = [(moto_place.path / name).stat().st_ino for name in ("d", ".", "d/e")]
+    expected = [(able_place.path / name).stat().st_ino for name in ("d", ".", "d/e")]
     assert [int(number) for number, _ in numbers] == expected
 
 
 @pytest.mark.parametrize("lasting", [False, True])
-def test_a_listing_is_never_remembered(moto_place: Place, lasting_place: Place, *, lasting: bool) -> None:
+def test_a_listing_is_never_remembered(able_place: Place, lasting_place: Place, *, lasting: bool) -> None:
     """S11: what comes and goes in the bucket is seen by the next listing, with any `metadata-ttl`."""
-    place = lasting_place if lasting else moto_place
+    place = lasting_place if lasting else able_place
     place.put("a")
     assert place.names() == ["a"]
     place.put("b")
@@ -60,23 +60,23 @@ def test_a_listing_is_never_remembered(moto_place: Place, lasting_place: Place, 
     assert place.names() == ["b"]
 
 
-def test_a_listing_of_what_is_no_directory_any_more_is_empty(moto_place: Place) -> None:
+def test_a_listing_of_what_is_no_directory_any_more_is_empty(able_place: Place) -> None:
     """S12: an open directory outlives its last key; it has nothing in it then."""
-    moto_place.put("d/a")
-    descriptor = os.open(moto_place.path / "d", os.O_RDONLY)
+    able_place.put("d/a")
+    descriptor = os.open(able_place.path / "d", os.O_RDONLY)
     try:
         assert os.listdir(descriptor) == ["a"]
-        moto_place.delete("d/a")
+        able_place.delete("d/a")
         assert os.listdir(descriptor) == []
     finally:
         os.close(descriptor)
 
 
-def test_kinds_are_told_by_the_listing_itself(moto_place: Place) -> None:
+def test_kinds_are_told_by_the_listing_itself(able_place: Place) -> None:
     """S13: so that `find` need not ask for each name."""
-    moto_place.put("file", b"12345")
-    moto_place.put("directory/x")
-    with os.scandir(moto_place.path) as entries:
+    able_place.put("file", b"12345")
+    able_place.put("directory/x")
+    with os.scandir(able_place.path) as entries:
         kinds = {entry.name: (entry.is_dir(), entry.is_file(), entry.is_symlink()) for entry in entries}
     assert kinds == {"file": (False, True, False), "directory": (True, False, False)}
 
@@ -89,17 +89,17 @@ def test_blocks_are_of_512_bytes_rounded_up(place: Place, size: int, blocks: int
     assert (found.st_size, found.st_blocks, found.st_blksize) == (size, blocks, 4096)
 
 
-def test_a_number_belongs_to_one_version_of_an_object(moto_place: Place) -> None:
+def test_a_number_belongs_to_one_version_of_an_object(able_place: Place) -> None:
     """S19: the same content put again is the same version; other content is another inode."""
-    path = moto_place.path / "f"
-    moto_place.put("f", b"one")
-    moto_place.names()
+    path = able_place.path / "f"
+    able_place.put("f", b"one")
+    able_place.names()
     number = path.stat().st_ino
-    moto_place.put("f", b"one")
-    moto_place.names()
+    able_place.put("f", b"one")
+    able_place.names()
     assert path.stat().st_ino == number
-    moto_place.put("f", b"two")
-    moto_place.names()
+    able_place.put("f", b"two")
+    able_place.names()
     assert path.stat().st_ino != number
 
 

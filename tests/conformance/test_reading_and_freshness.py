@@ -92,26 +92,26 @@ def test_readers_of_a_small_memory_share_it(moto: MotoServer) -> None:
     assert not wrong
 
 
-def test_a_file_may_be_truncated_to_nothing_behind_a_reader(moto_place: Place) -> None:
+def test_a_file_may_be_truncated_to_nothing_behind_a_reader(able_place: Place) -> None:
     """S24: the old size with the new bytes would be a mix; it is the old bytes or ESTALE."""
-    moto_place.put("f", LARGE)
-    with (moto_place.path / "f").open("rb", buffering=0) as file:
+    able_place.put("f", LARGE)
+    with (able_place.path / "f").open("rb", buffering=0) as file:
         assert file.read(100) == LARGE[:100]
-        moto_place.put("f", b"")
+        able_place.put("f", b"")
         assert _bytes_or_errno(file.fileno(), 2 * MiB) in (LARGE[2 * MiB : 2 * MiB + 4096], errno.ESTALE)
-    moto_place.names()
-    assert (moto_place.path / "f").read_bytes() == b""
+    able_place.names()
+    assert (able_place.path / "f").read_bytes() == b""
 
 
-def test_the_old_descriptor_and_the_new_one_share_no_page(moto_place: Place) -> None:
+def test_the_old_descriptor_and_the_new_one_share_no_page(able_place: Place) -> None:
     """S24, S25: pages of one version are never shown for another."""
     old, new = b"o" * 512 * 1024, b"n" * 512 * 1024
-    moto_place.put("f", old)
-    with (moto_place.path / "f").open("rb", buffering=0) as before:
+    able_place.put("f", old)
+    with (able_place.path / "f").open("rb", buffering=0) as before:
         assert before.read(4096) == old[:4096]
-        moto_place.put("f", new)
-        moto_place.names()
-        with (moto_place.path / "f").open("rb", buffering=0) as after:
+        able_place.put("f", new)
+        able_place.names()
+        with (able_place.path / "f").open("rb", buffering=0) as after:
             for offset in (0, 256 * 1024):
                 assert os.pread(after.fileno(), 4096, offset) == new[:4096]
                 assert _bytes_or_errno(before.fileno(), offset) in (old[:4096], errno.ESTALE)
@@ -124,41 +124,41 @@ def _bytes_or_errno(file: int, offset: int) -> bytes | int | None:
         return failure.errno
 
 
-def test_a_new_object_is_seen_at_once_and_an_open_gives_the_newest(moto_place: Place) -> None:
+def test_a_new_object_is_seen_at_once_and_an_open_gives_the_newest(able_place: Place) -> None:
     """S30: with `minimal`, also for a name that was missing a moment ago."""
-    path = moto_place.path / "f"
-    moto_place.put("other")
+    path = able_place.path / "f"
+    able_place.put("other")
     assert not path.exists()
-    moto_place.put("f", b"first")
+    able_place.put("f", b"first")
     assert path.read_bytes() == b"first"
-    moto_place.put("f", b"second, longer")
+    able_place.put("f", b"second, longer")
     eventually(lambda: path.stat().st_size == len(b"second, longer"))
     assert path.read_bytes() == b"second, longer"
-    moto_place.delete("f")
+    able_place.delete("f")
     eventually(lambda: not path.exists())
 
 
-def test_who_walks_a_directory_is_told_what_it_listed_and_opens_the_newest(moto_place: Place) -> None:
+def test_who_walks_a_directory_is_told_what_it_listed_and_opens_the_newest(able_place: Place) -> None:
     """S52, S30: other programs see what is there, and the walking one, too, when it has closed the directory."""
-    moto_place.put("f", b"first")
-    moto_place.put("g", b"first")
-    directory = os.open(moto_place.path, os.O_RDONLY | os.O_DIRECTORY)
+    able_place.put("f", b"first")
+    able_place.put("g", b"first")
+    directory = os.open(able_place.path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         assert sorted(os.listdir(directory)) == ["f", "g"]
-        moto_place.put("f", b"second, longer")
-        moto_place.put("g", b"second, longer")
+        able_place.put("f", b"second, longer")
+        able_place.put("g", b"second, longer")
 
         def seen_by_another() -> int:
-            return int(subprocess.check_output(["stat", "-c", "%s", moto_place.path / "g"]))
+            return int(subprocess.check_output(["stat", "-c", "%s", able_place.path / "g"]))
 
         eventually(lambda: seen_by_another() == len(b"second, longer"))
         assert os.stat("f", dir_fd=directory).st_size == len(b"first")
-        assert (moto_place.path / "f").read_bytes() == b"second, longer"
+        assert (able_place.path / "f").read_bytes() == b"second, longer"
         assert os.stat("f", dir_fd=directory).st_size == len(b"second, longer")
-        moto_place.put("f", b"third")
+        able_place.put("f", b"third")
     finally:
         os.close(directory)
-    eventually(lambda: (moto_place.path / "f").stat().st_size == len(b"third"))
+    eventually(lambda: (able_place.path / "f").stat().st_size == len(b"third"))
 
 
 def test_with_a_ttl_what_is_known_is_believed_until_a_listing_tells_better(lasting_place: Place) -> None:

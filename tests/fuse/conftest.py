@@ -1,15 +1,16 @@
 """Mounts that many tests share, each in a directory of its own: a mount costs a second."""
 
+import contextlib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Self
 
 import pytest
 
 from tests.fuse.mounted import Mounted
-from tests.servers import MotoServer, RcloneServer, S3Server
+from tests.servers import S3Server
 
 
 @dataclass(frozen=True)
@@ -51,50 +52,57 @@ class Place:
         return [entry["Key"] for entry in found if entry["Key"].startswith(self.prefix)]
 
 
-def _shared(server: S3Server, **options: Any) -> Iterator[tuple[S3Server, str, Mounted]]:
-    bucket = server.bucket()
-    with Mounted(server, bucket, **options) as mounted:
-        yield server, bucket, mounted
+class SharedMounts:
+    """Mounts by server and options, made when first asked for and kept until left."""
 
+    def __init__(self) -> None:
+        self._mounts: dict[tuple[str, frozenset[tuple[str, object]]], tuple[str, Mounted]] = {}
+        self._closing = contextlib.ExitStack()
 
-def _place(shared: tuple[S3Server, str, Mounted]) -> Place:
-    server, bucket, mounted = shared
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    # Something is in the directory from the start, so that it is one whatever the test does to what it makes.
-    server.put(bucket, f"{name}/.here")
-    return Place(server, bucket, f"{name}/", mounted.path / name, mounted)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def place(self, server: S3Server, **options: Any) -> Place:
+        """A directory that no other test uses."""
+        wanted = (server.name, frozenset(options.items()))
+        if wanted not in self._mounts:
+            bucket = server.bucket()
+            self._mounts[wanted] = (bucket, self._closing.enter_context(Mounted(server, bucket, **options)))
+        bucket, mounted = self._mounts[wanted]
+        name = f"t-{uuid.uuid4().hex[:8]}"
+        # Something is in the directory from the start, so that it is one whatever the test does to what it makes.
+        server.put(bucket, f"{name}/.here")
+        return Place(server, bucket, f"{name}/", mounted.path / name, mounted)
 
 
 @pytest.fixture(scope="session")
-def _mounted_as_it_comes(moto: MotoServer) -> Iterator[tuple[S3Server, str, Mounted]]:
-    yield from _shared(moto)
+def _shared_mounts() -> Iterator[SharedMounts]:
+    with SharedMounts() as mounts:
+        yield mounts
 
 
-@pytest.fixture(scope="session")
-def _mounted_with_leave(moto: MotoServer) -> Iterator[tuple[S3Server, str, Mounted]]:
-    yield from _shared(moto, allow_delete=True, allow_overwrite=True)
+# Of the others in `make test-all` only: versitygw is there for few, and a PUT that makes directories can hang
+# rclone's server for all clients.
+_MOTO_AND_VERSITY: Final = ["moto", pytest.param("versitygw", marks=pytest.mark.slow)]
+_ALL: Final = [*_MOTO_AND_VERSITY, pytest.param("rclone", marks=pytest.mark.slow)]
 
 
-@pytest.fixture(scope="session")
-def _mounted_rclone(rclone: RcloneServer) -> Iterator[tuple[S3Server, str, Mounted]]:
-    yield from _shared(rclone, allow_delete=True, allow_overwrite=True)
+@pytest.fixture(params=_MOTO_AND_VERSITY)
+def place(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
+    """Without leave to delete or overwrite."""
+    return _shared_mounts.place(request.getfixturevalue(request.param))
 
 
-@pytest.fixture
-def place(_mounted_as_it_comes: tuple[S3Server, str, Mounted]) -> Place:
-    """On moto, without leave to delete or overwrite."""
-    return _place(_mounted_as_it_comes)
+@pytest.fixture(params=_MOTO_AND_VERSITY)
+def free(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
+    """With leave to delete and overwrite."""
+    return _shared_mounts.place(request.getfixturevalue(request.param), allow_delete=True, allow_overwrite=True)
 
 
-@pytest.fixture
-def free(_mounted_with_leave: tuple[S3Server, str, Mounted]) -> Place:
-    """On moto, with leave to delete and overwrite."""
-    return _place(_mounted_with_leave)
-
-
-# Of rclone in `make test-all` only: a PUT that makes directories can hang its server for all clients.
-@pytest.fixture(params=["moto", pytest.param("rclone", marks=pytest.mark.slow)])
-def anywhere(request: pytest.FixtureRequest) -> Place:
-    """On each of two servers in turn, with leave to delete and overwrite; for cases that make files only."""
-    name = "_mounted_with_leave" if request.param == "moto" else "_mounted_rclone"
-    return _place(request.getfixturevalue(name))
+@pytest.fixture(params=_ALL)
+def anywhere(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
+    """On rclone, too, with leave to delete and overwrite; for cases that make files only."""
+    return _shared_mounts.place(request.getfixturevalue(request.param), allow_delete=True, allow_overwrite=True)
