@@ -33,6 +33,7 @@ from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
 from mountctl.supervisor.uploads_file import UploadFiles
+from mountctl.supervisor.vital import vital
 
 _log = logging.getLogger(__name__)
 
@@ -129,11 +130,11 @@ class _Daemon:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
         failure: MountctlError | None = None
         async with trio.open_nursery() as nursery:
-            await nursery.start(self._obey_signals, nursery)
-            await nursery.start(self._listen)
+            await nursery.start(vital(self._obey_signals), nursery)
+            await nursery.start(vital(self._listen))
             if (interval := watchdog_seconds()) is not None:
-                nursery.start_soon(self._feed_watchdog, interval)
-            await nursery.start(self._supervisor.run)
+                nursery.start_soon(vital(self._feed_watchdog), interval)
+            await nursery.start(vital(self._supervisor.run))
             failure = self._first_failure() if self._must_mount else None
             if failure is None:
                 self._notifier.ready(self._summary())

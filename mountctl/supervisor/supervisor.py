@@ -29,6 +29,7 @@ from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.uploads_file import UploadFiles
+from mountctl.supervisor.vital import vital
 from mountctl.supervisor.zygote import ForkError, Zygote
 
 # How long start-up and `reload` wait for mounts to come up before they say how far each is.
@@ -111,8 +112,8 @@ class Supervisor:
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         async with Zygote() as zygote, trio.open_nursery() as outer:
             access = AccessHub(zygote)
-            outer.start_soon(access.run)
-            outer.start_soon(orphans.collect)
+            outer.start_soon(vital(access.run))
+            outer.start_soon(vital(orphans.collect))
             self._services = Services(
                 zygote=zygote,
                 access=access,
@@ -125,10 +126,10 @@ class Supervisor:
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
-                outer.start_soon(self._fds.run)
-                outer.start_soon(self._leftovers.run)
+                outer.start_soon(vital(self._fds.run))
+                outer.start_soon(vital(self._leftovers.run))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
-                outer.start_soon(old_mounts.clear_dead, self.mounts.values())
+                outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values())
                 self._running.set()
                 await self._make_it_so(self.config)
                 task_status.started()

@@ -1,6 +1,7 @@
 """The supervisor is killed, without systemd: engines go on, the next supervisor adopts them, nothing is left behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import mountctl
 from mountctl.supervisor.holder import UNMOUNT_SECONDS
+from mountctl.supervisor.vital import EXIT_INTERNAL_ERROR
 from tests.servers import S3Server
 from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, gone, poll_until
 
@@ -44,6 +47,31 @@ def test_a_mount_reads_on_without_a_supervisor_and_the_next_one_adopts_its_engin
     assert mount["engine"]["takeovers"] == 0
     assert mount["stats"]["bytes_read"] >= 10
     assert f"adopted engine {before}" in served.log_text()
+
+
+def test_an_internal_error_of_the_supervisor_unmounts_nothing(running: Running, moto: S3Server) -> None:
+    code = running.work / "code"
+    shutil.copytree(Path(mountctl.__file__).parent, code / "mountctl", ignore=shutil.ignore_patterns("__pycache__"))
+    daemon = code / "mountctl" / "daemon.py"
+    text = daemon.read_text()
+    poisoned = text.replace("self._debug = not self._debug", 'raise RuntimeError("poisoned")')
+    assert poisoned != text
+    daemon.write_text(poisoned)
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"still here")
+    running.configure(moto, data={"bucket": bucket})
+    running.environment["PYTHONPATH"] = str(code)
+    running.start()
+    before = engine(running)
+    assert running.process is not None
+    with (running.mountpoint("data") / "x").open("rb") as file:
+        running.process.send_signal(signal.SIGUSR2)
+        assert running.process.wait(WAIT_SECONDS_MAX) == EXIT_INTERNAL_ERROR
+        assert file.read() == b"still here"
+    assert "RuntimeError: poisoned" in running.log_text()
+    del running.environment["PYTHONPATH"]
+    with running.running():
+        assert engine(running) == before
 
 
 def test_what_is_written_when_the_supervisor_is_killed_arrives(served: Running) -> None:
