@@ -1,11 +1,13 @@
 """Multipart uploads that an engine before left in S3: aborted in the background, for their parts are paid for.
 
 Owned by uploader.py. Tries until S3 says that an upload is gone; what is not by the end of this engine is known to the
-next one. Never aborts one that may be somebody else's: others may be writing by the same keys.
+next one. Never aborts one that may be somebody else's, or is this engine's own: both may be writing by the same keys.
 """
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -45,6 +47,8 @@ class Orphans:
         self._records: Final = records
         self._whose: Final = whose
         self._left: dict[str, str] = {}
+        self._own: set[str] = set()
+        self._beginning: Counter[str] = Counter()  # keys of which S3 may have one more than we know of
         self._asked: dict[str, float] = {}
         self._tried = trio.Event()
 
@@ -57,6 +61,23 @@ class Orphans:
         """
         self._left.update(uploads)
         self._asked.update(asked)
+
+    @contextlib.contextmanager
+    def beginning(self, key: str) -> Iterator[None]:
+        """In here this engine itself begins an upload of this key; then call `spare`."""
+        self._beginning[key] += 1
+        try:
+            yield
+        finally:
+            self._beginning[key] -= 1
+
+    def spare(self, upload_id: str) -> None:
+        """This engine has begun this one, or goes on with it."""
+        self._own.add(upload_id)
+
+    def over(self, upload_id: str) -> None:
+        """It is complete or aborted, so it can't be found."""
+        self._own.discard(upload_id)
 
     async def tried(self) -> None:
         """Wait until each was tried once: from then on none of them can become an object, if S3 could be asked."""
@@ -94,10 +115,12 @@ class Orphans:
         self._records.upload_ended(upload_id)
 
     async def _look_for_all(self) -> None:
-        known = set(self._left)
-        for again in (False, True):
+        known, looks = set(self._left), 0
+        while True:
             failures = await _try_all([partial(self._look_for, key, known) for key in self._asked])
-            if not self._asked or again:
+            looks += 1
+            # What is begun here meanwhile can't be told from what we look for, until S3 has answered.
+            if not self._asked or (looks > 1 and not any(self._beginning[key] for key in self._asked)):
                 break
             await trio.sleep(LOOK_AGAIN_SECONDS)
         for key in list(self._asked):
@@ -108,10 +131,14 @@ class Orphans:
     async def _look_for(self, key: str, known: set[str]) -> None:
         """Find the upload that was begun, if it was, and abort it."""
         since = self._asked[key] - SKEW_SECONDS_MAX
+        listed = await self.client.list_multipart_uploads(key)
+        if self._beginning[key]:
+            return
+        others = known | self._own
         found = [
             upload
-            for upload in await self.client.list_multipart_uploads(key)
-            if upload.key == key and upload.upload_id not in known and upload.initiated >= since
+            for upload in listed
+            if upload.key == key and upload.upload_id not in others and upload.initiated >= since
         ]
         if len(found) > 1:
             logger.warning("%d uploads of %r were begun lately: none is aborted, as one only is ours", len(found), key)

@@ -88,6 +88,11 @@ class Upload:
         return self._state.key
 
     @property
+    def upload_id(self) -> str | None:
+        """The multipart upload's, once S3 has begun one."""
+        return self._state.upload_id
+
+    @property
     def size(self) -> int:
         """Bytes written so far."""
         return self._state.offset

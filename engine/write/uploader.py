@@ -89,6 +89,8 @@ class Uploader:
         self._open.add(upload)
         for part in bequest.parts:
             self._held += len(part.slots)
+        if bequest.state.upload_id is not None:
+            self._orphans.spare(bequest.state.upload_id)
         upload.resume(bequest, slots)
         self._count()
         return upload
@@ -103,7 +105,9 @@ class Uploader:
         """Begin a multipart upload; returns its id. Raises what S3 failed with."""
         self.records.upload_asked(key)
         try:
-            upload_id = await self.client.create_multipart_upload(key, upload=options)
+            with self._orphans.beginning(key):
+                upload_id = await self.client.create_multipart_upload(key, upload=options)
+                self._orphans.spare(upload_id)
         except S3Error as error:
             if error.status:  # without an answer it may have been begun all the same
                 self.records.upload_refused(key)
@@ -169,6 +173,8 @@ class Uploader:
     def ended(self, upload: Upload) -> None:
         """An upload is complete, or failed and cleaned up."""
         self._open.discard(upload)
+        if upload.upload_id is not None:
+            self._orphans.over(upload.upload_id)
         self._count()
 
     def _count(self) -> None:

@@ -45,6 +45,7 @@ class Bucket:
         self.requests: Counter[str] = Counter()
         self.failures: dict[str, EngineError] = {}
         self.gates: dict[str, trio.Event] = {}
+        self.answers: dict[str, trio.Event] = {}  # what is done, and answered only then
         self.cancelled: Counter[str] = Counter()
         for key in keys:
             self.put(key)
@@ -108,7 +109,10 @@ class Bucket:
 
     async def create_multipart_upload(self, key: str, *, upload: UploadOptions) -> str:
         await self._begin(CREATE)
-        return await self.memory.create_multipart_upload(key, upload=upload)
+        upload_id = await self.memory.create_multipart_upload(key, upload=upload)
+        if (answer := self.answers.get(CREATE)) is not None:
+            await answer.wait()
+        return upload_id
 
     async def upload_part(
         self, key: str, upload_id: str, number: int, *, body: Body, checksum: Checksum | None = None

@@ -325,6 +325,40 @@ def test_an_upload_that_may_be_somebody_elses_is_not_aborted() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_an_upload_that_is_begun_with_the_key_of_one_that_is_looked_for_lives(answered: bool) -> None:
+    async def test() -> None:
+        async with dying() as first:
+            first.bucket.gates[CREATE] = trio.Event()  # S3 never begins it
+            _number, handle = await first.create("f")
+            for start in range(0, PART_BYTES + MiB, MiB):
+                await first.fs.write(handle, start, bytes(MiB))
+            with trio.move_on_after(1):
+                await trio.sleep_forever()
+        async with successor(first) as second:
+            await fails(UploadFailed, second.fs.flush(handle, OPENER))
+            await second.fs.close(handle)
+            if not answered:
+                second.bucket.answers[CREATE] = answer = trio.Event()
+            _number, handle = await second.create("f")
+            for start in range(0, PART_BYTES + MiB, MiB):
+                await second.fs.write(handle, start, bytes(MiB))
+            with trio.move_on_after(LOOK_AGAIN_SECONDS * 3):
+                await trio.sleep_forever()
+            assert [upload.key for upload in second.bucket.memory.uploads] == ["f"]
+            if not answered:
+                assert list(second.fs.bequest().asked) == ["f"]
+                answer.set()
+            await second.fs.flush(handle, OPENER)
+            assert second.content("f") == bytes(PART_BYTES + MiB)
+            assert second.bucket.requests[ABORT] == 0
+            with trio.move_on_after(LOOK_AGAIN_SECONDS * 2):
+                await trio.sleep_forever()
+            assert second.fs.bequest().asked == {}
+
+    run(test)
+
+
 def test_complete_and_failed_uploads_leave_nothing_to_abort() -> None:
     async def test() -> None:
         async with dying() as first:
