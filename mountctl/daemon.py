@@ -23,8 +23,9 @@ from mountctl.control.protocol import ReloadResult, RestartResult
 from mountctl.environment import unheeded
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
+from mountctl.plan import Plan
 from mountctl.status import Status
-from mountctl.supervisor import orphans, report, systemd
+from mountctl.supervisor import orphans, planning, report, systemd
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.mount_api import become_subreaper
@@ -150,6 +151,10 @@ class _Daemon:
     def status(self, names: Sequence[str]) -> Status:
         """The control socket's `status`."""
         return report.status(self._supervisor, names)
+
+    async def plan(self) -> Plan:
+        """The control socket's `plan`."""
+        return await planning.plan(self._supervisor)
 
     async def reload(self) -> ReloadResult:
         """The control socket's and SIGHUP's reload."""

@@ -10,16 +10,29 @@ from typing import Final
 
 
 class ChangeClass(StrEnum):
-    """How a change is carried out."""
+    """What happens to a mount, and how a change of it is carried out."""
 
+    NOTHING = "nothing"
+    ADD = "add"
+    REMOVE = "remove"
     HANDOVER = "handover"  # another engine on the same session
+    MOVE = "move"  # the same mount at another place
     REPLACE = "replace"  # another session
 
 
-# Other names, another place, or what the kernel itself was told when the session was made.
-REPLACING_KEYS: Final = frozenset({"name", "bucket", "prefix", "mountpoint", "read-only", "allow-other", "allow-root"})
+# Other names, or what the kernel itself was told when the session was made.
+REPLACING_KEYS: Final = frozenset({"name", "bucket", "prefix", "read-only", "allow-other", "allow-root"})
+PLACE: Final = "mountpoint"
 
 
 def class_of(keys: Iterable[str]) -> ChangeClass:
-    """The class of a change of these keys, as they are written in TOML: that of the most far-reaching of them."""
-    return ChangeClass.REPLACE if REPLACING_KEYS.intersection(keys) else ChangeClass.HANDOVER
+    """The class of a change of these keys, as they are written in TOML: that of the most far-reaching of them.
+
+    A mount that is to be at another place and otherwise different as well is replaced.
+    """
+    changed = frozenset(keys)
+    if not changed:
+        return ChangeClass.NOTHING
+    if changed == {PLACE}:
+        return ChangeClass.MOVE
+    return ChangeClass.REPLACE if changed & {PLACE, *REPLACING_KEYS} else ChangeClass.HANDOVER

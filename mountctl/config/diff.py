@@ -1,6 +1,6 @@
 """What must happen for the mounts that run to become the mounts that are wanted. Pure: touches nothing.
 
-Called by the supervisor's reload and by `mountctl plan`; carried out by the supervisor only.
+Called by the supervisor's reload and for `mountctl plan`; carried out by supervisor/applying.py only.
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,40 +8,46 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from engine.spec import MountSpec, kebab
+from mountctl.config.classes import ChangeClass, class_of
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Names of mounts by what must happen to them, each group in alphabetical order.
+class Change:
+    """What must happen to one mount.
 
     Args:
-        added: to be mounted.
-        removed: to be unmounted.
-        changed: to be changed, each with its keys that differ, as they are written in TOML.
-        unchanged: to be left alone.
+        name: the mount's.
+        kind: what.
+        before: as it runs; None if it does not.
+        after: as it is wanted; None if it is not.
+        keys: those that differ, as they are written in TOML, in the order of the specification.
     """
 
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: dict[str, tuple[str, ...]]
-    unchanged: tuple[str, ...]
+    name: str
+    kind: ChangeClass
+    before: MountSpec | None = None
+    after: MountSpec | None = None
+    keys: tuple[str, ...] = ()
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing must happen."""
-        return not (self.added or self.removed or self.changed)
+    def wanted(self) -> MountSpec:
+        """As it is wanted, for one that is."""
+        assert self.after is not None, "it is to be removed"
+        return self.after
 
 
-def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> Plan:
-    """Compare what runs with what is wanted, by name: a mount with another name is another mount."""
-    both = sorted(running.keys() & wanted.keys())
-    differing = {name: changed_keys(running[name], wanted[name]) for name in both}
-    return Plan(
-        added=tuple(sorted(wanted.keys() - running.keys())),
-        removed=tuple(sorted(running.keys() - wanted.keys())),
-        changed={name: keys for name, keys in differing.items() if keys},
-        unchanged=tuple(name for name in both if not differing[name]),
-    )
+def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> dict[str, Change]:
+    """Compare what runs with what is wanted, by name, in alphabetical order: another name is another mount."""
+    return {name: _change(name, running.get(name), wanted.get(name)) for name in sorted(running.keys() | wanted.keys())}
+
+
+def _change(name: str, before: MountSpec | None, after: MountSpec | None) -> Change:
+    if before is None:
+        return Change(name, ChangeClass.ADD, after=after)
+    if after is None:
+        return Change(name, ChangeClass.REMOVE, before=before)
+    keys = changed_keys(before, after)
+    return Change(name, class_of(keys), before, after, keys)
 
 
 def changed_keys(before: MountSpec, after: MountSpec) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SOCKET_NAME: Final = "control.sock"
 # The supervisor answers from memory; one that needs longer is stuck, and whoever watches it must be told.
 STATUS_SECONDS_MAX: Final = 10.0
+# It reads the file, which may be long, or on a disk that is slow.
+PLAN_SECONDS_MAX: Final = 30.0
 # Mounts drain and come up within a reload, each in bounded time (seconds); many may do so one behind the other.
 RELOAD_SECONDS_MAX: Final = 300.0
 # One mount after the other, each in a minute at most; hundreds in practice take a second each.
@@ -45,6 +47,10 @@ class ControlClient:
         """
         query = "?" + urlencode([("name", name) for name in names]) if names else ""
         return self._ask("GET", f"/v1/status{query}", STATUS_SECONDS_MAX)
+
+    def plan(self) -> dict[str, Any]:
+        """The answer of /v1/plan as it came: what a reload would do now. Raises as `status` does."""
+        return self._ask("GET", "/v1/plan", PLAN_SECONDS_MAX)
 
     def reload(self) -> "ReloadResult":
         """Have the configuration read again; waits until it is in force or refused. Raises as `status` does."""

@@ -1,6 +1,7 @@
 """What goes over the control socket: paths, JSON shapes, limits. Shared by server.py and client.py.
 
     GET  /v1/status[?name=NAME]...   200 Status (mountctl/status.py), 404 no mount of that name
+    GET  /v1/plan                    200 Plan (mountctl/plan.py): what a reload would do now, or why it would be refused
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
@@ -15,6 +16,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 STATUS_PATH: Final = "/v1/status"
+PLAN_PATH: Final = "/v1/plan"
 RELOAD_PATH: Final = "/v1/reload"
 RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"

@@ -26,12 +26,12 @@ from mountctl.control.protocol import (
     MOUNTS_PATH,
     NAME_PARAMETER,
     RESTART_PATH,
-    STATUS_PATH,
     ErrorBody,
     ReloadResult,
     RestartResult,
 )
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
+from mountctl.plan import Plan
 from mountctl.status import Status
 
 # A request is a line, a few headers and at most a mount: a thousand mounts' names fit.
@@ -55,6 +55,10 @@ class Control(Protocol):
 
     def status(self, names: Sequence[str]) -> Status:
         """The status of all mounts, or of these. Raises UnknownMount."""
+        ...
+
+    async def plan(self) -> Plan:
+        """What a reload would do now; a configuration with errors is a result, not an exception."""
         ...
 
     async def reload(self) -> ReloadResult:
@@ -208,6 +212,8 @@ class _Server:
         match request.head.method, path:
             case b"GET", "/v1/status":
                 return _Answer(200, self._control.status(names).model_dump_json().encode())
+            case b"GET", "/v1/plan":
+                return _Answer(200, (await self._control.plan()).model_dump_json().encode())
             case b"POST", "/v1/reload":
                 return _Answer(200, (await self._control.reload()).model_dump_json().encode())
             case b"POST", "/v1/restart" if not names:
@@ -220,8 +226,8 @@ class _Server:
                 return await self._add(request.body, peer)
             case b"HEAD", _:
                 return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
-            case _, "/v1/status":
-                return _problem(405, f"{STATUS_PATH} takes GET", allow="GET")
+            case _, "/v1/status" | "/v1/plan":
+                return _problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
             case _, "/v1/reload" | "/v1/restart" | "/v1/upgrade":

@@ -6,16 +6,17 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
 from engine.spec import MountSpec
-from mountctl.config.classes import ChangeClass, class_of
-from mountctl.config.diff import Plan, clashes, diff
+from mountctl.config.classes import ChangeClass
+from mountctl.config.diff import Change, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
-from mountctl.supervisor import adoption, old_mounts, orphans
+from mountctl.supervisor import adoption, applying, old_mounts, orphans
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
@@ -24,7 +25,7 @@ from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mount import Mount, Services
 from mountctl.supervisor.mounts_file import MountsFile
-from mountctl.supervisor.results import HANDED_OVER, Reload, told, trouble
+from mountctl.supervisor.results import Reload, told, trouble
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.uids import EngineUids
@@ -44,6 +45,22 @@ _log = logging.getLogger(__name__)
 
 class CannotAdd(MountctlError):
     """A mount that no file declares can't be had; the message says why."""
+
+
+class Refusal(MountctlError):
+    """The configuration as it is now can't be put in force."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems: Final = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A configuration that can be put in force, and what that means for the mounts that run."""
+
+    config: Config
+    changes: dict[str, Change]
 
 
 class Supervisor:
@@ -178,7 +195,7 @@ class Supervisor:
             return
         reason = mount.reason or f"it is still {mount.state}"
         if self.mounts.get(spec.name) is mount:
-            await self._remove(spec.name)
+            await self.remove(spec.name)
             self._changed()
         raise CannotAdd(reason)
 
@@ -206,21 +223,27 @@ class Supervisor:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
             mount.reopen_log()
         try:
-            config = await trio.to_thread.run_sync(self._load)
-        except ConfigError as error:
-            return self._refuse([str(problem) for problem in error.problems] or [str(error)])
-        else:
-            declared = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
-            if taken := (config.mounts.keys() & self.mounts.keys()) - declared.keys():
-                return self._refuse([f"{name}: mount(8) has a mount of that name: unmount it first" for name in taken])
-            plan = diff(declared, config.mounts)
-            handed = await self._carry_out(plan, config)
-            self.config = config
-            self.generation += 1
-            self.last_reload = Reload(ok=True, mounts=self._results(plan, handed))
-            _log.info("reloaded: %s", told(self.last_reload.mounts))
+            planned = await self.planned()
+        except Refusal as refusal:
+            return self._refuse(refusal.problems)
+        results = await applying.apply(planned.changes, self)
+        self.config = planned.config
+        self.generation += 1
+        self.last_reload = Reload(ok=True, mounts=results)
+        _log.info("reloaded: %s", told(results))
         self._changed()
         return self.last_reload
+
+    async def planned(self) -> Planned:
+        """Read the configuration again, and say what a reload would do; touches nothing. Raises Refusal."""
+        try:
+            config = await trio.to_thread.run_sync(self._load)
+        except ConfigError as error:
+            raise Refusal([str(problem) for problem in error.problems] or [str(error)]) from error
+        declared = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
+        if taken := (config.mounts.keys() & self.mounts.keys()) - declared.keys():
+            raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
+        return Planned(config, diff(declared, config.mounts))
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))
@@ -246,52 +269,12 @@ class Supervisor:
             results = {}
             for name, mount in sorted(self.mounts.items()):
                 served = mount.state in SERVED  # if not, the next engine that is tried is a new one
-                results[name] = await self._hand_over(mount, mount.spec) if served else "unchanged"
+                results[name] = await applying.hand_over(mount, mount.spec) if served else "unchanged"
             _log.info("upgraded to %s: %s", self._services.zygote.version, told(results))
         self._changed()
         return Reload(ok=True, mounts=results)
 
-    async def _hand_over(self, mount: Mount, spec: MountSpec) -> str:
-        """Returns what came of it, in a word or a sentence."""
-        try:
-            await mount.hand_over(spec)
-        except HandoverFailed as error:
-            _log.error("%s: %s", mount.spec.name, error)
-            return f"not handed over: {error}"
-        return HANDED_OVER
-
-    async def _carry_out(self, plan: Plan, config: Config) -> dict[str, str]:
-        """Returns what came of each mount that was handed over."""
-        handed: dict[str, str] = {}
-
-        async def hand_over(name: str) -> None:
-            handed[name] = await self._hand_over(self.mounts[name], config.mounts[name])
-
-        kept = [name for name, keys in plan.changed.items() if self._can_hand_over(name, keys)]
-        anew = [name for name in plan.changed if name not in kept]
-        async with trio.open_nursery() as nursery:
-            for name in (*plan.removed, *anew):
-                nursery.start_soon(self._remove, name)
-            for name in kept:
-                nursery.start_soon(hand_over, name)
-        await self._start(config.mounts[name] for name in (*plan.added, *anew))
-        return handed
-
-    def _can_hand_over(self, name: str, keys: Sequence[str]) -> bool:
-        return self.mounts[name].state in SERVED and class_of(keys) is ChangeClass.HANDOVER
-
-    def _results(self, plan: Plan, handed: Mapping[str, str]) -> dict[str, str]:
-        results = dict.fromkeys(plan.removed, "removed") | dict.fromkeys(plan.unchanged, "unchanged") | dict(handed)
-        for names, done in ((plan.added, "added"), (plan.changed, "restarted")):
-            for name in (name for name in names if name not in handed):
-                mount = self.mounts.get(name)
-                if mount is None:
-                    results[name] = "unmounted by somebody else"
-                    continue
-                results[name] = done + trouble(mount)
-        return dict(sorted(results.items()))
-
-    async def _start(self, specs: Iterable[MountSpec]) -> None:
+    async def start(self, specs: Iterable[MountSpec]) -> None:
         """Start mounts and wait a bounded while until it is known how each is."""
         assert self._nursery is not None
         started = []
@@ -329,17 +312,18 @@ class Supervisor:
         # A supervisor of one mount knows nothing of the others that it may find.
         keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - wanted.keys()
         adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}
-        plan = diff(adopted, wanted)
-        for name in plan.removed:
+        changes = diff(adopted, wanted)
+        for name in _of(changes, ChangeClass.REMOVE):
             _log.info("%s: the mount of the supervisor before is no longer wanted", name)
+        same, new = _of(changes, ChangeClass.NOTHING), _of(changes, ChangeClass.ADD)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._settle, [self.mounts[name] for name in plan.unchanged])
-            if plan.removed or plan.changed:
+            nursery.start_soon(self._settle, [self.mounts[name] for name in same])
+            if len(same) + len(new) < len(changes):
                 async with self._reloading:
-                    await self._settle([self.mounts[name] for name in plan.changed])
-                    await self._carry_out(plan, config)
+                    await self._settle([self.mounts[name] for name in wanted.keys() & adopted.keys() - set(same)])
+                    await applying.apply(changes, self)
             else:
-                await self._start(wanted[name] for name in plan.added)
+                await self.start(wanted[name] for name in new)
 
     def _new_mount(self, spec: MountSpec, *, transient: bool, left: Left | None = None) -> Mount:
         assert self._services is not None
@@ -384,8 +368,13 @@ class Supervisor:
             self.all_unmounted.set()
         self._changed()
 
-    async def _remove(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
+        """Unmount one and forget it; returns when all is gone."""
         mount = self.mounts[name]
         await mount.stop()
         if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
             del self.mounts[name]
+
+
+def _of(changes: Mapping[str, Change], kind: ChangeClass) -> list[str]:
+    return [name for name, change in changes.items() if change.kind is kind]

@@ -13,6 +13,7 @@ from engine.spec import MountSpec
 from mountctl.control import server
 from mountctl.control.protocol import ReloadResult, RestartResult
 from mountctl.errors import UnknownMount
+from mountctl.plan import MountPlan, Plan
 from mountctl.status import ConfigStatus, LastReload, MountStatus, State, Status, SupervisorStatus, health
 
 
@@ -26,6 +27,7 @@ class Supervisor:
         self.reload_may_end.set()
         self.error: Exception | None = None
         self.state: State = "ready"
+        self.planned = Plan(mounts=[MountPlan(name="one", action="nothing", notice="nothing: it is not touched")])
         self.result = ReloadResult(ok=True, mounts={"one": "unchanged", "two": "added, backoff: no such bucket"})
 
     def status(self, names: Sequence[str]) -> Status:
@@ -55,6 +57,10 @@ class Supervisor:
         await trio.lowlevel.checkpoint()
         self.status(names)
         return RestartResult(mounts={name: "restarted" if name == "one" else "restarted, failed: x" for name in names})
+
+    async def plan(self) -> Plan:
+        await trio.lowlevel.checkpoint()
+        return self.planned
 
     async def reload(self) -> ReloadResult:
         self.reloads += 1

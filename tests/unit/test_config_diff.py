@@ -3,45 +3,65 @@
 import pytest
 
 from engine.spec import MountSpec
-from mountctl.config.diff import Plan, changed_keys, clashes, diff
+from mountctl.config.classes import ChangeClass
+from mountctl.config.diff import Change, changed_keys, clashes, diff
 
 
 def _spec(name: str, **options: object) -> MountSpec:
     return MountSpec.model_validate({"name": name, "bucket": "bucket", "mountpoint": f"/mnt/{name}"} | options)
 
 
+def _kinds(before: dict[str, MountSpec], after: dict[str, MountSpec]) -> dict[str, str]:
+    return {name: change.kind.value for name, change in diff(before, after).items()}
+
+
 def test_the_same_mounts_need_nothing() -> None:
-    plan = diff({"a": _spec("a")}, {"a": _spec("a")})
-    assert plan == Plan(added=(), removed=(), changed={}, unchanged=("a",))
-    assert plan.empty
+    assert _kinds({"a": _spec("a")}, {"a": _spec("a")}) == {"a": "nothing"}
 
 
 def test_no_mounts_before_and_after_need_nothing() -> None:
-    assert diff({}, {}).empty
+    assert diff({}, {}) == {}
 
 
-def test_every_mount_is_in_one_group_in_alphabetical_order() -> None:
+def test_every_mount_has_one_change_in_alphabetical_order() -> None:
     running = {name: _spec(name) for name in ("z-gone", "same", "other", "a-gone", "differs")}
     wanted = {name: _spec(name) for name in ("z-new", "same", "a-new", "other")}
     wanted["differs"] = _spec("differs", **{"read-only": True})
-    plan = diff(running, wanted)
-    assert plan == Plan(
-        added=("a-new", "z-new"),
-        removed=("a-gone", "z-gone"),
-        changed={"differs": ("read-only",)},
-        unchanged=("other", "same"),
+
+    changes = diff(running, wanted)
+
+    assert list(changes.items()) == sorted(changes.items())
+    assert {name: change.kind.value for name, change in changes.items()} == {
+        "a-gone": "remove",
+        "a-new": "add",
+        "differs": "replace",
+        "other": "nothing",
+        "same": "nothing",
+        "z-gone": "remove",
+        "z-new": "add",
+    }
+    assert changes["differs"] == Change(
+        "differs", ChangeClass.REPLACE, running["differs"], wanted["differs"], ("read-only",)
     )
-    assert not plan.empty
-
-
-def test_each_kind_of_change_alone_makes_a_plan_of_something() -> None:
-    one, other = {"a": _spec("a")}, {"a": _spec("a", uid=5)}
-    assert [diff({}, one).empty, diff(one, {}).empty, diff(one, other).empty] == [False, False, False]
 
 
 def test_a_mount_with_another_name_is_another_mount() -> None:
-    plan = diff({"a": _spec("a")}, {"b": _spec("b", mountpoint="/mnt/a")})
-    assert (plan.added, plan.removed, plan.changed) == (("b",), ("a",), {})
+    assert _kinds({"a": _spec("a")}, {"b": _spec("b", mountpoint="/mnt/a")}) == {"a": "remove", "b": "add"}
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        ({"uid": 5}, "handover"),
+        ({"endpoint-url": "http://s3:9000", "metadata-ttl": 60}, "handover"),
+        ({"mountpoint": "/mnt/elsewhere"}, "move"),
+        ({"mountpoint": "/mnt/elsewhere", "uid": 5}, "replace"),
+        *[({key: value}, "replace") for key, value in (("bucket", "other"), ("prefix", "x/"), ("allow-other", True))],
+        ({"prefix": "x/", "uid": 5}, "replace"),
+    ],
+)
+def test_a_change_has_the_class_of_its_most_far_reaching_key(options: dict[str, object], kind: str) -> None:
+    assert _kinds({"a": _spec("a")}, {"a": _spec("a", **options)}) == {"a": kind}
 
 
 def test_changed_keys_are_spelt_as_in_the_file() -> None:

@@ -1,0 +1,93 @@
+"""Carries out what a configuration means for the mounts that run: each change by its class. Called by supervisor.py.
+
+Never decides what is to be changed (config/diff.py), and touches no mount that is not in what it is given.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+import trio
+
+from engine.spec import MountSpec
+from mountctl.config.classes import ChangeClass
+from mountctl.config.diff import Change
+from mountctl.supervisor.handover import HandoverFailed
+from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.results import HANDED_OVER, trouble
+from mountctl.supervisor.state import SERVED
+
+# How many mounts are changed at once: each has two engines meanwhile, and two cores start about that many a second.
+AT_ONCE: Final = 16
+
+_log = logging.getLogger(__name__)
+
+
+class Host(Protocol):
+    """The supervisor, as far as changes of its mounts concern it."""
+
+    mounts: dict[str, Mount]
+
+    async def start(self, specs: list[MountSpec]) -> None:
+        """Start mounts and wait a bounded while until it is known how each is."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Unmount one; returns when all is gone."""
+        ...
+
+
+async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
+    """Make it so. Returns what came of each mount, in a word or a sentence."""
+    results: dict[str, str] = {}
+    anew: list[Change] = []  # those to be mounted when what must go is gone
+    limit = trio.CapacityLimiter(AT_ONCE)
+
+    async def do(step: Callable[[Change, Host], Awaitable[str]], change: Change) -> None:
+        async with limit:
+            results[change.name] = await step(change, host)
+
+    async with trio.open_nursery() as nursery:
+        for change in changes.values():
+            match change.kind:
+                case ChangeClass.NOTHING:
+                    results[change.name] = "unchanged"
+                case ChangeClass.ADD:
+                    anew.append(change)
+                case ChangeClass.REMOVE:
+                    nursery.start_soon(do, _remove, change)
+                case ChangeClass.HANDOVER if host.mounts[change.name].state in SERVED:
+                    nursery.start_soon(do, _hand_over, change)
+                case _:
+                    anew.append(change)
+                    nursery.start_soon(do, _remove, change)
+    await host.start([change.wanted for change in anew])
+    for change in anew:
+        results[change.name] = _became(change, host)
+    return dict(sorted(results.items()))
+
+
+async def hand_over(mount: Mount, spec: MountSpec) -> str:
+    """Have another engine serve a mount. Returns what came of it, in a word or a sentence."""
+    try:
+        await mount.hand_over(spec)
+    except HandoverFailed as error:
+        _log.error("%s: %s", mount.spec.name, error)
+        return f"not handed over: {error}"
+    return HANDED_OVER
+
+
+async def _hand_over(change: Change, host: Host) -> str:
+    return await hand_over(host.mounts[change.name], change.wanted)
+
+
+async def _remove(change: Change, host: Host) -> str:
+    await host.remove(change.name)
+    return "removed"
+
+
+def _became(change: Change, host: Host) -> str:
+    mount = host.mounts.get(change.name)
+    if mount is None:
+        return "unmounted by somebody else"
+    return ("added" if change.kind is ChangeClass.ADD else "restarted") + trouble(mount)

@@ -1,0 +1,59 @@
+"""What a reload would do, told before it is done: for `mountctl plan`. Pure reading; called by daemon.py.
+
+Reads the file as a reload does (`Supervisor.planned`), so that both see the same, and touches nothing.
+"""
+
+from typing import Any
+
+from engine.spec import MountSpec
+from mountctl import plan as contract
+from mountctl.config.classes import ChangeClass
+from mountctl.config.diff import Change
+from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.supervisor import Refusal, Supervisor
+
+
+async def plan(supervisor: Supervisor) -> contract.Plan:
+    """What a reload would do now to each mount, by its class; or why it would be refused."""
+    try:
+        planned = await supervisor.planned()
+    except Refusal as refusal:
+        return contract.Plan(errors=list(refusal.problems))
+    return contract.Plan(mounts=[_told(each, supervisor.mounts.get(each.name)) for each in planned.changes.values()])
+
+
+def _told(change: Change, mount: Mount | None) -> contract.MountPlan:
+    keys = [
+        contract.KeyChange(key=key, before=_value(change.before, key), after=_value(change.after, key))
+        for key in change.keys
+    ]
+    return contract.MountPlan(name=change.name, action=change.kind.value, keys=keys, notice=notice(change, mount))
+
+
+def _value(spec: MountSpec | None, key: str) -> Any:
+    if spec is None:
+        return None
+    value = contract.shown(spec.model_dump(mode="json", by_alias=True)[key])
+    # As people write them: 493 says nothing to anybody.
+    return f"{value:04o}" if key in ("dir-mode", "file-mode") else value
+
+
+def notice(change: Change, mount: Mount | None) -> str:
+    """What programs would notice of a change, in a sentence."""
+    if change.kind is ChangeClass.NOTHING:
+        return "nothing: it is not touched"
+    if change.kind is ChangeClass.ADD:
+        return f"{change.wanted.source} appears at {change.wanted.mountpoint} when S3 has answered"
+    if mount is None or mount.state not in SERVED:
+        return f"nothing: it is not mounted now, but {'gone' if mount is None else mount.state}"
+    match change.kind:
+        case ChangeClass.REMOVE:
+            return f"it goes from {mount.spec.mountpoint}; files that are open there fail with ENOTCONN"
+        case ChangeClass.HANDOVER:
+            return "nothing but a short wait: another engine serves the same mount, files stay open"
+        case _:
+            return (
+                f"it goes from {mount.spec.mountpoint} and is mounted anew at {change.wanted.mountpoint}; "
+                "files that are open fail with ENOTCONN"
+            )
