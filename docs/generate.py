@@ -59,12 +59,16 @@ _INTRODUCTION: Final = f"""\
 {_GENERATED}
 
 One TOML file, `/etc/mountpoint-s3.toml` unless `--config` or `MOUNTCTL_CONFIG` names another. Examples:
-[config/examples](../../config/examples). `mountctl check` tells every error in it as `FILE:LINE: KEY: REASON`, and
-touches nothing.
+[config/examples](../../config/examples). `mountctl check` tells every error in it as `FILE:LINE:COLUMN: KEY: REASON`,
+and touches nothing.
+
+How the file is put together (references to variables and files, defaults, templates, drop-ins, whose value counts) and
+what tools tell of it: [file.md](file.md).
 
 * `[mount.NAME]` is a mount. Its name is the table's; one with a dot is quoted: `[mount."a.b"]`. A name has 1 to 63
   letters, digits, `.`, `-` and `_`, and starts with a letter or digit.
 * `[defaults]` gives any option but `mountpoint` to all mounts; a mount's own key wins.
+* `[template.NAME]` has options under a name, any but `mountpoint`; mounts that say `use = "NAME"` have them.
 * `[supervisor]` is about the supervisor itself.
 
 **Drop-ins.** `FILE.d/*.toml` beside the file (its name without `.toml`: `/etc/mountpoint-s3.d/*.toml`) are merged into
@@ -117,8 +121,9 @@ def configuration() -> str:
     return "\n".join(
         [
             _INTRODUCTION,
-            "## `[mount.NAME]` and `[defaults]`\n",
+            "## `[mount.NAME]`, `[template.NAME]` and `[defaults]`\n",
             *_table(MountSpec, leave_out={"name"}),
+            "\nFor `[mount.NAME]` alone: `use`, the name of a template or an array of names, of which the last wins.",
             "\n## `[supervisor]`\n",
             *_table(SupervisorSpec),
             "\n## Options of Mountpoint that are refused\n",

@@ -27,7 +27,7 @@ class MountctlError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a configuration.
+    """One thing wrong with a configuration, or (a warning) legal and unwise.
 
     Args:
         file: the file (or drop-in directory) it is in.
@@ -35,6 +35,7 @@ class Problem:
         column: in characters, counted from 1; None with `line`.
         key: dotted, as TOML would have it (`mount.datasets.prefix`); empty if no key is meant.
         reason: what is wrong and how to mend it; starts in lower case.
+        is_warning: nothing is refused for it.
     """
 
     file: Path
@@ -42,13 +43,15 @@ class Problem:
     column: int | None
     key: str
     reason: str
+    is_warning: bool = False
 
     def __str__(self) -> str:
         # A file's name may hold bytes that no terminal can show, and a newline would fake a second problem.
         name = os.fsencode(self.file).decode(errors="backslashreplace")
         name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-        place = name if self.line is None else f"{name}:{self.line}"
-        return ": ".join(part for part in (place, self.key, self.reason) if part)
+        place = ":".join([name, *(str(number) for number in (self.line, self.column) if number is not None)])
+        kind = "warning" if self.is_warning else ""
+        return ": ".join(part for part in (place, kind, self.key, self.reason) if part)
 
 
 class ConfigError(MountctlError):

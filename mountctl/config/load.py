@@ -1,21 +1,40 @@
 """The entrance of config: a path in, a Config out, or every error in it at once.
 
-Called by the supervisor's start and reload, `mountctl check` and `mountctl plan`. Reads the file and its drop-ins and
-asks the host for the control group; touches nothing else, and never changes anything.
+Called by the supervisor's start and reload, `mountctl check`, `plan` and `config show`. Reads the file, its drop-ins
+and what they refer to, and asks the host for the control group; touches nothing else, and never changes anything.
 """
 
 import grp
+from dataclasses import dataclass
 from pathlib import Path
 
-from mountctl.config import tables, values
+from mountctl.config import layers, tables, values
 from mountctl.config.findings import Findings, TooMany
 from mountctl.config.model import Config, SupervisorSpec
 from mountctl.config.read import Document, Unreadable, drop_in_directory, drop_ins, read
+from mountctl.config.references import References
 from mountctl.config.tables import SUPERVISOR, Tables
 from mountctl.config.words import shown
-from mountctl.errors import ConfigError
+from mountctl.errors import ConfigError, Problem
 
-__all__ = ["Config", "SupervisorSpec", "load"]
+__all__ = ["Config", "Examined", "SupervisorSpec", "examine", "load"]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All that is known of a configuration, right or wrong.
+
+    Args:
+        config: what it means, without the mounts that have errors.
+        tables: its settings, each with where it is from, references replaced.
+        documents: the files that are TOML, in order.
+        problems: every error, by file and line.
+    """
+
+    config: Config
+    tables: Tables
+    documents: tuple[Document, ...]
+    problems: tuple[Problem, ...]
 
 
 def load(path: Path) -> Config:
@@ -23,22 +42,34 @@ def load(path: Path) -> Config:
 
     Raises ConfigError, which holds every problem that was found, by file and line.
     """
+    examined = examine(path)
+    if examined.problems:
+        raise ConfigError(examined.problems)
+    return examined.config
+
+
+def examine(path: Path) -> Examined:
+    """The same, for those who want to know more, and of wrong files too. Raises nothing."""
     findings = Findings()
     files = [path]
+    documents: list[Document] = []
+    merged, references = Tables(), References()
     supervisor, mounts = SupervisorSpec(), {}
     try:
         files += _drop_ins(path, findings)
         documents = _read_all(files, findings)
         complete = len(findings) == 0
-        merged = tables.merge(documents, findings)
+        merged = references.resolve(tables.merge(documents, findings), findings)
         supervisor = values.supervisor(merged.supervisor, findings)
         _must_have_group(supervisor, merged, findings)
+        layers.judge_uses(merged, findings)
         mounts = values.mounts(merged, findings, complete=complete)
     except TooMany:
         pass  # nothing is lost: what was found is told below, and that there is more
-    if len(findings):
-        raise ConfigError(findings.problems(files))
-    return Config(path=path, files=tuple(files), supervisor=supervisor, mounts=mounts)
+    config = Config(
+        path=path, files=tuple(files), supervisor=supervisor, mounts=mounts, referenced=tuple(references.files)
+    )
+    return Examined(config, merged, tuple(documents), tuple(findings.problems(files)) if len(findings) else ())
 
 
 def _drop_ins(path: Path, findings: Findings) -> list[Path]:
@@ -69,5 +100,7 @@ def _must_have_group(supervisor: SupervisorSpec, merged: Tables, findings: Findi
     try:
         grp.getgrnam(group)
     except (KeyError, ValueError):  # ValueError: a name with a NUL
-        reason = f"this host has no group {shown(group)}: create it, or remove the key"
-        findings.at_key(merged.supervisor["control-group"].document, (SUPERVISOR, "control-group"), reason)
+        setting = merged.supervisor["control-group"]
+        name = "of this name" if setting.secret else shown(group)
+        reason = f"this host has no group {name}: create it, or remove the key"
+        findings.at_key(setting.document, (SUPERVISOR, "control-group"), reason)

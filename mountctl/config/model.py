@@ -42,12 +42,14 @@ class Config:
         files: what was read, in order: the file, then its drop-ins.
         supervisor: the `[supervisor]` table.
         mounts: every mount by its name, in the order of the files.
+        referenced: files that values refer to.
     """
 
     path: Path
     files: tuple[Path, ...]
     supervisor: SupervisorSpec
     mounts: dict[str, MountSpec]
+    referenced: tuple[Path, ...] = ()
 
 
 # Mountpoint's options that a user may bring along. None may be ignored in silence: data would be written with the

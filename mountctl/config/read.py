@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import tomli
 
+from engine.spec import PATH_BYTES_MAX
 from mountctl.config.words import dotted
 
 # A thousand mounts take 100 KiB. More is the wrong file (a log, a disk image). The worst hostile input of this size
@@ -22,6 +23,9 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 
 # Bounds what a reload can take; people have a handful. Above it the directory is not what its name says.
 DROP_INS_MAX: Final = 256
+
+# A path is the longest that an option's value can be: PATH_MAX, and a newline at the end.
+REFERENCED_BYTES_MAX: Final = PATH_BYTES_MAX + 1
 
 # Ours have three. The parser's time is the square of a key's parts, so a line of 400 would stop a reload for a minute.
 KEY_PARTS_MAX: Final = 16
@@ -110,14 +114,26 @@ def parse(source: bytes) -> dict[str, Any]:
         raise Unreadable("not TOML: a number is too large", *place) from error
 
 
-def _bytes(path: Path) -> bytes:
-    """A regular file's content."""
+def referenced(path: Path) -> str:
+    """What a value that names this file stands for: its text without the newline at the end. Raises Unreadable."""
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise Unreadable("not a regular file: a configuration is a file that can be read again and again")
-            source = file.read(FILE_BYTES_MAX + 1)
+        source = _content(path, REFERENCED_BYTES_MAX)
+    except FileNotFoundError as error:
+        raise Unreadable("no such file: write it, or name another") from error
+    except (OSError, ValueError) as error:
+        raise Unreadable(_why(error)) from error
+    if len(source) > REFERENCED_BYTES_MAX:
+        raise Unreadable(f"larger than {REFERENCED_BYTES_MAX} bytes, which no option's value is: is it the right file?")
+    try:
+        return source.decode().removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise Unreadable("not UTF-8: values are text") from error
+
+
+def _bytes(path: Path) -> bytes:
+    """A configuration file's content."""
+    try:
+        source = _content(path, FILE_BYTES_MAX)
     except (OSError, ValueError) as error:
         raise Unreadable(_why(error)) from error
     if len(source) > FILE_BYTES_MAX:
@@ -125,6 +141,15 @@ def _bytes(path: Path) -> bytes:
             f"larger than {FILE_BYTES_MAX} bytes (1 MiB), which no configuration needs: is it the right file?"
         )
     return source
+
+
+def _content(path: Path, bytes_max: int) -> bytes:
+    """A regular file's content, and one byte more than the limit if it is longer. Raises OSError, Unreadable."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(mode):
+            raise Unreadable("not a regular file: a configuration is a file that can be read again and again")
+        return file.read(bytes_max + 1)
 
 
 def _open_at_once(name: str, flags: int) -> int:

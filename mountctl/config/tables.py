@@ -16,33 +16,76 @@ from mountctl.config.words import did_you_mean, dotted, fields, found
 
 SUPERVISOR: Final = "supervisor"
 DEFAULTS: Final = "defaults"
+TEMPLATE: Final = "template"
 MOUNT: Final = "mount"
+# The key of a mount that names templates. (`profile` is an option of a mount: the AWS profile.)
+USE: Final = "use"
 
-_TABLES: Final = (SUPERVISOR, DEFAULTS, MOUNT)
+_TABLES: Final = (SUPERVISOR, DEFAULTS, TEMPLATE, MOUNT)
+# Tables of tables: each of those has a name.
+_NAMED: Final = (TEMPLATE, MOUNT)
 _SUPERVISOR_KEYS: Final = tuple(fields(SupervisorSpec))
 _MOUNT_KEYS: Final = tuple(key for key in fields(MountSpec) if key != "name")
-_DEFAULT_KEYS: Final = tuple(key for key in _MOUNT_KEYS if key != "mountpoint")
+_SHARED_KEYS: Final = tuple(key for key in _MOUNT_KEYS if key != "mountpoint")
 _NAME_IS_THE_TABLES: Final = {"name": "a mount's name is that of its table, [mount.NAME]: remove it"}
 _ONE_MOUNTS_ONLY: Final = {
     "name": "not a default: a mount's name is that of its table, [mount.NAME]",
     "mountpoint": "not a default: every mount has its own, in its [mount.NAME] table",
+    USE: "not here: a mount names its templates itself, in its [mount.NAME] table",
 }
+_SECRETS_KEPT_ELSEWHERE: Final = (
+    "credentials don't belong in this file, which many may read: put them into root's ~/.aws/credentials, "
+    "and name their profile with the option profile"
+)
+# As the AWS tools, s3fs and rclone call them; whoever brings them along is told where they go.
+_SECRETS: Final = dict.fromkeys(
+    [
+        "access-key-id",
+        "aws-access-key-id",
+        "aws-secret-access-key",
+        "aws-session-token",
+        "secret-access-key",
+        "session-token",
+        "access-key",
+        "secret-key",
+        "access_key_id",
+        "aws_access_key_id",
+        "aws_secret_access_key",
+        "aws_session_token",
+        "secret_access_key",
+        "session_token",
+    ],
+    _SECRETS_KEPT_ELSEWHERE,
+)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and the file that it comes from: the last one that has the key."""
+    """A value and where it comes from: the last file that has the key.
+
+    Args:
+        value: as it counts.
+        document: the file.
+        path: the key in it.
+        written: as it stands there, if that has references in it.
+        secret: must not be shown.
+        usable: False where a reference has nothing behind it, which was told.
+    """
 
     value: Any
     document: Document
+    path: tuple[str, ...] = ()
+    written: Any = None
+    secret: bool = False
+    usable: bool = True
 
 
 Table = dict[str, Setting]
 
 
 @dataclass(frozen=True)
-class MountTable:
-    """A mount's table; `document` is the first file that has it."""
+class NamedTable:
+    """A mount's or a template's table; `document` is the first file that has it."""
 
     document: Document
     settings: Table = field(default_factory=dict)
@@ -54,7 +97,8 @@ class Tables:
 
     supervisor: Table = field(default_factory=dict)
     defaults: Table = field(default_factory=dict)
-    mounts: dict[str, MountTable] = field(default_factory=dict)
+    templates: dict[str, NamedTable] = field(default_factory=dict)
+    mounts: dict[str, NamedTable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,8 +111,9 @@ class _Allowed:
 
 _ALLOWED: Final = {
     SUPERVISOR: _Allowed(_SUPERVISOR_KEYS, UNSUPPORTED_SUPERVISOR_OPTIONS),
-    DEFAULTS: _Allowed(_DEFAULT_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY),
-    MOUNT: _Allowed(_MOUNT_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _NAME_IS_THE_TABLES),
+    DEFAULTS: _Allowed(_SHARED_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY | _SECRETS),
+    TEMPLATE: _Allowed(_SHARED_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY | _SECRETS),
+    MOUNT: _Allowed((*_MOUNT_KEYS, USE), UNSUPPORTED_MOUNT_OPTIONS | _NAME_IS_THE_TABLES | _SECRETS),
 }
 
 
@@ -81,27 +126,26 @@ def merge(documents: Iterable[Document], findings: Findings) -> Tables:
                 findings.at_key(document, [name], _unknown_table(name, value))
             elif not isinstance(value, dict):
                 findings.at_key(document, [name], f"must be a table, not {found(value)}: write {_header(name)}")
-            elif name == MOUNT:
-                _merge_mounts(document, value, tables.mounts, findings)
+            elif name in _NAMED:
+                _merge_named(document, name, value, tables.mounts if name == MOUNT else tables.templates, findings)
             else:
                 into = tables.supervisor if name == SUPERVISOR else tables.defaults
                 into.update(_known(document, (name,), value, findings))
     return tables
 
 
-def _merge_mounts(
-    document: Document, tables: Mapping[str, Any], mounts: dict[str, MountTable], findings: Findings
+def _merge_named(
+    document: Document, kind: str, tables: Mapping[str, Any], into: dict[str, NamedTable], findings: Findings
 ) -> None:
     for name, value in tables.items():
         if not isinstance(value, dict):
-            hint = "options go below [mount.NAME]" if name in _MOUNT_KEYS else "write [mount.NAME]"
-            findings.at_key(document, (MOUNT, name), f"must be a table, not {found(value)}: {hint}")
+            hint = f"options go below {_header(kind)}" if name in _MOUNT_KEYS else f"write {_header(kind)}"
+            findings.at_key(document, (kind, name), f"must be a table, not {found(value)}: {hint}")
             continue
-        known = list(_known(document, (MOUNT, name), value, findings))
+        known = list(_known(document, (kind, name), value, findings))
         if value and not known and all(isinstance(inner, dict) for inner in value.values()):
             continue  # half a name with a dot, and told as that: it is not a mount that lacks everything
-        mount = mounts.setdefault(name, MountTable(document))
-        mount.settings.update(known)
+        into.setdefault(name, NamedTable(document)).settings.update(known)
 
 
 def _known(
@@ -110,11 +154,12 @@ def _known(
     """The keys of a table that we know, each as a setting; the others are findings."""
     allowed = _ALLOWED[path[0]]
     for key, value in table.items():
-        if path[0] == MOUNT and isinstance(value, dict):
-            whole = dotted((MOUNT, f"{path[1]}.{key}"))
-            findings.at_key(document, (*path, key), f"unknown table: a mount's name with a dot needs quotes: [{whole}]")
+        if path[0] in _NAMED and isinstance(value, dict):
+            whole = dotted((path[0], f"{path[1]}.{key}"))
+            sentence = f"unknown table: a {path[0]}'s name with a dot needs quotes: [{whole}]"
+            findings.at_key(document, (*path, key), sentence)
         elif key in allowed.keys:
-            yield key, Setting(value, document)
+            yield key, Setting(value, document, (*path, key))
         else:
             sentence = allowed.refused.get(key, f"unknown key{did_you_mean(key, allowed.keys)}")
             findings.at_key(document, (*path, key), sentence)
@@ -123,6 +168,8 @@ def _known(
 def _unknown_table(name: str, value: object) -> str:
     if name in (*_MOUNT_KEYS, *UNSUPPORTED_MOUNT_OPTIONS) and not isinstance(value, dict):
         return "no table is open here: put it below [mount.NAME] or [defaults]"
+    if name.lower() in ("profile", "profiles"):
+        return f"unknown table: what mounts share goes below {_header(TEMPLATE)} (`use` names it)"
     guess = did_you_mean(name, _TABLES)
     if guess:
         return f"unknown table: did you mean {_header(guess.removeprefix(': did you mean ').removesuffix('?'))}?"
@@ -131,4 +178,4 @@ def _unknown_table(name: str, value: object) -> str:
 
 
 def _header(table: str) -> str:
-    return "[mount.NAME]" if table == MOUNT else f"[{table}]"
+    return f"[{table}.NAME]" if table in _NAMED else f"[{table}]"

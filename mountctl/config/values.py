@@ -5,7 +5,7 @@ Called by config/load.py. Pure: never looks at the file system, at the host or a
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
@@ -13,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 
 from engine.spec import MountSpec
 from mountctl.config.findings import Findings
+from mountctl.config.layers import effective, used
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.read import Document
-from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, MountTable, Table, Tables
-from mountctl.config.words import dotted, fields, reason
+from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE, NamedTable, Table, Tables
+from mountctl.config.words import HIDDEN, dotted, fields, reason, wanted
 
 # Stand in for what a mount must have, so that the rest of a table can be judged without it.
 _STAND_INS: Final = {"name": "name", "bucket": "bucket", "mountpoint": "/mountpoint"}
@@ -38,7 +39,7 @@ def supervisor(table: Table, findings: Findings) -> SupervisorSpec:
     """The `[supervisor]` table. The defaults where it has findings."""
     spec, faults = _judge(SupervisorSpec, _plain(table))
     for fault in faults:
-        _tell((SUPERVISOR,), table, _first_document(table), fault, findings)
+        _tell((SUPERVISOR,), table, _first_document(table), _discreet(fault, table, SupervisorSpec), findings)
     return spec or SupervisorSpec()
 
 
@@ -50,25 +51,66 @@ def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, M
         findings: gets what is wrong.
         complete: whether all files could be read; if not, a missing key may be in one of the others.
     """
-    _, faults = _judge(MountSpec, _STAND_INS | _plain(tables.defaults))
-    for fault in faults:
-        _tell((DEFAULTS,), tables.defaults, _first_document(tables.defaults), fault, findings)
-    told = {fault.reason for fault in faults if not fault.key}
-    wrong = {fault.key for fault in faults}
-    inherited = {key: setting for key, setting in tables.defaults.items() if key not in wrong}
+    shared: dict[tuple[str, ...], _Shared] = {(DEFAULTS,): _shared((DEFAULTS,), tables.defaults, findings)}
+    for name, template in tables.templates.items():
+        shared[TEMPLATE, name] = _shared((TEMPLATE, name), template.settings, findings)
 
     specs = {}
     for name, table in tables.mounts.items():
-        spec, mount_faults = _judge(MountSpec, {"name": name} | _plain(inherited | table.settings))
-        if spec is not None:
+        names = used(table)
+        above = [shared[path] for path in [(DEFAULTS,), *((TEMPLATE, each) for each in names)] if path in shared]
+        wrong = {path for each in above for path in each.wrong}
+        told = {sentence for each in above for sentence in each.conflicts}
+        whole = effective(tables, table)
+        right = {key: setting for key, setting in whole.items() if setting.usable and setting.path not in wrong}
+        spec, mount_faults = _judge(MountSpec, {"name": name} | _plain(right))
+        if spec is not None and len(right) == len(whole):
             specs[name] = spec
         for fault in mount_faults:
-            # A default that is wrong was told where it stands, once.
-            if (fault.missing and (fault.key in wrong or not complete)) or fault.reason in told:
+            # What is wrong in a table for many was told where it stands, once; so were a reference with nothing behind
+            # it and a template that is not there.
+            elsewhere = fault.key in whole or not complete or not all(each in tables.templates for each in names)
+            if (fault.missing and elsewhere) or fault.reason in told:
                 continue
-            _tell((MOUNT, name), table.settings, table.document, fault, findings)
+            _tell_mount(name, table, whole, _discreet(fault, whole, MountSpec), findings)
     _compare(tables.mounts, findings)
     return specs
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """What is wrong in a table that several mounts inherit from: the keys, by their paths, and conflicts of several."""
+
+    wrong: frozenset[tuple[str, ...]]
+    conflicts: frozenset[str]
+
+
+def _shared(base: tuple[str, ...], table: Table, findings: Findings) -> _Shared:
+    """Judge a table for several mounts by itself: what is wrong in it is told once, where it stands."""
+    _, faults = _judge(MountSpec, _STAND_INS | _plain(table))
+    for fault in faults:
+        _tell(base, table, _first_document(table), _discreet(fault, table, MountSpec), findings)
+    return _Shared(
+        wrong=frozenset((*base, fault.key) for fault in faults if fault.key),
+        conflicts=frozenset(fault.reason for fault in faults if not fault.key),
+    )
+
+
+def _tell_mount(name: str, table: NamedTable, whole: Table, fault: _Fault, findings: Findings) -> None:
+    """A fault in a mount; one that only a template of it brings along is told where that is named."""
+    key = fault.key or _named_first(fault.reason, table.settings) or _named_first(fault.reason, whole)
+    if key not in table.settings and key in whole and whole[key].path[0] == TEMPLATE:
+        findings.at_key(table.settings[USE].document, (MOUNT, name, USE), fault.reason)
+    else:
+        _tell((MOUNT, name), table.settings, table.document, fault, findings)
+
+
+def _discreet(fault: _Fault, table: Table, model: type[BaseModel]) -> _Fault:
+    """The fault without the value that it may show, if that looks secret."""
+    setting = table.get(fault.key)
+    if setting is None or not setting.secret:
+        return fault
+    return replace(fault, reason=f"must be {wanted(fields(model)[fault.key])}, and right for this option {HIDDEN}")
 
 
 def _tell(base: tuple[str, ...], table: Table, header: Document, fault: _Fault, findings: Findings) -> None:
@@ -116,7 +158,7 @@ def _named_first(sentence: str, table: Mapping[str, object]) -> str:
     return next((word for word in re.findall(r"[a-z]+(?:-[a-z]+)*", sentence) if word in table), "")
 
 
-def _compare(tables: Mapping[str, MountTable], findings: Findings) -> None:
+def _compare(tables: Mapping[str, NamedTable], findings: Findings) -> None:
     """No two mounts at one place, and none below another: the lower would vanish with, or behind, the upper."""
     places = {name: place for name, table in tables.items() if (place := _place(table)) is not None}
     first: dict[PurePosixPath, str] = {}
@@ -127,18 +169,19 @@ def _compare(tables: Mapping[str, MountTable], findings: Findings) -> None:
             first[place] = name
     for name, place in places.items():
         if (above := next((first[parent] for parent in place.parents if parent in first), None)) is not None:
-            sentence = f"inside the mountpoint of {_mount(above)} ({places[above]}): mounts can't be nested"
+            where = HIDDEN if tables[above].settings["mountpoint"].secret else f"({places[above]})"
+            sentence = f"inside the mountpoint of {_mount(above)} {where}: mounts can't be nested"
             _tell_clash(name, sentence, tables, findings)
 
 
-def _tell_clash(name: str, sentence: str, tables: Mapping[str, MountTable], findings: Findings) -> None:
+def _tell_clash(name: str, sentence: str, tables: Mapping[str, NamedTable], findings: Findings) -> None:
     findings.at_key(tables[name].settings["mountpoint"].document, (MOUNT, name, "mountpoint"), sentence)
 
 
-def _place(table: MountTable) -> PurePosixPath | None:
+def _place(table: NamedTable) -> PurePosixPath | None:
     """Where a mount is, in its normal form; None if that is wrong already."""
     setting = table.settings.get("mountpoint")
-    if setting is None:
+    if setting is None or not setting.usable:
         return None
     spec, _ = _judge(MountSpec, _STAND_INS | {"mountpoint": setting.value})
     return PurePosixPath(spec.mountpoint) if spec else None
@@ -149,4 +192,4 @@ def _mount(name: str) -> str:
 
 
 def _plain(table: Table) -> dict[str, Any]:
-    return {key: setting.value for key, setting in table.items()}
+    return {key: setting.value for key, setting in table.items() if setting.usable}

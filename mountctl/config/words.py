@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from engine.spec import Mode, Ttl
+from mountctl.config.secrets import looks_secret
 
 # A message is one line of a terminal or two; the rest of a long value tells nothing.
 SHOWN_CHARS_MAX: Final = 60
@@ -25,6 +26,9 @@ GUESSED_CHARS_MAX: Final = 48
 GUESSES_KEPT: Final = 256
 # difflib's own bound is 0.6, at which `region` is proposed for `version`.
 LIKENESS_MIN: Final = 0.7
+
+# Instead of a value that looks secret.
+HIDDEN: Final = "(hidden: it looks secret)"
 
 # What marks a field as octal, or as a time to live: the validator that its type brings along.
 _OCTAL: Final = get_args(Mode)[1]
@@ -54,11 +58,11 @@ def found(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A scalar as TOML writes it, on one line, shortened."""
+    """A scalar as TOML writes it, on one line, shortened; what looks secret is not shown."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _quoted(value)
+        return HIDDEN if looks_secret(value) else _quoted(value)
     # Printing an integer of thousands of digits is refused by Python itself.
     if isinstance(value, int) and abs(value) >= 10**SHOWN_CHARS_MAX:
         return f"of {len(hex(abs(value))) - 2} hexadecimal digits"
@@ -96,6 +100,17 @@ def wanted(field: FieldInfo) -> str:
     if any(get_origin(part) is tuple for part in parts):
         return "an array of strings"
     return "a string"
+
+
+def takes_truth(field: FieldInfo) -> bool:
+    """Whether a key's value is true or false."""
+    return bool in _parts(field)
+
+
+def takes_number(field: FieldInfo) -> bool:
+    """Whether a key's value can be a decimal number. The digits of a mode are octal."""
+    parts = _parts(field)
+    return int in parts and _OCTAL not in parts
 
 
 def limits(field: FieldInfo) -> tuple[int, int] | None:

@@ -36,8 +36,8 @@ def test_errors_are_printed_one_a_line_as_data(tmp_path: Path, capsys: pytest.Ca
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
-        f"{path}:4: mount.a.uid: must be between 1 and 4294967294, not 0",
-        f"{path}:5: mount.a.prefix: must end in '/': write 'a\\nb/'",
+        f"{path}:4:1: mount.a.uid: must be between 1 and 4294967294, not 0",
+        f"{path}:5:1: mount.a.prefix: must end in '/': write 'a\\nb/'",
     ]
 
 
@@ -53,5 +53,5 @@ def test_an_error_tells_all_its_problems_when_it_ends_a_command() -> None:
     error = ConfigError(problems)
     assert error.problems == problems
     assert error.exit_code == 2
-    assert str(error) == "the configuration has 2 errors:\n/m.toml: no such file\n/m.toml:2: x: wrong"
+    assert str(error) == "the configuration has 2 errors:\n/m.toml: no such file\n/m.toml:2:1: x: wrong"
     assert str(ConfigError(problems[:1])) == "the configuration has an error:\n/m.toml: no such file"

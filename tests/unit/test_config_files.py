@@ -186,7 +186,7 @@ def test_long_values_are_shortened_in_messages(tmp_path: Path) -> None:
 def test_a_large_array_is_told_as_one_wrong_value(tmp_path: Path) -> None:
     text = '[mount.a]\nbucket = "bbb"\nmountpoint = "/a"\nregion = [' + "1," * 20_000 + "]\n"
     problem = _only(tmp_path / "m.toml", text)
-    assert str(problem).endswith("m.toml:4: mount.a.region: must be a string, not an array")
+    assert str(problem).endswith("m.toml:4:1: mount.a.region: must be a string, not an array")
 
 
 SAMPLE = b"""\

@@ -1,6 +1,7 @@
 """Loading a configuration that can be read: what is accepted, what drop-ins do, and the words of every error."""
 
 import grp
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,8 @@ def _problems(path: Path) -> list[Problem]:
 
 
 def _told(path: Path) -> list[str]:
-    """The problems as they are printed, with the directory taken off."""
-    return [str(problem).removeprefix(f"{path.parent}/") for problem in _problems(path)]
+    """The problems as they are printed, without directory and column (test_config_positions.py has columns)."""
+    return [str(replace(problem, column=None)).removeprefix(f"{path.parent}/") for problem in _problems(path)]
 
 
 def test_a_file_without_mounts_is_an_empty_supervisor(tmp_path: Path) -> None:
@@ -150,6 +151,7 @@ def test_a_wrong_line_in_a_mount_is_told(tmp_path: Path, line: str, told: str) -
     assert _told(_write(tmp_path, f"{GOOD}\n{line}\n")) == [f"m.toml:5: {told}"]
 
 
+TABLES = "[supervisor], [defaults], [template.NAME], [mount.NAME]"
 MULTI_REGION = (
     "needs SigV4A signatures, which are not supported: mount one of its buckets, or an access point of one region"
 )
@@ -200,11 +202,11 @@ def test_what_is_no_mountpoint_is_told(tmp_path: Path, mountpoint: str, told: st
         ("\n[default]\n", "m.toml:2: default: unknown table: did you mean [defaults]?"),
         (
             "[xyzzy]\n",
-            "m.toml:1: xyzzy: unknown table: a configuration has the tables [supervisor], [defaults], [mount.NAME]",
+            f"m.toml:1: xyzzy: unknown table: a configuration has the tables {TABLES}",
         ),
         (
             "xyzzy = 1\n",
-            "m.toml:1: xyzzy: unknown key: a configuration has the tables [supervisor], [defaults], [mount.NAME]",
+            f"m.toml:1: xyzzy: unknown key: a configuration has the tables {TABLES}",
         ),
         ('bucket = "b"\n', "m.toml:1: bucket: no table is open here: put it below [mount.NAME] or [defaults]"),
         ("defaults = 5\n", "m.toml:1: defaults: must be a table, not the integer 5: write [defaults]"),
