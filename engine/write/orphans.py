@@ -91,6 +91,11 @@ class Orphans:
                 nursery.start_soon(self._look_for_all)
             await self._abort_all()
 
+    async def run_later(self) -> None:
+        """The same, for what has just failed."""
+        await trio.sleep(RETRY_SECONDS_MIN)
+        await self.run()
+
     async def _abort_all(self) -> None:
         count, seconds = len(self._left), RETRY_SECONDS_MIN
         while self._left:

@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 PARTS_IN_FLIGHT_MAX: Final = 8
 
 # What the end of a multipart upload may wait for the answer to its abort, in seconds (and before that for the answer to
-# its beginning). S3 answers in a fraction of one; beyond it the upload is left to the bucket's lifecycle rule, and the
-# log says so.
+# its beginning). S3 answers in a fraction of one; beyond it the abort is tried again in the
+# background, and the log says so.
 ABORT_SECONDS_MAX: Final = 10.0
 
 # What a handover may wait for the answer to the beginning of a multipart upload, or to an abort, in seconds: programs

@@ -116,13 +116,16 @@ class Uploader:
         return upload_id
 
     async def abort_multipart(self, key: str, upload_id: str) -> None:
-        """Abort a multipart upload; what S3 does not answer in time is a successor's to do again."""
+        """Abort a multipart upload. What fails, or S3 does not answer in time, is tried again in the background."""
         try:
             with trio.fail_after(ABORT_SECONDS_MAX):
                 await self.client.abort_multipart_upload(key, upload_id)
             self.records.upload_ended(upload_id)
         except (EngineError, trio.TooSlowError) as error:
             logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, key, error)
+            again = Orphans(self.client, self.records, whose="files that failed")
+            again.add({upload_id: key}, {})
+            self.nursery.start_soon(again.run_later)
 
     def abort_orphans(self, uploads: Mapping[str, str], asked: Mapping[str, float]) -> None:
         """Have multipart uploads that an engine before left aborted in the background; see Orphans.add."""

@@ -25,6 +25,7 @@ from engine.errors import (
 from engine.s3.checksums import checksum_of
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
+from engine.write.orphans import RETRY_SECONDS_MIN
 from engine.write.plan import PartPlan
 from engine.write.upload import ABORT_SECONDS_MAX, PARTS_IN_FLIGHT_MAX, Upload
 from engine.write.uploader import Uploader
@@ -249,6 +250,23 @@ def test_a_failed_abort_is_told_in_the_log_and_does_not_last(caplog: pytest.LogC
             assert trio.current_time() - before == pytest.approx(ABORT_SECONDS_MAX)
             assert "could not be aborted" in caplog.text
             await made.bucket.memory.abort_multipart_upload("f", made.bucket.memory.uploads[0].upload_id)
+
+    run(test)
+
+
+def test_a_failed_abort_is_tried_again_until_s3_has_done_it() -> None:
+    async def test() -> None:
+        async with writing() as made:
+            upload = made.start()
+            await put_all(upload, bytes(6 * MiB))
+            await trio.testing.wait_all_tasks_blocked()
+            made.bucket.failures[ABORT] = S3Error("no", status=500)
+            await upload.abort("somebody said so")
+            await trio.sleep(2 * RETRY_SECONDS_MIN)
+            assert (made.bucket.requests[ABORT], len(made.bucket.memory.uploads)) == (2, 1)
+            made.bucket.failures.clear()
+            await trio.sleep(RETRY_SECONDS_MIN)
+            assert (made.bucket.requests[ABORT], made.bucket.memory.uploads) == (3, [])
 
     run(test)
 
