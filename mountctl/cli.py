@@ -161,11 +161,14 @@ def run(settings: Settings) -> int:
 
 
 @command
-def check(settings: Settings) -> int:
-    """Validate the configuration file; touch nothing. Exit code 2 if it has errors."""
+def check(
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="What is found, as JSON, for editors.")] = False,  # noqa: FBT002
+) -> int:
+    """Validate the configuration file and tell what is unwise in it; touch nothing. Exit code 2 if it has errors."""
     from mountctl.commands import check as body
 
-    return body.check(settings.config)
+    return body.check(settings.config, as_json=as_json)
 
 
 @command

@@ -5,7 +5,7 @@ parsing for positions. Never decides what an error is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,10 +35,15 @@ class Finding:
 
 
 class Findings:
-    """All that was found so far."""
+    """All that was found so far.
 
-    def __init__(self) -> None:
+    Args:
+        are_warnings: whether all of it is legal.
+    """
+
+    def __init__(self, *, are_warnings: bool = False) -> None:
         self._found: list[Finding] = []
+        self._are_warnings = are_warnings
 
     def __len__(self) -> int:
         return len(self._found)
@@ -58,10 +63,11 @@ class Findings:
         rank = {file: index for index, file in enumerate(order)}
         told.sort(key=lambda p: (rank.get(p.file, len(rank)), p.line or 0, p.column or 0, p.key))
         if len(told) >= PROBLEMS_MAX:
+            what = "warnings" if self._are_warnings else "errors"
             told.append(
-                Problem(told[-1].file, None, None, "", f"more than {PROBLEMS_MAX} errors: the rest is not told")
+                Problem(told[-1].file, None, None, "", f"more than {PROBLEMS_MAX} {what}: the rest is not told")
             )
-        return told
+        return [replace(problem, is_warning=True) for problem in told] if self._are_warnings else told
 
     def _add(self, finding: Finding) -> None:
         self._found.append(finding)
