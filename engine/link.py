@@ -159,12 +159,9 @@ class HandOver(_Message):
 
 
 class HandedOver(_Message):
-    """Engine to supervisor, then it exits. File descriptors, if files are being written: what is known of them, and
-    the memory that they lie in.
-    """
+    """Engine to supervisor, then it exits. File descriptors, if files are being written: those of fs/moving.py."""
 
     type: Literal["handed-over"] = "handed-over"
-    unanswered: int = Field(0, description="requests left to the kernel to resend")
 
 
 class TakeOver(_Message):

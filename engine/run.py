@@ -8,6 +8,7 @@ given the session when that one has handed over.
 Nurseries by lifetime: the link and heartbeats ⊃ the session ⊃ what open files fetch.
 """
 
+import faulthandler
 import logging
 import os
 import socket
@@ -49,6 +50,7 @@ from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
+from engine.stderr import STDERR_FD
 from engine.telling import UploadTeller
 from engine.uploads import AbortUploads, TellUploads
 
@@ -57,6 +59,10 @@ logger = logging.getLogger(__name__)
 EXIT_STOPPED: Final = 0
 EXIT_UNAVAILABLE: Final = 3
 EXIT_LINK_CLOSED: Final = 4
+
+# Without a turn of its loop for so many seconds an engine ends, and its log has where it was stuck. A supervisor sees
+# that much earlier (hangs.py); but there may be none, and nobody else could end an engine that programs wait for.
+STUCK_SECONDS_MAX: Final = 60.0
 
 SYSTEM_AUTHORITIES: Final = Authorities()
 
@@ -293,8 +299,9 @@ class _Engine:
             self._scope.cancel()
 
     async def _beat(self) -> None:
-        """Heartbeats, and one at once when the backend comes or goes."""
+        """Heartbeats, and one at once when the backend comes or goes. Without them this process ends itself."""
         while True:
+            faulthandler.dump_traceback_later(STUCK_SECONDS_MAX, exit=True, file=STDERR_FD)
             changed = trio.Event()
             self._stats.backend_changed = changed.set
             self._note_expiry()

@@ -185,6 +185,21 @@ def test_an_engine_whose_supervisor_is_gone_exits_with_4(host: Host) -> None:
     assert engine.end() == 4
 
 
+def test_an_engine_that_is_stuck_ends_by_itself_and_says_where(host: Host) -> None:
+    """Nobody may be there to see it: its supervisor is gone as well."""
+    stuck = "import engine.run, engine.fs.filesystem as f\nengine.run.STUCK_SECONDS_MAX = 1.5\n"
+    stuck += "def getting_nowhere(*_):\n    while True: pass\nf.S3Filesystem.lookup = getting_nowhere\n"
+    host.script = stuck + ENGINE
+    engine = host.attach()
+    program = subprocess.Popen(["stat", host.path / "d"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert engine.end() == 1
+    finally:
+        host.force_unmount()
+        program.wait(EXIT_SECONDS_MAX)
+    assert "getting_nowhere" in host.log.read_text()
+
+
 def test_engines_killed_under_load_are_replaced_and_readers_see_no_error(host: Host) -> None:
     engine = host.attach()
     if not host.session.has_resend:

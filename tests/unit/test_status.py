@@ -80,7 +80,14 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
         *("transient", "credentials", "session"),
     }
     assert one["since"] == "2026-11-22T11:55:00Z"
-    assert one["engine"] == {"pid": None, "started": None, "takeovers": 0, "last_exit": None}
+    assert one["engine"] == {
+        "pid": None,
+        "started": None,
+        "version": None,
+        "last_exit": None,
+        "takeovers": 0,
+        "handovers": 0,
+    }
     assert one["backend"] == {"reachable": None, "error": None, "refused": None}
     assert one["credentials"] == {"source": None, "profile": None, "expires": None, "error": None}
     assert one["stats"]["bytes_read"] == 7
