@@ -156,3 +156,10 @@ def s3_server(request: pytest.FixtureRequest) -> S3Server:
     """Each of the servers in turn."""
     server: S3Server = request.getfixturevalue(request.param)
     return server
+
+
+@pytest.fixture(scope="session", params=["moto", pytest.param("versitygw", marks=pytest.mark.slow)])
+def able_server(request: pytest.FixtureRequest) -> S3Server:
+    """Each of the servers that objects may be deleted from while others list them, and that tell true ETags."""
+    server: S3Server = request.getfixturevalue(request.param)
+    return server

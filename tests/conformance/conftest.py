@@ -25,13 +25,13 @@ def place(s3_server: S3Server, shared_mounts: SharedMounts) -> Place:
     return shared_mounts.place(s3_server)
 
 
-@pytest.fixture(params=["moto", pytest.param("versitygw", marks=pytest.mark.slow)])
-def able_place(request: pytest.FixtureRequest, shared_mounts: SharedMounts) -> Place:
+@pytest.fixture
+def able_place(able_server: S3Server, shared_mounts: SharedMounts) -> Place:
     """The same without rclone, for what it can't do: above all for cases that delete."""
-    return shared_mounts.place(request.getfixturevalue(request.param))
+    return shared_mounts.place(able_server)
 
 
-@pytest.fixture(params=["moto", pytest.param("versitygw", marks=pytest.mark.slow)])
-def lasting_place(request: pytest.FixtureRequest, shared_mounts: SharedMounts) -> Place:
+@pytest.fixture
+def lasting_place(able_server: S3Server, shared_mounts: SharedMounts) -> Place:
     """A directory of a mount that believes names and attributes for longer than any test takes."""
-    return shared_mounts.place(request.getfixturevalue(request.param), metadata_ttl=3600)
+    return shared_mounts.place(able_server, metadata_ttl=3600)

@@ -12,7 +12,7 @@ from typing import Final
 
 from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL, FILE_SECONDS_MINIMAL
 from tests.conformance.observed import ObservedProxy
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 PAGE: Final = Path(__file__).parents[2] / "docs/concepts/requests.md"
 
@@ -65,9 +65,9 @@ def _words(requests: dict[str, int]) -> str:
 class Counter:
     """Directories `d0`, `d1`, ... with the files that cases ask for, behind a proxy that counts."""
 
-    def __init__(self, moto: MotoServer, bucket: str, mounted: ObservedProxy, ttl: str) -> None:
+    def __init__(self, server: S3Server, bucket: str, mounted: ObservedProxy, ttl: str) -> None:
         self.ttl = ttl
-        self._moto = moto
+        self._server = server
         self._bucket = bucket
         self._mounted = mounted
         self._made = 0
@@ -77,9 +77,9 @@ class Counter:
         self._made += 1
         path = self._mounted.path / f"d{self._made}"
         for number in range(FILES):
-            self._moto.put(self._bucket, f"{path.name}/f{number:02}", b"content")
+            self._server.put(self._bucket, f"{path.name}/f{number:02}", b"content")
         if case.large:
-            self._moto.put(self._bucket, f"{path.name}/large", bytes(LARGE_BYTES))
+            self._server.put(self._bucket, f"{path.name}/large", bytes(LARGE_BYTES))
         # The kernel gets to know the directory by a listing. A stat would send a HEAD beside its LIST and call it off,
         # and that could still arrive when the case's requests are being counted.
         began = time.monotonic()

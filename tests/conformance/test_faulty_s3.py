@@ -19,7 +19,7 @@ import pytest
 from tests.conformance.observed import ObservedProxy, name_of
 from tests.conformance.sharing import Place, eventually
 from tests.faults import Answer, FaultyProxy, Seen, error, ranged
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 ATTEMPTS = 3
 DATA = random.Random(4).randbytes(300_000)
@@ -57,15 +57,15 @@ class Trouble(Place):
 
 
 @pytest.fixture(scope="module")
-def proxy(moto: MotoServer) -> Iterator[FaultyProxy]:
-    with FaultyProxy(moto.endpoint) as running:
+def proxy(able_server: S3Server) -> Iterator[FaultyProxy]:
+    with FaultyProxy(able_server.endpoint) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def mounted(moto: MotoServer, proxy: FaultyProxy) -> Iterator[tuple[ObservedProxy, str]]:
+def mounted(able_server: S3Server, proxy: FaultyProxy) -> Iterator[tuple[ObservedProxy, str]]:
     """One mount for all cases: what one breaks for good, the next will find."""
-    bucket = moto.bucket()
+    bucket = able_server.bucket()
     with ObservedProxy(proxy, bucket, attempts=ATTEMPTS) as running:
         yield running, bucket
 
@@ -74,13 +74,13 @@ _NUMBERS = itertools.count()
 
 
 @pytest.fixture
-def trouble(moto: MotoServer, proxy: FaultyProxy, mounted: tuple[ObservedProxy, str]) -> Iterator[Trouble]:
+def trouble(able_server: S3Server, proxy: FaultyProxy, mounted: tuple[ObservedProxy, str]) -> Iterator[Trouble]:
     """A place to spoil; when the case is over and S3 well again, the engine must hold no more than before."""
     running, bucket = mounted
     name = f"trouble-{next(_NUMBERS):03}"
     eventually(lambda: _held(running) == NOTHING_HELD)  # the kernel tells of the last case's closed files a bit later
     open_before = _files(running)
-    case = Trouble(moto, bucket, f"{name}/", running.path / name, proxy, running)
+    case = Trouble(able_server, bucket, f"{name}/", running.path / name, proxy, running)
     try:
         yield case
     finally:
@@ -385,12 +385,12 @@ def test_what_failed_is_in_the_log_with_all_that_supports_a_question_to_s3(troub
 
 
 @pytest.mark.slow
-def test_faults_that_never_end_are_eio_within_a_minute_and_a_half_with_all_attempts(moto: MotoServer) -> None:
+def test_faults_that_never_end_are_eio_within_a_minute_and_a_half_with_all_attempts(able_server: S3Server) -> None:
     """S42: ten attempts, with waits that double; all faults at once."""
-    bucket = moto.bucket()
-    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket, attempts=10) as mounted:
+    bucket = able_server.bucket()
+    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket, attempts=10) as mounted:
         for number in range(len(SPOILED_BODIES)):
-            moto.put(bucket, f"f{number}", DATA)
+            able_server.put(bucket, f"f{number}", DATA)
         faults = {f"f{number}": fault for number, fault in enumerate(SPOILED_BODIES.values())}
 
         def decide(seen: Seen) -> Answer | None:

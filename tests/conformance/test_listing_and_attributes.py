@@ -15,7 +15,7 @@ from tests.conformance.observed import ObservedMemory, ObservedProxy
 from tests.conformance.sharing import Place
 from tests.faults import Answer, FaultyProxy
 from tests.fuse.mounted import Mounted
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 NOBODY = 65534
 
@@ -114,19 +114,21 @@ def test_a_number_belongs_to_one_version_of_an_object(able_place: Place) -> None
     ],
     ids=["everybody", "the directory", "who knows the name", "nobody", "the owner"],
 )
-def test_modes_and_owner_decide_who_may_what(moto: MotoServer, options: dict[str, object], allowed: set[str]) -> None:
+def test_modes_and_owner_decide_who_may_what(
+    able_server: S3Server, options: dict[str, object], allowed: set[str]
+) -> None:
     """S18: for users that `allow-other` lets in, by the kernel."""
-    bucket = moto.bucket()
-    moto.put(bucket, "d/f", b"x")
-    with Mounted(moto, bucket, allow_other=True, **options) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "d/f", b"x")
+    with Mounted(able_server, bucket, allow_other=True, **options) as mounted:
         assert _allowed_to_nobody(mounted.path) == allowed
 
 
-def test_without_allow_other_nobody_else_is_let_in(moto: MotoServer) -> None:
+def test_without_allow_other_nobody_else_is_let_in(able_server: S3Server) -> None:
     """S18: not even to see that there is something."""
-    bucket = moto.bucket()
-    moto.put(bucket, "d/f", b"x")
-    with Mounted(moto, bucket) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "d/f", b"x")
+    with Mounted(able_server, bucket) as mounted:
         assert not _allowed_to_nobody(mounted.path)
 
 
@@ -144,11 +146,11 @@ def _allowed_to_nobody(directory: Path) -> set[str]:
     return allowed
 
 
-def test_a_read_only_mount_refuses_whatever_would_change_the_bucket(moto: MotoServer) -> None:
+def test_a_read_only_mount_refuses_whatever_would_change_the_bucket(able_server: S3Server) -> None:
     """S60: before S3 is asked, and whoever asks."""
-    bucket = moto.bucket()
-    moto.put(bucket, "f", b"x")
-    with Mounted(moto, bucket, read_only=True) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "f", b"x")
+    with Mounted(able_server, bucket, read_only=True) as mounted:
         path, new = mounted.path / "f", mounted.path / "new"
         attempts: list[Callable[[], object]] = [
             lambda: path.open("ab"),
@@ -165,18 +167,18 @@ def test_a_read_only_mount_refuses_whatever_would_change_the_bucket(moto: MotoSe
             with pytest.raises(OSError) as caught:
                 attempt()
             assert caught.value.errno == errno.EROFS
-    assert [found["Key"] for found in moto.boto.list_objects_v2(Bucket=bucket)["Contents"]] == ["f"]
+    assert [found["Key"] for found in able_server.boto.list_objects_v2(Bucket=bucket)["Contents"]] == ["f"]
 
 
-def test_a_restored_copy_is_read_and_one_that_is_being_restored_is_not(moto: MotoServer) -> None:
+def test_a_restored_copy_is_read_and_one_that_is_being_restored_is_not(able_server: S3Server) -> None:
     """S21: as `x-amz-restore` tells; the mode says so before anybody tries."""
-    bucket = moto.bucket()
-    moto.put(bucket, "cold", b"frozen", StorageClass="GLACIER")
-    head = {"ETag": moto.boto.head_object(Bucket=bucket, Key="cold")["ETag"], "Content-Length": "6"}
+    bucket = able_server.bucket()
+    able_server.put(bucket, "cold", b"frozen", StorageClass="GLACIER")
+    head = {"ETag": able_server.boto.head_object(Bucket=bucket, Key="cold")["ETag"], "Content-Length": "6"}
     head |= {"Last-Modified": "Sun, 22 Nov 2026 10:00:00 GMT", "x-amz-storage-class": "GLACIER"}
     restored = 'ongoing-request="false", expiry-date="Fri, 22 Nov 2126 00:00:00 GMT"'
     expired = restored.replace("2126", "2020").replace("Fri", "Sun")
-    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket) as mounted:
+    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket) as mounted:
         for restore, mode in (("", 0), ('ongoing-request="true"', 0), (expired, 0), (restored, 0o644)):
             told = Answer(200, head | ({"x-amz-restore": restore} if restore else {}), b"")
             proxy.decide = lambda seen, told=told: told if seen.method == "HEAD" else None  # type: ignore[misc]

@@ -14,7 +14,7 @@ import pytest
 from tests.conformance.observed import ObservedMemory, ObservedProxy
 from tests.conformance.sharing import Place, eventually
 from tests.faults import FaultyProxy
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 MiB = 1024 * 1024
 LARGE = random.Random(3).randbytes(3 * MiB + 4321)
@@ -68,14 +68,14 @@ def test_a_duplicate_reads_on_when_the_first_descriptor_is_closed(place: Place) 
         os.close(second)
 
 
-def test_readers_of_a_small_memory_share_it(moto: MotoServer) -> None:
+def test_readers_of_a_small_memory_share_it(able_server: S3Server) -> None:
     """S27: twenty-four files of 3 MiB side by side, in 16 MiB."""
     keys = [f"f{number}" for number in range(24)]
-    bucket = moto.bucket()
+    bucket = able_server.bucket()
     for key in keys:
-        moto.put(bucket, key, LARGE)
+        able_server.put(bucket, key, LARGE)
     wrong: list[str] = []
-    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket, memory_target=16) as mounted:
+    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket, memory_target=16) as mounted:
 
         def read(key: str) -> None:
             if (mounted.path / key).read_bytes() != LARGE:
@@ -175,13 +175,13 @@ def test_with_a_ttl_what_is_known_is_believed_until_a_listing_tells_better(lasti
     assert path.read_bytes() == b"22"
 
 
-def test_a_ttl_that_has_passed_has_s3_asked_again(moto: MotoServer) -> None:
+def test_a_ttl_that_has_passed_has_s3_asked_again(able_server: S3Server) -> None:
     """S31: one second."""
-    bucket = moto.bucket()
-    moto.put(bucket, "f", b"1")
-    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket, metadata_ttl=1) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "f", b"1")
+    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket, metadata_ttl=1) as mounted:
         assert (mounted.path / "f").read_bytes() == b"1"
-        moto.put(bucket, "f", b"22")
+        able_server.put(bucket, "f", b"22")
         eventually(lambda: (mounted.path / "f").stat().st_size == 2)
         assert (mounted.path / "f").read_bytes() == b"22"
 
@@ -198,13 +198,15 @@ def test_a_name_that_was_missing_stays_so_until_a_listing_shows_it(lasting_place
 
 
 @pytest.mark.parametrize("negative", [1, "minimal"])
-def test_how_long_a_name_is_believed_missing_is_an_option_of_its_own(moto: MotoServer, negative: int | str) -> None:
+def test_how_long_a_name_is_believed_missing_is_an_option_of_its_own(
+    able_server: S3Server, negative: int | str
+) -> None:
     """S32: `negative-metadata-ttl` of a second, and of none, with all else believed for ever."""
-    bucket = moto.bucket()
+    bucket = able_server.bucket()
     options = {"metadata_ttl": "indefinite", "negative_metadata_ttl": negative}
-    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket, **options) as mounted:
+    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket, **options) as mounted:
         assert not (mounted.path / "f").exists()
-        moto.put(bucket, "f", b"there")
+        able_server.put(bucket, "f", b"there")
         if negative == "minimal":
             assert (mounted.path / "f").exists()
         began = time.monotonic()

@@ -17,7 +17,7 @@ from engine.namespace.lifetimes import FILE_SECONDS_MINIMAL
 from tests.conformance.costs import FILES, PAGE, Case, Counter, table
 from tests.conformance.observed import ObservedProxy
 from tests.faults import FaultyProxy
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 
 def _stat(name: str) -> Callable[[Path], object]:
@@ -105,16 +105,16 @@ CASES: Final = [
 
 
 @pytest.fixture(scope="module")
-def proxy(moto: MotoServer) -> Iterator[FaultyProxy]:
-    with FaultyProxy(moto.endpoint) as running:
+def proxy(able_server: S3Server) -> Iterator[FaultyProxy]:
+    with FaultyProxy(able_server.endpoint) as running:
         yield running
 
 
 @pytest.fixture(scope="module", params=["minimal", 60])
-def counter(request: pytest.FixtureRequest, moto: MotoServer, proxy: FaultyProxy) -> Iterator[Counter]:
-    bucket = moto.bucket()
+def counter(request: pytest.FixtureRequest, able_server: S3Server, proxy: FaultyProxy) -> Iterator[Counter]:
+    bucket = able_server.bucket()
     with ObservedProxy(proxy, bucket, metadata_ttl=request.param) as mounted:
-        yield Counter(moto, bucket, mounted, str(request.param))
+        yield Counter(able_server, bucket, mounted, str(request.param))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)

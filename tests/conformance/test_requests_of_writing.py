@@ -16,7 +16,7 @@ import pytest
 from tests.conformance.costs import FILES, PAGE, Case, Counter, table
 from tests.conformance.observed import ObservedProxy
 from tests.faults import FaultyProxy
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 MiB: Final = 1024 * 1024
 
@@ -130,17 +130,17 @@ CASES: Final = [
 
 
 @pytest.fixture(scope="module")
-def proxy(moto: MotoServer) -> Iterator[FaultyProxy]:
-    with FaultyProxy(moto.endpoint) as running:
+def proxy(able_server: S3Server) -> Iterator[FaultyProxy]:
+    with FaultyProxy(able_server.endpoint) as running:
         yield running
 
 
 @pytest.fixture(scope="module", params=["minimal", 60])
-def counter(request: pytest.FixtureRequest, moto: MotoServer, proxy: FaultyProxy) -> Iterator[Counter]:
-    bucket = moto.bucket()
+def counter(request: pytest.FixtureRequest, able_server: S3Server, proxy: FaultyProxy) -> Iterator[Counter]:
+    bucket = able_server.bucket()
     leave = {"allow_delete": True, "allow_overwrite": True}
     with ObservedProxy(proxy, bucket, metadata_ttl=request.param, **leave) as mounted:
-        yield Counter(moto, bucket, mounted, str(request.param))
+        yield Counter(able_server, bucket, mounted, str(request.param))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import pytest
 
@@ -84,25 +84,20 @@ def _shared_mounts() -> Iterator[SharedMounts]:
         yield mounts
 
 
-# Of the others in `make test-all` only: versitygw is there for few, and a PUT that makes directories can hang
-# rclone's server for all clients.
-_MOTO_AND_VERSITY: Final = ["moto", pytest.param("versitygw", marks=pytest.mark.slow)]
-_ALL: Final = [*_MOTO_AND_VERSITY, pytest.param("rclone", marks=pytest.mark.slow)]
-
-
-@pytest.fixture(params=_MOTO_AND_VERSITY)
-def place(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
+@pytest.fixture
+def place(able_server: S3Server, _shared_mounts: SharedMounts) -> Place:
     """Without leave to delete or overwrite."""
-    return _shared_mounts.place(request.getfixturevalue(request.param))
+    return _shared_mounts.place(able_server)
 
 
-@pytest.fixture(params=_MOTO_AND_VERSITY)
-def free(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
+@pytest.fixture
+def free(able_server: S3Server, _shared_mounts: SharedMounts) -> Place:
     """With leave to delete and overwrite."""
-    return _shared_mounts.place(request.getfixturevalue(request.param), allow_delete=True, allow_overwrite=True)
+    return _shared_mounts.place(able_server, allow_delete=True, allow_overwrite=True)
 
 
-@pytest.fixture(params=_ALL)
+# Of rclone in `make test-all` only: a PUT that makes directories can hang its server for all clients.
+@pytest.fixture(params=["moto", *(pytest.param(name, marks=pytest.mark.slow) for name in ("rclone", "versitygw"))])
 def anywhere(request: pytest.FixtureRequest, _shared_mounts: SharedMounts) -> Place:
     """On rclone, too, with leave to delete and overwrite; for cases that make files only."""
     return _shared_mounts.place(request.getfixturevalue(request.param), allow_delete=True, allow_overwrite=True)

@@ -10,7 +10,7 @@ import pytest
 from engine.s3.interface import LIST_ENTRIES_MAX
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted, MountedMemory
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 # What `metadata-ttl = minimal` lets the kernel believe of a file, in seconds, and a little more.
 BELIEVED_SECONDS = 0.15
@@ -42,13 +42,13 @@ def test_a_name_whose_object_was_deleted_elsewhere_is_made_anew(free: Place) -> 
     assert path.read_bytes() == b"second"
 
 
-def test_under_a_ttl_a_name_that_is_believed_is_taken_though_it_is_gone(moto: MotoServer) -> None:
+def test_under_a_ttl_a_name_that_is_believed_is_taken_though_it_is_gone(able_server: S3Server) -> None:
     """S31: a believed name is a name, to those who would make it too."""
-    bucket = moto.bucket()
-    moto.put(bucket, "f", b"x")
-    with Mounted(moto, bucket, metadata_ttl=3600) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "f", b"x")
+    with Mounted(able_server, bucket, metadata_ttl=3600) as mounted:
         assert (mounted.path / "f").stat().st_size == 1
-        moto.delete(bucket, "f")
+        able_server.delete(bucket, "f")
         assert _refused(lambda: os.open(mounted.path / "f", os.O_WRONLY | os.O_CREAT | os.O_EXCL)) == errno.EEXIST
         assert _refused((mounted.path / "f").mkdir) == errno.EEXIST
 

@@ -11,7 +11,7 @@ from typing import Self
 import pytest
 
 from tests.fuse.mounted import Mounted, MountedMemory
-from tests.servers import MotoServer, S3Server
+from tests.servers import S3Server
 
 WEIRD = [
     "with space",
@@ -53,18 +53,19 @@ def test_a_prefix_is_the_root_and_hides_all_else(s3_server: S3Server) -> None:
         ]
 
 
-def test_a_directory_hides_a_file_until_it_is_empty(moto: MotoServer) -> None:
+@pytest.mark.not_on("versitygw", "objects are files, so that none is below another")
+def test_a_directory_hides_a_file_until_it_is_empty(able_server: S3Server) -> None:
     """S5: and the log says so."""
-    bucket = moto.bucket()
-    moto.put(bucket, "blue", b"file")
-    moto.put(bucket, "blue/x", b"x")
+    bucket = able_server.bucket()
+    able_server.put(bucket, "blue", b"file")
+    able_server.put(bucket, "blue/x", b"x")
 
-    with Mounted(moto, bucket) as mounted:
+    with Mounted(able_server, bucket) as mounted:
         blue = mounted.path / "blue"
         assert os.listdir(mounted.path) == ["blue"]
         number = blue.stat().st_ino
         assert blue.is_dir()
-        moto.delete(bucket, "blue/x")
+        able_server.delete(bucket, "blue/x")
         _until(blue.is_file)
         assert blue.read_bytes() == b"file"
         assert blue.stat().st_ino != number
@@ -72,14 +73,15 @@ def test_a_directory_hides_a_file_until_it_is_empty(moto: MotoServer) -> None:
         assert "'blue' is hidden by the directory" in mounted.log
 
 
-def test_markers_make_empty_directories_and_are_no_entries(moto: MotoServer) -> None:
+@pytest.mark.not_on("versitygw", "a marker is a directory, so that it has no content")
+def test_markers_make_empty_directories_and_are_no_entries(able_server: S3Server) -> None:
     """S4: also a marker that has content."""
-    bucket = moto.bucket()
-    moto.put(bucket, "empty/")
-    moto.put(bucket, "full/", b"content")
-    moto.put(bucket, "full/x")
+    bucket = able_server.bucket()
+    able_server.put(bucket, "empty/")
+    able_server.put(bucket, "full/", b"content")
+    able_server.put(bucket, "full/x")
 
-    with Mounted(moto, bucket) as mounted:
+    with Mounted(able_server, bucket) as mounted:
         assert sorted(os.listdir(mounted.path)) == ["empty", "full"]
         assert os.listdir(mounted.path / "empty") == []
         assert os.listdir(mounted.path / "full") == ["x"]
@@ -87,23 +89,24 @@ def test_markers_make_empty_directories_and_are_no_entries(moto: MotoServer) -> 
             os.listdir(mounted.path / "full/x")
 
 
-def test_keys_without_a_path_are_hidden_and_the_others_are_there(moto: MotoServer) -> None:
+@pytest.mark.not_on("versitygw", "it tidies keys as if they were paths")
+def test_keys_without_a_path_are_hidden_and_the_others_are_there(able_server: S3Server) -> None:
     """S6: and counted."""
-    bucket = moto.bucket()
+    bucket = able_server.bucket()
     for key in ("a//b", "a/ok", "a/./c", "/lead", "top"):
-        moto.put(bucket, key)
+        able_server.put(bucket, key)
 
-    with Mounted(moto, bucket) as mounted:
+    with Mounted(able_server, bucket) as mounted:
         assert sorted(os.listdir(mounted.path)) == ["a", "top"]
         assert os.listdir(mounted.path / "a") == ["ok"]
         assert mounted.stop()["hidden_names"] == 3
 
 
-def test_names_no_key_can_have_are_invalid_and_missing_ones_missing(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    moto.put(bucket, "a")
+def test_names_no_key_can_have_are_invalid_and_missing_ones_missing(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "a")
 
-    with Mounted(moto, bucket) as mounted:
+    with Mounted(able_server, bucket) as mounted:
         with pytest.raises(OSError, match="Invalid argument") as caught:
             os.stat(bytes(mounted.path) + b"/\xff\xfe")
         assert caught.value.errno == errno.EINVAL
@@ -113,20 +116,22 @@ def test_names_no_key_can_have_are_invalid_and_missing_ones_missing(moto: MotoSe
             os.stat(mounted.path / "a/b")
 
 
-def test_attributes_are_those_of_the_mount_and_the_object(moto: MotoServer) -> None:
+def test_attributes_are_those_of_the_mount_and_the_object(able_server: S3Server) -> None:
     """S15, S18, S20: by stat, by a listing and by statvfs."""
-    bucket = moto.bucket()
-    moto.put(bucket, "d/f", b"x" * 1000)
+    bucket = able_server.bucket()
+    able_server.put(bucket, "d/f", b"x" * 1000)
     before = int(time.time())
 
-    with Mounted(moto, bucket, uid=1234, gid=4321, file_mode="0640", dir_mode="0750", allow_other=True) as mounted:
+    with Mounted(
+        able_server, bucket, uid=1234, gid=4321, file_mode="0640", dir_mode="0750", allow_other=True
+    ) as mounted:
         file, directory = (mounted.path / "d/f").stat(), (mounted.path / "d").stat()
         assert stat.filemode(file.st_mode) == "-rw-r-----"
         assert stat.filemode(directory.st_mode) == "drwxr-x---"
         assert (file.st_uid, file.st_gid, directory.st_uid, directory.st_gid) == (1234, 4321, 1234, 4321)
         assert (file.st_size, file.st_blocks, file.st_blksize, file.st_nlink) == (1000, 2, 4096, 1)
         assert (directory.st_size, directory.st_nlink) == (0, 2)
-        modified = moto.boto.head_object(Bucket=bucket, Key="d/f")["LastModified"].timestamp()
+        modified = able_server.boto.head_object(Bucket=bucket, Key="d/f")["LastModified"].timestamp()
         assert file.st_mtime == file.st_ctime == file.st_atime == modified
         assert before <= directory.st_mtime <= time.time()
         with os.scandir(mounted.path / "d") as entries:
@@ -148,20 +153,20 @@ def test_ten_thousand_entries_cost_ten_lists_and_no_head_also_with_attributes() 
     assert requests.get("HeadObject", 0) <= 1, "the lookup's, which its LIST ends"
 
 
-def test_seekdir_and_rewinddir_give_what_was_there(moto: MotoServer) -> None:
+def test_seekdir_and_rewinddir_give_what_was_there(able_server: S3Server) -> None:
     """S11, S12: by the C library."""
-    bucket = moto.bucket()
+    bucket = able_server.bucket()
     names = sorted(f"file-{number:03}-{'x' * 100}" for number in range(60))
     for name in names:
-        moto.put(bucket, name)
+        able_server.put(bucket, name)
 
-    with Mounted(moto, bucket) as mounted, _Directory(mounted.path) as directory:
+    with Mounted(able_server, bucket) as mounted, _Directory(mounted.path) as directory:
         first = directory.read()
         assert [name for name, _ in first] == [".", "..", *names]
         for index in (0, 2, 30, len(first) - 1):
             directory.seek(first[index][1])
             assert [name for name, _ in directory.read()] == [name for name, _ in first[index + 1 :]]
-        moto.put(bucket, "new")
+        able_server.put(bucket, "new")
         directory.rewind()
         assert [name for name, _ in directory.read()] == [".", "..", *names, "new"]
 

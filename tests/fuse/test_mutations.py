@@ -13,7 +13,7 @@ import pytest
 
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 
 def _refused(call: Callable[[], object]) -> int:
@@ -145,10 +145,10 @@ def test_a_reader_of_a_deleted_file_gets_the_end_of_what_was_fetched_and_then_ei
         assert _refused(lambda: os.pread(file.fileno(), 4096, 39 * 1024 * 1024)) == errno.EIO
 
 
-def test_unlink_of_what_was_looked_up_costs_one_request(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    moto.put(bucket, "f", b"x")
-    with Mounted(moto, bucket, allow_delete=True) as mounted:
+def test_unlink_of_what_was_looked_up_costs_one_request(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "f", b"x")
+    with Mounted(able_server, bucket, allow_delete=True) as mounted:
         (mounted.path / "f").unlink()
         requests = mounted.stop()["s3_requests"]
     assert requests["DeleteObject"] == 1
@@ -338,9 +338,9 @@ def test_inode_numbers_stay_while_a_file_is_written_and_uploaded(place: Place) -
     assert path.stat().st_ino == number, "S3's answer is what we have sent"
 
 
-def test_with_a_ttl_what_was_made_and_removed_here_is_known_without_asking(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    with Mounted(moto, bucket, metadata_ttl=300, allow_delete=True, allow_overwrite=True) as mounted:
+def test_with_a_ttl_what_was_made_and_removed_here_is_known_without_asking(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket, metadata_ttl=300, allow_delete=True, allow_overwrite=True) as mounted:
         path = mounted.path / "f"
         assert not path.exists()
         path.write_bytes(b"one")
@@ -356,9 +356,9 @@ def test_with_a_ttl_what_was_made_and_removed_here_is_known_without_asking(moto:
         assert os.listdir(mounted.path) == ["f"]
 
 
-def test_a_name_seen_missing_under_a_ttl_is_made_all_the_same(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    with Mounted(moto, bucket, metadata_ttl="indefinite") as mounted:
+def test_a_name_seen_missing_under_a_ttl_is_made_all_the_same(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket, metadata_ttl="indefinite") as mounted:
         (mounted.path / "d").mkdir()
         assert not (mounted.path / "d" / "f").exists()
         (mounted.path / "d" / "f").write_bytes(b"x")
@@ -366,8 +366,8 @@ def test_a_name_seen_missing_under_a_ttl_is_made_all_the_same(moto: MotoServer) 
         assert os.listdir(mounted.path / "d") == ["f"]
 
 
-def test_everything_that_changes_is_refused_where_only_reading_is_asked_for(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    with Mounted(moto, bucket, read_only=True, allow_delete=True, allow_overwrite=True) as mounted:
+def test_everything_that_changes_is_refused_where_only_reading_is_asked_for(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket, read_only=True, allow_delete=True, allow_overwrite=True) as mounted:
         assert _refused(lambda: (mounted.path / "f").write_bytes(b"x")) == errno.EROFS
         assert _refused((mounted.path / "d").mkdir) == errno.EROFS

@@ -17,7 +17,7 @@ import pytest
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted
-from tests.servers import MotoServer
+from tests.servers import S3Server
 
 KiB = 1024
 MiB = 1024 * KiB
@@ -73,10 +73,10 @@ def test_a_file_is_visible_here_while_it_is_written_and_in_s3_when_it_is_closed(
     assert path.stat().st_size == 50 * KiB
 
 
-def test_a_new_one_byte_file_costs_one_put_beyond_its_lookup(moto: MotoServer) -> None:
+def test_a_new_one_byte_file_costs_one_put_beyond_its_lookup(able_server: S3Server) -> None:
     """S71: HEAD and LIST side by side, then the PUT."""
-    bucket = moto.bucket()
-    with Mounted(moto, bucket) as mounted:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket) as mounted:
         (mounted.path / "f").write_bytes(b"x")
         requests = mounted.stop()["s3_requests"]
     assert requests["PutObject"] == 1
@@ -85,9 +85,9 @@ def test_a_new_one_byte_file_costs_one_put_beyond_its_lookup(moto: MotoServer) -
     assert "CreateMultipartUpload" not in requests
 
 
-def test_writing_is_counted(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    with Mounted(moto, bucket) as mounted:
+def test_writing_is_counted(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket) as mounted:
         (mounted.path / "f").write_bytes(bytes(9 * MiB))
         stats = mounted.stop()
     assert stats["bytes_written"] == 9 * MiB
@@ -401,8 +401,9 @@ def test_a_key_longer_than_s3_allows_is_told_when_the_file_is_made(place: Place)
     assert _refused((deep / ("f" * 50)).mkdir) == errno.ENAMETOOLONG
 
 
-def test_options_reach_the_object(moto: MotoServer) -> None:
-    bucket = moto.bucket()
+@pytest.mark.not_on("versitygw", "it does not encrypt, and says so only by not saying that it did")
+def test_options_reach_the_object(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
     options = {
         "storage_class": "STANDARD_IA",
         "sse": "aws:kms",
@@ -410,12 +411,12 @@ def test_options_reach_the_object(moto: MotoServer) -> None:
         "infer_content_type": True,
         "write_part_size": 5 * MiB,
     }
-    with Mounted(moto, bucket, **options) as mounted:
+    with Mounted(able_server, bucket, **options) as mounted:
         (mounted.path / "small.png").write_bytes(b"x")
         (mounted.path / "large.html").write_bytes(bytes(11 * MiB))
         requests = mounted.stop()["s3_requests"]
     for key, kind in (("small.png", "image/png"), ("large.html", "text/html")):
-        head = moto.boto.head_object(Bucket=bucket, Key=key)
+        head = able_server.boto.head_object(Bucket=bucket, Key=key)
         assert head["StorageClass"] == "STANDARD_IA"
         assert head["ServerSideEncryption"] == "aws:kms"
         assert head["SSEKMSKeyId"] == options["sse_kms_key_id"]
@@ -426,14 +427,14 @@ def test_options_reach_the_object(moto: MotoServer) -> None:
 class _Faulty:
     """Moto behind a proxy that fails what a test says, and a mount of it."""
 
-    def __init__(self, moto: MotoServer, decide: Callable[[Seen], Answer | None]) -> None:
-        self.moto = moto
-        self.bucket = moto.bucket()
+    def __init__(self, able_server: S3Server, decide: Callable[[Seen], Answer | None]) -> None:
+        self.server = able_server
+        self.bucket = able_server.bucket()
         self._decide = decide
 
     def __enter__(self) -> Self:
-        self._proxy = FaultyProxy(self.moto.endpoint, self._decide).__enter__()
-        self._mounted = Mounted(self.moto, self.bucket, endpoint_url=self._proxy.endpoint).__enter__()
+        self._proxy = FaultyProxy(self.server.endpoint, self._decide).__enter__()
+        self._mounted = Mounted(self.server, self.bucket, endpoint_url=self._proxy.endpoint).__enter__()
         self.path: Path = self._mounted.path
         return self
 
@@ -445,8 +446,8 @@ class _Faulty:
     @property
     def left(self) -> tuple[list[str], list[str]]:
         """Keys and multipart uploads."""
-        keys = [entry["Key"] for entry in self.moto.boto.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
-        uploads = self.moto.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
+        keys = [entry["Key"] for entry in self.server.boto.list_objects_v2(Bucket=self.bucket).get("Contents", [])]
+        uploads = self.server.boto.list_multipart_uploads(Bucket=self.bucket).get("Uploads", [])
         return keys, [entry["Key"] for entry in uploads]
 
 
@@ -456,14 +457,14 @@ _INVALID = Answer(400, body=b"<Error><Code>InvalidStorageClass</Code><Message>no
 
 @pytest.mark.parametrize(("answer", "expected"), [(_DENIED, errno.EACCES), (_INVALID, errno.EIO)])
 def test_an_upload_that_s3_refuses_fails_the_close_and_leaves_nothing(
-    moto: MotoServer, answer: Answer, expected: int
+    able_server: S3Server, answer: Answer, expected: int
 ) -> None:
     """S69: a PUT, and parts of an upload."""
 
     def decide(seen: Seen) -> Answer | None:
         return answer if seen.method == "PUT" and seen.target.partition("?")[0].endswith("/f") else None
 
-    with _Faulty(moto, decide) as faulty:
+    with _Faulty(able_server, decide) as faulty:
         for size in (1, 9 * MiB, 30 * MiB):
             file = os.open(faulty.path / "f", os.O_WRONLY | os.O_CREAT)
             told = 0
@@ -482,7 +483,7 @@ def test_an_upload_that_s3_refuses_fails_the_close_and_leaves_nothing(
     assert faulty.stats["arena_bytes"] == 0
 
 
-def test_a_passing_failure_of_s3_is_not_noticed(moto: MotoServer) -> None:
+def test_a_passing_failure_of_s3_is_not_noticed(able_server: S3Server) -> None:
     failed: set[str] = set()
 
     def decide(seen: Seen) -> Answer | None:
@@ -491,20 +492,20 @@ def test_a_passing_failure_of_s3_is_not_noticed(moto: MotoServer) -> None:
         failed.add(seen.target)
         return Answer(503, body=b"<Error><Code>SlowDown</Code><Message>later</Message></Error>")
 
-    with _Faulty(moto, decide) as faulty:
+    with _Faulty(able_server, decide) as faulty:
         (faulty.path / "small").write_bytes(b"x")
         data = _bytes(20 * MiB)
         (faulty.path / "large").write_bytes(data)
         assert faulty.left == (["large", "small"], [])
-    assert moto.boto.get_object(Bucket=faulty.bucket, Key="large")["Body"].read() == data
+    assert able_server.boto.get_object(Bucket=faulty.bucket, Key="large")["Body"].read() == data
     assert faulty.stats["s3_retries"] >= 4
 
 
-def test_more_writers_than_memory_has_room_for_are_refused_until_one_ends(moto: MotoServer) -> None:
+def test_more_writers_than_memory_has_room_for_are_refused_until_one_ends(able_server: S3Server) -> None:
     """S70: and let in again then."""
-    bucket = moto.bucket()
-    moto.put(bucket, "busy", b"x")
-    with Mounted(moto, bucket, memory_target=64, allow_overwrite=True) as mounted:
+    bucket = able_server.bucket()
+    able_server.put(bucket, "busy", b"x")
+    with Mounted(able_server, bucket, memory_target=64, allow_overwrite=True) as mounted:
         files = [os.open(mounted.path / f"f{number}", os.O_WRONLY | os.O_CREAT) for number in range(5)]
         reader = os.open(mounted.path / "busy", os.O_RDONLY)
         try:
@@ -517,11 +518,11 @@ def test_more_writers_than_memory_has_room_for_are_refused_until_one_ends(moto: 
         finally:
             for file in [*files, reader]:
                 os.close(file)
-    assert moto.boto.get_object(Bucket=bucket, Key="g")["Body"].read() == b"now there is room"
+    assert able_server.boto.get_object(Bucket=bucket, Key="g")["Body"].read() == b"now there is room"
 
 
-def test_many_files_are_written_at_once_in_little_memory(moto: MotoServer) -> None:
-    bucket = moto.bucket()
+def test_many_files_are_written_at_once_in_little_memory(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
     wrong: list[str] = []
 
     def write(path: Path, data: bytes) -> None:
@@ -529,7 +530,7 @@ def test_many_files_are_written_at_once_in_little_memory(moto: MotoServer) -> No
         if path.read_bytes() != data:
             wrong.append(path.name)
 
-    with Mounted(moto, bucket, memory_target=64) as mounted:
+    with Mounted(able_server, bucket, memory_target=64) as mounted:
         threads = [
             threading.Thread(target=write, args=(mounted.path / f"f{number}", _bytes(12 * MiB + number, number)))
             for number in range(5)
@@ -540,19 +541,19 @@ def test_many_files_are_written_at_once_in_little_memory(moto: MotoServer) -> No
             thread.join(120)
         assert not any(thread.is_alive() for thread in threads)
     assert not wrong
-    assert len(moto.boto.list_objects_v2(Bucket=bucket)["Contents"]) == 5
+    assert len(able_server.boto.list_objects_v2(Bucket=bucket)["Contents"]) == 5
 
 
-def test_an_engine_that_ends_gives_up_what_is_being_written(moto: MotoServer) -> None:
-    bucket = moto.bucket()
-    with Mounted(moto, bucket) as mounted:
+def test_an_engine_that_ends_gives_up_what_is_being_written(able_server: S3Server) -> None:
+    bucket = able_server.bucket()
+    with Mounted(able_server, bucket) as mounted:
         file = os.open(mounted.path / "f", os.O_WRONLY | os.O_CREAT)
         try:
             os.write(file, _bytes(9 * MiB))
             mounted.stop()
             assert "f" in mounted.log
-            assert moto.boto.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
-            assert "Contents" not in moto.boto.list_objects_v2(Bucket=bucket)
+            assert able_server.boto.list_multipart_uploads(Bucket=bucket).get("Uploads", []) == []
+            assert "Contents" not in able_server.boto.list_objects_v2(Bucket=bucket)
         finally:
             with pytest.raises(OSError):
                 os.close(file)
