@@ -24,7 +24,8 @@ from engine.uploads import AbortUploads, UploadsTold
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.uploads_file import Begun, SessionUploads, UploadFiles
 
-# What changes within this is one write, in seconds: an upload is begun and ended more often than a disk should sync.
+# What changes within this is one write, in seconds: an upload is asked for, begun and ended more often than a disk
+# should sync. Only an id that is new, without which an upload can't be aborted, does not wait for it.
 WRITE_SECONDS_MIN: Final = 0.1
 # A directory that can't be used (a full or read-only disk) is tried again after this.
 RETRY_SECONDS: Final = 60.0
@@ -89,6 +90,7 @@ class Leftovers:
         self._read = False  # what supervisors before have written
         self._dirty: set[Path] = set()
         self._changed = trio.Event()
+        self._begun = trio.Event()  # of what has changed, some is new
         self._told_unusable = False
         # One disk, one thread; if it never answers, nobody waits for it.
         self._one: Final = trio.CapacityLimiter(1)
@@ -101,10 +103,12 @@ class Leftovers:
             self._hand_out(talk)
         while True:
             await self._changed.wait()
-            self._changed = trio.Event()
-            written = await self._write()
-            await trio.sleep(WRITE_SECONDS_MIN if written else RETRY_SECONDS)
-            if not written:
+            self._changed, self._begun = trio.Event(), trio.Event()
+            if await self._write():
+                with trio.move_on_after(WRITE_SECONDS_MIN):
+                    await self._begun.wait()
+            else:
+                await trio.sleep(RETRY_SECONDS)
                 self._changed.set()
 
     async def aclose(self) -> None:
@@ -134,6 +138,8 @@ class Leftovers:
         talk.post = post
         if _note(known, told, spec):
             self._note_changed(path)
+            if told.begun:
+                self._begun.set()
         if told.all_told:
             known.told, known.lost, known.unconfirmed = True, known.lost | known.unconfirmed, set()
         if ended := talk.handed.intersection(told.ended):
@@ -276,6 +282,8 @@ class Leftovers:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._one)
 
     def _tell_unusable(self, error: OSError) -> None:
+        if all(spec.read_only for spec in self._wanted()):
+            return  # nothing is begun that could stay
         if not self._told_unusable:
             _log.warning(
                 "cannot use %s: uploads that are begun now stay in S3, should this host go down: %s",

@@ -278,6 +278,28 @@ def test_a_disk_that_does_not_answer_holds_up_nobody(tmp_path: Path) -> None:
     files.answer.set()
 
 
+def test_a_directory_that_cant_be_used_is_told_when_a_mount_may_write(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "RETRY_SECONDS", 0.01)
+    (tmp_path / "uploads").write_text("in the way")
+    tries = []
+
+    class Counted(UploadFiles):
+        def open(self) -> dict[Path, SessionUploads]:
+            tries.append("open")
+            return super().open()
+
+    async def body(host: Host) -> None:
+        host.sessions["reader"] = Session("reader", spec(read_only=True))
+        await host.until(lambda: len(tries) > 3)
+        assert caplog.text == ""
+        host.begin("writer")
+        await host.until(lambda: "cannot use" in caplog.text)
+
+    running(tmp_path, body, Counted(tmp_path, RUNTIME_DIR))
+
+
 def test_a_directory_that_cant_be_used_is_told_once_and_tried_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
