@@ -11,13 +11,14 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 import engine
+from mountctl import file_commands
+from mountctl.command_line import ONE_MOUNT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE, Settings, app, command
 from mountctl.errors import MountctlError
 
 if TYPE_CHECKING:
@@ -27,129 +28,15 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 DEBUG_VARIABLE: Final = "MOUNTCTL_DEBUG"
-RUNTIME_DIR_VARIABLE: Final = "MOUNTCTL_RUNTIME_DIR"
 # The program's other name: mount(8) calls /sbin/mount.TYPE for a file system of that type.
 HELPER: Final = "mount.mountctl"
 
-_RUNTIME_DIR: Final = Path("/run/mountctl")
-# `mount` runs beside the supervisor of the file, so each of its own mounts has a place of its own.
-_ONE_MOUNT_RUNTIME_DIR: Final = Path("/run/mountctl-mounts")
 
 # All of click's errors for wrong usage; typer brings its own copy of click or uses the package, by its version.
 _ClickError: Final[type[Exception]] = typer.BadParameter.__mro__[2]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The options that every command takes, before or after its name. `given`: not only the default."""
-
-    runtime_dir: Path = _RUNTIME_DIR
-    config: Path = Path("/etc/mountpoint-s3.toml")
-    state_dir: Path = Path("/var/lib/mountctl")
-    runtime_dir_given: bool = False
-
-    def with_options(self, runtime_dir: Path | None, config: Path | None, state_dir: Path | None) -> "Settings":
-        """These settings, but for what was given."""
-        return replace(
-            self,
-            runtime_dir=runtime_dir or self.runtime_dir,
-            config=config or self.config,
-            state_dir=state_dir or self.state_dir,
-            runtime_dir_given=self.runtime_dir_given or runtime_dir is not None,
-        )
-
-    def runtime_dir_of(self, mount: str) -> Path:
-        """Where `mountctl mount` of this name lives."""
-        return self.runtime_dir if self.runtime_dir_given else _ONE_MOUNT_RUNTIME_DIR / mount
-
-
-def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
-    """The parameters for Settings. The environment counts once, in front of the command."""
-    told = {
-        "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
-        "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
-        "state_dir": (
-            "MOUNTCTL_STATE_DIR",
-            f"What is noted for later runs, and outlives a reboot. [default: {Settings.state_dir}]",
-        ),
-    }
-    return [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                Path | None,
-                typer.Option(
-                    f"--{name.replace('_', '-')}",
-                    envvar=variable if from_environment else None,
-                    show_default=False,
-                    help=text,
-                    metavar="PATH",
-                ),
-            ],
-        )
-        for name, (variable, text) in told.items()
-    ]
-
-
-app: Final = typer.Typer(
-    name="mountctl",
-    help="Mounts S3 buckets as one file declares them, and keeps them mounted.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _with_options(function: Callable[..., Any], options: Sequence[inspect.Parameter]) -> Callable[..., Any]:
-    """Give a function the signature that typer makes a command line of."""
-    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    function.__signature__ = inspect.Signature([context, *options])  # type: ignore[attr-defined]
-    function.__annotations__ = {each.name: each.annotation for each in (context, *options)}
-    return function
-
-
-def command(function: Callable[..., int], own: Sequence[inspect.Parameter] | None = None) -> Callable[..., int]:
-    """Make a command of `function(settings, ...)`, which returns the exit code. Its docstring is the help.
-
-    Args:
-        function: its name is the command's.
-        own: its options, if its own signature does not have them.
-    """
-
-    def run(context: typer.Context, **options: Any) -> None:
-        base: Settings = context.obj or Settings()
-        places = {name: options.pop(name) for name in ("runtime_dir", "config", "state_dir")}
-        raise typer.Exit(function(base.with_options(**places), **options))
-
-    if own is None:
-        own = list(inspect.signature(function).parameters.values())[1:]
-    by_keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
-    run.__doc__ = function.__doc__
-    app.command(function.__name__)(_with_options(run, [*by_keyword, *_settings_options(from_environment=False)]))
-    return function
-
-
-def _start(context: typer.Context, **options: Any) -> None:
-    version = options.pop("version")
-    context.obj = Settings().with_options(**options)
-    if version:
-        sys.stdout.write(f"mountctl {engine.__version__}\n")
-        raise typer.Exit
-
-
-_VERSION_OPTION: Final = inspect.Parameter(
-    "version",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)],
-)
-app.callback(invoke_without_command=True)(
-    _with_options(_start, [*_settings_options(from_environment=True), _VERSION_OPTION])
-)
+file_commands.register()
 
 
 @command
@@ -158,28 +45,6 @@ def run(settings: Settings) -> int:
     from mountctl.commands import run as body
 
     return body.run(settings.config, settings.runtime_dir, settings.state_dir)
-
-
-@command
-def check(
-    settings: Settings,
-    as_json: Annotated[bool, typer.Option("--json", help="What is found, as JSON, for editors.")] = False,  # noqa: FBT002
-) -> int:
-    """Validate the configuration file and tell what is unwise in it; touch nothing. Exit code 2 if it has errors."""
-    from mountctl.commands import check as body
-
-    return body.check(settings.config, as_json=as_json)
-
-
-@command
-def plan(
-    settings: Settings,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole plan, as JSON.")] = False,  # noqa: FBT002
-) -> int:
-    """Show what a reload would do, mount by mount; touch nothing. Exit code 0: nothing, 2: changes, 1: an error."""
-    from mountctl.commands import plan as body
-
-    return body.plan(settings.runtime_dir, as_json=as_json)
 
 
 @command
@@ -267,7 +132,7 @@ def _mount_as_fstab(settings: Settings, text: str, options: dict[str, Any]) -> i
 def _fstab(settings: Settings, call: "Call") -> int:
     from mountctl.commands import fstab
 
-    own = None if settings.runtime_dir_given else _ONE_MOUNT_RUNTIME_DIR
+    own = None if settings.runtime_dir_given else ONE_MOUNT_RUNTIME_DIR
     return fstab.mount(call, settings.runtime_dir, settings.state_dir, own)
 
 

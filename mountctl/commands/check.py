@@ -1,6 +1,7 @@
 """`mountctl check`: say what is wrong with a configuration, and what is unwise, or that nothing is.
 
-Called by cli.py. The problems are its data, so they go to stdout. Reads files only: it needs no root and no supervisor.
+Called by file_commands.py. The problems are its data, so they go to stdout. Reads files only: it needs no root and no
+supervisor.
 """
 
 import json

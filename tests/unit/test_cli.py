@@ -61,6 +61,14 @@ def test_every_command_has_help_with_the_places_of_its_files(command: str) -> No
         assert option in done.stdout
 
 
+def test_the_mounts_are_shown_by_the_program(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text('[mount.a]\nbucket = "bbb"\nmountpoint = "/mnt/a"\n')
+    done = mountctl("config", "show", "a", "--config", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, path.read_text() + "\n", "")
+    assert_one_sentence(mountctl("config", "show", "b", "--config", path), exit_code=1, about="no mount b in ")
+
+
 def test_help_lists_all_commands() -> None:
     listed = [line.split()[0] for line in mountctl("--help").stdout.partition("Commands:\n")[2].splitlines()]
 

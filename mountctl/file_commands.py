@@ -1,0 +1,40 @@
+"""The commands about the configuration file, as the command line has them: `check`, `config show`, `schema`.
+
+Registered by cli.py. The bodies are in mountctl/commands, imported when called.
+"""
+
+from typing import Annotated
+
+import typer
+
+from mountctl.command_line import Settings, command, group
+
+
+def register() -> None:
+    """Add the commands to the program."""
+    command(check)
+    command(show, of=group("config", "What the configuration file means."))
+
+
+def check(
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="What is found, as JSON, for editors.")] = False,  # noqa: FBT002
+) -> int:
+    """Validate the configuration file and tell what is unwise in it; touch nothing. Exit code 2 if it has errors."""
+    from mountctl.commands import check as body
+
+    return body.check(settings.config, as_json=as_json)
+
+
+def show(
+    settings: Settings,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.")] = None,
+    origin: Annotated[  # noqa: FBT002
+        bool, typer.Option("--origin", help="Tell where each value is from, and what is built in.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Values and origins, as JSON.")] = False,  # noqa: FBT002
+) -> int:
+    """Print the mounts as they are meant, after defaults, templates, references and drop-ins."""
+    from mountctl.commands import config_show as body
+
+    return body.show(settings.config, names or (), origin=origin, as_json=as_json)
