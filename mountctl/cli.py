@@ -48,6 +48,17 @@ def run(settings: Settings) -> int:
 
 
 @command
+def plan(
+    settings: Settings,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole plan, as JSON.")] = False,  # noqa: FBT002
+) -> int:
+    """Show what a reload would do, mount by mount; touch nothing. Exit code 0: nothing, 2: changes, 1: an error."""
+    from mountctl.commands import plan as body
+
+    return body.plan(settings.runtime_dir, as_json=as_json)
+
+
+@command
 def status(
     settings: Settings,
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.")] = None,
