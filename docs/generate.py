@@ -1,5 +1,5 @@
 """Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
-mount-s3-options.md (docs/mount_s3_options.py).
+mount-s3-options.md (docs/mount_s3_options.py); and config/mountpoint-s3.schema.json.
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
 page is not what the code says. Never edits a page written by hand.
@@ -19,11 +19,13 @@ from pydantic.fields import FieldInfo
 from docs import mount_s3_options
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
+from mountctl.commands import schema
 from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
 from mountctl.config.read import DROP_INS_MAX, FILE_BYTES_MAX
 from mountctl.config.words import fields, limits, wanted
 
 REFERENCE: Final = Path(__file__).parent / "reference"
+SCHEMA: Final = Path(__file__).parent.parent / "config" / "mountpoint-s3.schema.json"
 
 # Rules of validators, which have no form that a program could read.
 RULES: Final = {
@@ -99,6 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         REFERENCE / "configuration.md": configuration(),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "mount-s3-options.md": mount_s3_options.page(_GENERATED),
+        SCHEMA: schema.text(),
     }
     if arguments:
         return check(pages)

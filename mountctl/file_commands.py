@@ -13,6 +13,7 @@ from mountctl.command_line import Settings, command, group
 def register() -> None:
     """Add the commands to the program."""
     command(check)
+    command(schema)
     command(show, of=group("config", "What the configuration file means."))
 
 
@@ -38,3 +39,10 @@ def show(
     from mountctl.commands import config_show as body
 
     return body.show(settings.config, names or (), origin=origin, as_json=as_json)
+
+
+def schema(_settings: Settings) -> int:
+    """Print the JSON Schema of the configuration file, for editors."""
+    from mountctl.commands import schema as body
+
+    return body.schema()

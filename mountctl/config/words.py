@@ -84,40 +84,50 @@ def one_line(reason: str) -> str:
 
 def wanted(field: FieldInfo) -> str:
     """What a key's value must be, as a noun with its article."""
-    parts = _parts(field)
-    if _OCTAL in parts:
+    types = parts(field)
+    if _OCTAL in types:
         return 'an octal number such as "0755"'
-    if _SECONDS in parts:
+    if _SECONDS in types:
         return '"minimal", "indefinite" or a number of seconds'
-    if bool in parts:
+    if bool in types:
         return "true or false"
-    if int in parts:
+    if int in types:
         return "an integer"
-    choices = [choice for part in parts if get_origin(part) is Literal for choice in get_args(part)]
+    choices = [choice for part in types if get_origin(part) is Literal for choice in get_args(part)]
     if choices:
         *others, last = [_quoted(choice) for choice in choices]
         return f"{', '.join(others)} or {last}" if others else last
-    if any(get_origin(part) is tuple for part in parts):
+    if any(get_origin(part) is tuple for part in types):
         return "an array of strings"
     return "a string"
 
 
 def takes_truth(field: FieldInfo) -> bool:
     """Whether a key's value is true or false."""
-    return bool in _parts(field)
+    return bool in parts(field)
+
+
+def takes_mode(field: FieldInfo) -> bool:
+    """Whether a key's value is a mode, in octal."""
+    return _OCTAL in parts(field)
+
+
+def takes_seconds(field: FieldInfo) -> bool:
+    """Whether a key's value is a time to live."""
+    return _SECONDS in parts(field)
 
 
 def takes_number(field: FieldInfo) -> bool:
     """Whether a key's value can be a decimal number. The digits of a mode are octal."""
-    parts = _parts(field)
-    return int in parts and _OCTAL not in parts
+    types = parts(field)
+    return int in types and _OCTAL not in types
 
 
 def limits(field: FieldInfo) -> tuple[int, int] | None:
     """The smallest and the largest integer that a key may have; None if it has no such limits."""
-    parts = _parts(field)
-    low = next((part.ge for part in parts if isinstance(part, Ge)), None)
-    high = next((part.le for part in parts if isinstance(part, Le)), None)
+    types = parts(field)
+    low = next((part.ge for part in types if isinstance(part, Ge)), None)
+    high = next((part.le for part in types if isinstance(part, Le)), None)
     return (low, high) if isinstance(low, int) and isinstance(high, int) else None
 
 
@@ -154,7 +164,7 @@ def did_you_mean(key: str, known: tuple[str, ...]) -> str:
     return f": did you mean {close[0]}?" if close else ""
 
 
-def _parts(field: FieldInfo) -> list[Any]:
+def parts(field: FieldInfo) -> list[Any]:
     """A field's types and constraints, flat: those of `X | None` and `Annotated` included."""
     flat: list[Any] = []
     queue: list[Any] = [field.annotation, *field.metadata]
