@@ -1,7 +1,7 @@
 """Which changes of a mount's options a running mount can take, and how: the rule behind `plan` and `reload`. Pure.
 
-What programs see of a change depends on its class: nothing of a handover, which gives the same session to another
-engine; a replacement is another session, and what was open on the old one ends.
+What programs see of a change depends on its class: nothing of what an engine takes while it serves, and of a handover,
+which gives the same session to another engine; a replacement is another session, and what is open stays with the old.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ class ChangeClass(StrEnum):
     NOTHING = "nothing"
     ADD = "add"
     REMOVE = "remove"
+    LIVE = "live"  # by a message to the engine, or by none
     HANDOVER = "handover"  # another engine on the same session
     MOVE = "move"  # the same mount at another place
     REPLACE = "replace"  # another session
@@ -22,6 +23,9 @@ class ChangeClass(StrEnum):
 
 # Other names, or what the kernel itself was told when the session was made.
 REPLACING_KEYS: Final = frozenset({"name", "bucket", "prefix", "read-only", "allow-other", "allow-root"})
+# What the engine takes by a message (LogLevel of engine/link.py), and what it need not know of: `auto-unmount` is for
+# whoever holds the session when nobody else does, and nothing depends on `bucket-type`.
+LIVE_KEYS: Final = frozenset({"debug", "debug-crt", "auto-unmount", "bucket-type"})
 PLACE: Final = "mountpoint"
 
 
@@ -35,4 +39,6 @@ def class_of(keys: Iterable[str]) -> ChangeClass:
         return ChangeClass.NOTHING
     if changed == {PLACE}:
         return ChangeClass.MOVE
-    return ChangeClass.REPLACE if changed & {PLACE, *REPLACING_KEYS} else ChangeClass.HANDOVER
+    if changed & {PLACE, *REPLACING_KEYS}:
+        return ChangeClass.REPLACE
+    return ChangeClass.LIVE if changed <= LIVE_KEYS else ChangeClass.HANDOVER

@@ -4,11 +4,11 @@ Called by the supervisor's reload and for `mountctl plan`; carried out by superv
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from engine.spec import MountSpec, kebab
-from mountctl.config.classes import ChangeClass, class_of
+from mountctl.config.classes import PLACE, ChangeClass, class_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Change:
         before: as it runs; None if it does not.
         after: as it is wanted; None if it is not.
         keys: those that differ, as they are written in TOML, in the order of the specification.
+        blocked: where it is to be there is another mount now, or it is itself: that must go first.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Change:
     before: MountSpec | None = None
     after: MountSpec | None = None
     keys: tuple[str, ...] = ()
+    blocked: bool = False
 
     @property
     def wanted(self) -> MountSpec:
@@ -38,7 +40,19 @@ class Change:
 
 def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> dict[str, Change]:
     """Compare what runs with what is wanted, by name, in alphabetical order: another name is another mount."""
-    return {name: _change(name, running.get(name), wanted.get(name)) for name in sorted(running.keys() | wanted.keys())}
+    changes = {
+        name: _change(name, running.get(name), wanted.get(name)) for name in sorted(running.keys() | wanted.keys())
+    }
+    for name, change in changes.items():
+        if change.before is not None and PLACE in change.keys:
+            others = [each.before for each in changes.values() if each.before and each.kind is not ChangeClass.REMOVE]
+            changes[name] = replace(change, blocked=any(_overlap(change.wanted, other) for other in others))
+    return changes
+
+
+def _overlap(spec: MountSpec, other: MountSpec) -> bool:
+    place, there = PurePosixPath(spec.mountpoint), PurePosixPath(other.mountpoint)
+    return place.is_relative_to(there) or there.is_relative_to(place)
 
 
 def _change(name: str, before: MountSpec | None, after: MountSpec | None) -> Change:

@@ -24,7 +24,9 @@ MOUNTS_PATH: Final = "/v1/mounts"
 NAME_PARAMETER: Final = "name"
 
 # Results of a reload that need nobody's attention; every other word is trouble.
-_DONE: Final = frozenset({"added", "removed", "restarted", "handed over", "unchanged"})
+_DONE: Final = frozenset(
+    {"added", "removed", "restarted", "handed over", "unchanged", "changed live", "moved", "replaced"}
+)
 
 
 class ReloadResult(BaseModel):

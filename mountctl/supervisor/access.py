@@ -63,7 +63,8 @@ class AccessHub:
 
     def forget(self, name: str) -> None:
         """The mount is gone."""
-        del self._watched[name]
+        if self._watched.pop(name, None) is None:  # of two mounts of one name, one that replaces the other
+            return
         self._latest.pop(name, None)
         self._errors.pop(name, None)
         self._order(ForgetAccess(name=name))

@@ -14,7 +14,8 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.results import HANDED_OVER, trouble
+from mountctl.supervisor.results import CHANGED_LIVE, HANDED_OVER, MOVED, REPLACED, trouble
+from mountctl.supervisor.session import SessionError
 from mountctl.supervisor.state import SERVED
 
 # How many mounts are changed at once: each has two engines meanwhile, and two cores start about that many a second.
@@ -32,6 +33,10 @@ class Host(Protocol):
         """Start mounts and wait a bounded while until it is known how each is."""
         ...
 
+    async def replace(self, name: str, spec: MountSpec) -> str | None:
+        """Have another session take a mount's place once it can be used. Returns why it could not be had."""
+        ...
+
     async def remove(self, name: str) -> None:
         """Unmount one; returns when all is gone."""
         ...
@@ -47,20 +52,26 @@ async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
         async with limit:
             results[change.name] = await step(change, host)
 
+    # What goes may be where another is to be, so it goes first.
+    in_place: list[tuple[Callable[[Change, Host], Awaitable[str]], Change]] = []
     async with trio.open_nursery() as nursery:
         for change in changes.values():
-            match change.kind:
-                case ChangeClass.NOTHING:
-                    results[change.name] = "unchanged"
-                case ChangeClass.ADD:
-                    anew.append(change)
-                case ChangeClass.REMOVE:
-                    nursery.start_soon(do, _remove, change)
-                case ChangeClass.HANDOVER if host.mounts[change.name].state in SERVED:
-                    nursery.start_soon(do, _hand_over, change)
-                case _:
-                    anew.append(change)
-                    nursery.start_soon(do, _remove, change)
+            if change.kind is ChangeClass.NOTHING:
+                results[change.name] = "unchanged"
+            elif change.kind is ChangeClass.REMOVE:
+                nursery.start_soon(do, _remove, change)
+            elif change.kind is ChangeClass.ADD:
+                anew.append(change)
+            elif change.kind is ChangeClass.LIVE:
+                in_place.append((_change_live, change))
+            elif change.blocked or host.mounts[change.name].state not in SERVED:
+                anew.append(change)
+                nursery.start_soon(do, _remove, change)
+            else:
+                in_place.append((_IN_PLACE[change.kind], change))
+    async with trio.open_nursery() as nursery:
+        for step, change in in_place:
+            nursery.start_soon(do, step, change)
     await host.start([change.wanted for change in anew])
     for change in anew:
         results[change.name] = _became(change, host)
@@ -77,8 +88,32 @@ async def hand_over(mount: Mount, spec: MountSpec) -> str:
     return HANDED_OVER
 
 
+async def _change_live(change: Change, host: Host) -> str:
+    await host.mounts[change.name].change_live(change.wanted)
+    return CHANGED_LIVE
+
+
 async def _hand_over(change: Change, host: Host) -> str:
     return await hand_over(host.mounts[change.name], change.wanted)
+
+
+async def _move(change: Change, host: Host) -> str:
+    try:
+        await host.mounts[change.name].move(change.wanted)
+    except (SessionError, OSError) as error:
+        _log.error("%s: not moved: %s", change.name, error)
+        return f"not moved: {error}"
+    return MOVED
+
+
+async def _replace(change: Change, host: Host) -> str:
+    if (reason := await host.replace(change.name, change.wanted)) is None:
+        return REPLACED
+    _log.error("%s: not replaced: %s", change.name, reason)
+    return f"not replaced: {reason}"
+
+
+_IN_PLACE: Final = {ChangeClass.HANDOVER: _hand_over, ChangeClass.MOVE: _move, ChangeClass.REPLACE: _replace}
 
 
 async def _remove(change: Change, host: Host) -> str:

@@ -86,6 +86,11 @@ class Engine:
         if self._spec.log_directory is not None:
             self.post(LogFile())
 
+    def change_live(self, spec: MountSpec) -> None:
+        """Have it take what of these options it takes while it serves."""
+        self._spec = spec
+        self.set_debug(debug=False)
+
     def set_debug(self, *, debug: bool) -> None:
         """Have it log at debug level, or as its mount says."""
         self.post(LogLevel(debug=debug or self._spec.is_debug))

@@ -4,8 +4,10 @@ Owned by mount.py, which decides whether there is to be another engine, and what
 one comes to serve, and how one gives way to the next without a program noticing.
 """
 
+import contextlib
 import logging
 import os
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -162,7 +164,13 @@ class Engines:
             if self._handover is not None and self._handover.switching:
                 self._handover.failed("the mount is being unmounted")
 
-    async def hand_over(self, session: Session, spec: MountSpec) -> None:
+    @contextlib.asynccontextmanager
+    async def between_handovers(self) -> AsyncIterator[None]:
+        """Within this no engine hands over, and the mount's options are nobody else's to change."""
+        async with self._handing_over:
+            yield
+
+    async def hand_over(self, session: Session, spec: MountSpec | None = None) -> None:
         """Have another engine serve the same session, perhaps with other options; programs notice nothing.
 
         To be called while one serves. Raises HandoverFailed; then the mount is served as before, or is on its way to
@@ -170,6 +178,7 @@ class Engines:
         """
         async with self._handing_over:
             engine, before = self.current, self._host.spec
+            spec = spec or before
             if engine is None:
                 raise HandoverFailed("there is no engine just now to hand it over")
             change = self._handover = Handover(engine, spec, self._end_now)
@@ -177,7 +186,7 @@ class Engines:
                 self._access.watch(spec, self.pass_on)
             try:
                 await change.prepare(
-                    lambda: self._fork(session, spec, waits=True), self._greet, self._hear_from_successor
+                    lambda: self._fork(session, change.spec, waits=True), self._greet, self._hear_from_successor
                 )
                 if self.current is not engine:
                     raise HandoverFailed("its engine ended by itself meanwhile")

@@ -20,20 +20,33 @@ class Keeping:
         noted: the state file.
         leaving: whether a supervisor comes after this one: then what is kept stays kept.
         name: the mount's.
+        mine: what is kept by this name is this mount's, and not that of another which it is to replace.
     """
 
-    def __init__(self, fds: FdStore, noted: MountsFile, leaving: Callable[[], bool], name: str) -> None:
+    def __init__(self, fds: FdStore, noted: MountsFile, leaving: Callable[[], bool], name: str, *, mine: bool) -> None:
         self._fds = fds
         self._noted = noted
         self._leaving = leaving
         self._name = name
+        self._mine = mine
+
+    def let_go(self, engine: Engine) -> None:
+        """Another mount of its name is about to be kept: nothing is kept of this one any more."""
+        self._fds.drop(self._name, (*KINDS, *engine.kinds))
+        self._mine = False
+
+    def moved(self, session: Session) -> None:
+        """It is at another mountpoint, and has another number there."""
+        self._noted.note(session)
 
     def engine(self, engine: Engine) -> None:
         """A new engine on a session that programs have. Call before it is sent anything."""
-        self._fds.keep(self._name, engine.kept, spare=True)
+        if self._mine:
+            self._fds.keep(self._name, engine.kept, spare=True)
 
     def session(self, session: Session, engine: Engine) -> None:
         """A session that is about to be attached, and who serves it."""
+        self._mine = True
         self._noted.note(session)
         session.write_record()
         self._fds.keep(self._name, session.kept)
@@ -41,7 +54,7 @@ class Keeping:
 
     def session_stays(self) -> bool:
         """Whether the session outlives us, as a supervisor comes that will find it."""
-        return self._leaving() and self._fds.keeps(self._name, KINDS)
+        return self._mine and self._leaving() and self._fds.keeps(self._name, KINDS)
 
     def engine_stays(self, engine: Engine) -> bool:
         """Whether the engine does, too."""
@@ -49,9 +62,10 @@ class Keeping:
 
     def engine_is_gone(self, engine: Engine) -> None:
         """It has ended."""
-        self._fds.drop(self._name, engine.kinds)
+        if self._mine:
+            self._fds.drop(self._name, engine.kinds)
 
     def session_is_gone(self) -> None:
         """There is no use in it any more; or it is left to the supervisor that comes."""
-        if not self.session_stays():
+        if self._mine and not self.session_stays():
             self._fds.drop(self._name, KINDS)

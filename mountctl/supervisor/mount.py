@@ -4,11 +4,11 @@ Run by supervisor.py, one `Mount.run` a mount. The session is this task's; its e
 in which state stands in state.py; this file applies it. Never touches the mountpoint's path while something is mounted.
 """
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Final
 
 import trio
@@ -16,20 +16,18 @@ import trio
 from engine.link import Access, AccessFailed, Backend, Heartbeat, Stats
 from engine.spec import MountSpec
 from mountctl.supervisor import inflight, placing
-from mountctl.supervisor.access import AccessHub, Known
+from mountctl.supervisor.access import Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.engines import Engines, Gone
-from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.keeping import Keeping
-from mountctl.supervisor.leftovers import Leftovers
-from mountctl.supervisor.mounts_file import MountsFile
-from mountctl.supervisor.restarts import DEATHS_MAX, WINDOW_SECONDS, Next, Restarts
+from mountctl.supervisor.restarts import Next, Restarts, given_up
+from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session, SessionError
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
-from mountctl.supervisor.zygote import ForkError, Zygote
+from mountctl.supervisor.zygote import ForkError
 
 # What an engine may still need to answer when its mount goes: a range in flight.
 STOP_TIMEOUT_SECONDS: Final = 5.0
@@ -43,30 +41,17 @@ _VANISHED: Final = (
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What every mount's task needs of the supervisor."""
-
-    zygote: Zygote
-    access: AccessHub
-    fds: FdStore
-    noted: MountsFile
-    leftovers: Leftovers
-    changed: Callable[[], None]  # called after each change of a state
-    leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
-    left: set[int]  # processes of engines that are left to it
-
-
 class Mount:
     """A mount and everything `status` tells of it.
 
     Args:
-        spec: what to mount; only a handover changes it.
+        spec: what to mount; only a handover, a move or a live change changes it.
         uid: the user and group that its engines become.
         services: the supervisor's.
         transient: no file declares it: it is over when somebody unmounts it.
         session: the one that a supervisor before left attached; owned.
         engine: the one that serves it, if it is alive; owned.
+        instead_of: whose place it takes as soon as it can be used.
     """
 
     def __init__(
@@ -78,7 +63,10 @@ class Mount:
         transient: bool = False,
         session: Session | None = None,
         engine: Engine | None = None,
+        instead_of: "Mount | None" = None,
     ) -> None:
+        self.given_way = False  # another mount has its place; it goes on for those who have files open on it
+        self._instead_of = instead_of
         self.spec = spec
         self.transient: Final = transient
         self.unmounted = False  # by somebody else, for good
@@ -91,7 +79,7 @@ class Mount:
         self.last_error: str | None = None
         self._services = services
         self._session = session
-        self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name)
+        self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name, mine=instead_of is None)
         self._unanswered = session is not None and engine is None  # what the engine before had read may be
         self.engines: Final = Engines(
             self,
@@ -136,7 +124,7 @@ class Mount:
 
     async def run(self) -> None:
         """Serve until `stop` (or cancellation), then unmount and leave nothing behind."""
-        self._services.access.watch(self.spec, self._pass_on)
+        self.watch_access()
         try:
             with self._scope:
                 await self._keep_serving()
@@ -145,17 +133,18 @@ class Mount:
                 await self._end()
 
     @property
-    def minor(self) -> int | None:
-        """The number of its session's connection, if it has one."""
-        return None if self._session is None else self._session.minor
-
-    @property
     def stopping(self) -> bool:
-        """`stop` was called."""
-        return self._scope.cancel_called
+        """`stop` was called, or another mount has its place."""
+        return self._scope.cancel_called or self.given_way
 
-    async def stop(self) -> None:
-        """Unmount; returns when all is gone."""
+    def watch_access(self) -> None:
+        """Be told of its credentials, and nobody else that has its name."""
+        self._services.access.watch(self.spec, self._pass_on)
+
+    async def stop(self, patience: float = 0.0) -> None:
+        """Unmount; returns when all is gone. One that was replaced may drain for so many seconds before."""
+        with trio.move_on_after(patience):
+            await self._done.wait()
         self._scope.cancel()
         await self._done.wait()
 
@@ -166,7 +155,41 @@ class Mount:
         """
         if self._session is None or self.state not in SERVED:
             raise HandoverFailed(f"it is {self.state}: no engine is there to hand it over")
-        await self.engines.hand_over(self._session, spec or self.spec)
+        await self.engines.hand_over(self._session, spec)
+
+    async def change_live(self, spec: MountSpec) -> None:
+        """Have other options that its engine takes while it serves, or need not know of."""
+        async with self.engines.between_handovers():
+            self.spec = spec
+            if self._session is not None:
+                self._session.served_as(spec)
+            if self.engine is not None:
+                self.engine.change_live(spec)
+
+    async def move(self, spec: MountSpec) -> None:
+        """Be at another mountpoint; what is open stays so. Raises SessionError, OSError; then it is where it was."""
+        async with self.engines.between_handovers():
+            if self._session is None or self.state not in SERVED:
+                raise SessionError(f"it is {self.state}")
+            await placing.move(self._session, spec)
+            self.spec = spec
+            self._keeping.moved(self._session)
+
+    @contextlib.contextmanager
+    def giving_way(self) -> Iterator[Session]:
+        """Within this another mount is put in its place; it is as before if that fails. Raises SessionError."""
+        session, engine = self._session, self.engine
+        if session is None or engine is None or self.state not in SERVED:
+            raise SessionError(f"the mount that it is to replace is {self.state}: try again")
+        self._keeping.let_go(engine)
+        try:
+            yield session
+        finally:
+            if session.attached:
+                self._keeping.session(session, engine)
+            else:
+                self.given_way = True
+                self._apply(MountEvent.STOP)
 
     def reopen_log(self) -> None:
         """Have the engine log to its file, opened anew. Nothing happens if it has none, or there is no engine."""
@@ -194,6 +217,8 @@ class Mount:
         while True:
             started = trio.current_time()
             event, reason, gone = await self._attempt()
+            if self.given_way:
+                return
             now = trio.current_time()
             backoff.served(now - started)
             pause = backoff.next_delay() if event is MountEvent.FAILED else 0.0
@@ -203,10 +228,7 @@ class Mount:
                 if following is not Next.TAKE_OVER:
                     self._abort(held=gone is not None and gone.stuck)
                 if following is Next.GIVE_UP:
-                    reason = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
-                    if self.engines.served_before:
-                        reason += f"; the one before it died while it served {', '.join(self.engines.served_before)}"
-                    reason += f" (`mountctl restart {self.spec.name}` tries again)"
+                    reason = given_up(self.spec.name, reason, self.engines.served_before)
                     event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
             self._apply(event, reason)
             over = event is MountEvent.UNMOUNTED or await self._pause(pause)
@@ -263,17 +285,35 @@ class Mount:
         if planned:
             _log.info("%s: another engine serves it now", self.spec.name)
             return
+        if self.given_way:
+            raise EndOfConversation("another mount has its place")
         if session.attached:
             self.takeovers += 1
         else:
             try:
-                self._keeping.session(session, engine)
-                await placing.attach(session, self._aborted)
-                self._aborted = None
+                await self._attach(session, engine)
             except (SessionError, OSError) as error:
                 raise EndOfConversation(str(error)) from error
         self._apply(MountEvent.ENGINE_READY)
         _log.info("%s: %s is mounted at %s", self.spec.name, self.spec.source, session.mountpoint)
+
+    async def _attach(self, session: Session, engine: Engine) -> None:
+        if (old := self._instead_of) is None:
+            self._keeping.session(session, engine)
+            await placing.attach(session, self._aborted)
+            self._aborted = None
+            return
+        try:
+            with old.giving_way() as before:
+                try:
+                    self._keeping.session(session, engine)
+                    await placing.replace(session, before)
+                except BaseException:
+                    self._keeping.let_go(engine)
+                    raise
+        finally:
+            if old.given_way:
+                self._instead_of = None
 
     def engine_is_adopted(self, engine: Engine) -> None:
         """An engine that a supervisor before this one has started has served all the while."""
@@ -339,8 +379,9 @@ class Mount:
 
         When a supervisor is to come after this one, what is mounted stays: the kernel keeps requests for it.
         """
-        self._apply(MountEvent.STOP)
-        self._services.access.forget(self.spec.name)
+        if not self.given_way:
+            self._apply(MountEvent.STOP)
+            self._services.access.forget(self.spec.name)
         try:
             stays = self._session is None or not self._session.attached or self._keeping.session_stays()
             if self._session is not None and not stays:

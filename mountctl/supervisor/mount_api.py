@@ -1,4 +1,4 @@
-"""Linux's mount API by ctypes: fsopen, fsconfig, fsmount, move_mount, umount2, statx, and two prctl switches.
+"""Linux's mount API by ctypes: fsopen, fsconfig, fsmount, open_tree, move_mount, umount2, statx; a prctl switch.
 
 Called by session.py (and daemon.py for the subreaper). Knows nothing of S3. Needs Linux 5.2 (fsopen); every call
 raises OSError with what the kernel's fs context says, where it says something.
@@ -15,12 +15,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 # System call numbers: the same on x86-64 and arm64 (asm-generic since Linux 5.2); statx is not.
+_NR_OPEN_TREE: Final = 428
 _NR_MOVE_MOUNT: Final = 429
 _NR_FSOPEN: Final = 430
 _NR_FSCONFIG: Final = 431
 _NR_FSMOUNT: Final = 432
 _NR_STATX: Final = {"x86_64": 332, "aarch64": 291}[os.uname().machine]
 
+_OPEN_TREE_CLONE: Final = 1
 _FSOPEN_CLOEXEC: Final = 1
 _FSMOUNT_CLOEXEC: Final = 1
 _FSCONFIG_SET_FLAG: Final = 0
@@ -109,6 +111,16 @@ def _fsconfig(fs: int, command: int, key: str | None = None, value: str | None =
 def attach(mount_fd: int, path: str) -> None:
     """Put a detached mount at `path`, or where it links to. Does not ask what lies beneath. Raises OSError."""
     _move_mount(mount_fd, _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_T_SYMLINKS)
+
+
+def clone(path: str) -> int:
+    """Another mount of what is mounted on top at `path`, attached nowhere; returns its file descriptor. Raises OSError.
+
+    Both are the same file system, which nobody asks: the path ends at its root.
+    """
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
+    directory, name = ctypes.c_int(_AT_FDCWD), ctypes.c_char_p(os.fsencode(path))
+    return _syscall(_NR_OPEN_TREE, "open_tree", directory, name, ctypes.c_uint(flags))
 
 
 def attach_beneath(mount_fd: int, path: str) -> None:

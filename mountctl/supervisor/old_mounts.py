@@ -34,8 +34,8 @@ async def clear(noted: Sequence[Noted], mounts: Collection[Mount]) -> None:
     """
     async with trio.open_nursery() as nursery:
         for entry in mountinfo.entries():
-            if not _is_one_of(mounts, entry) and any(each.is_at(entry) for each in noted):
-                nursery.start_soon(_take_away, entry)
+            if any(each.is_at(entry) for each in noted) and not any(_is_where(mount, entry) for mount in mounts):
+                nursery.start_soon(_take_away, entry, not _is_one_of(mounts, entry))
 
 
 async def clear_dead(mounts: Collection[Mount]) -> None:
@@ -52,7 +52,7 @@ async def clear_dead(mounts: Collection[Mount]) -> None:
         async with limit:
             dead = await stale.probe(entry.mountpoint) is stale.Answer.DEAD
             if dead and not _is_one_of(mounts, entry) and not claims.is_claimed(entry.mount_id):
-                await _take_away(entry)
+                await _take_away(entry, ends=True)
 
     async with trio.open_nursery() as nursery:
         for entry in mountinfo.entries():
@@ -61,10 +61,15 @@ async def clear_dead(mounts: Collection[Mount]) -> None:
 
 
 def _is_one_of(mounts: Collection[Mount], entry: MountEntry) -> bool:
-    return any(mount.minor == entry.minor for mount in mounts)
+    return any(mount.session is not None and mount.session.minor == entry.minor for mount in mounts)
 
 
-async def _take_away(entry: MountEntry) -> None:
+def _is_where(mount: Mount, entry: MountEntry) -> bool:
+    return mount.session is not None and mount.session.mount_id == entry.mount_id
+
+
+async def _take_away(entry: MountEntry, ends: bool) -> None:  # noqa: FBT001 - trio passes no keywords
+    """Detach it. `ends`: and end its connection; not so of where a mount was that a supervisor died while moving."""
     place, source = entry.mountpoint, entry.source
     top = mountinfo.at(place)
     if top is None:  # somebody has taken it away
@@ -75,7 +80,8 @@ async def _take_away(entry: MountEntry) -> None:
         _log.warning("%s: the old mount of %s stays: the file system it is on does not answer", place, source)
     elif mountinfo.has(entry.mount_id):
         _log.warning("%s: detaching the mount of %s that a supervisor before has left", place, source)
-        fusectl.abort(entry.minor)  # programs that wait for an engine get an error
+        if ends:
+            fusectl.abort(entry.minor)  # programs that wait for an engine get an error
         try:
             mount_api.umount(place, lazily=True)
         except OSError as error:  # somebody was quicker

@@ -6,6 +6,7 @@ Whatever a path leads to may hang: stale.py asks by a process of its own, and no
 import logging
 import os
 
+from engine.spec import MountSpec
 from mountctl.supervisor import stale
 from mountctl.supervisor.session import Session, SessionError
 
@@ -21,6 +22,34 @@ async def attach(session: Session, dead: Session | None) -> None:
     else:
         await stale.clear(session.mountpoint)
         session.attach()
+
+
+async def replace(session: Session, old: Session) -> None:
+    """Put a new session in the place of a served one, or elsewhere, and detach that. Raises SessionError, OSError.
+
+    Files that are open on the old one go on with its engine.
+    """
+    await _must_answer(old.place())
+    if session.mountpoint == old.mountpoint:
+        session.replace(old)
+        if old.attached:  # somebody else had unmounted it
+            old.detach()
+    else:
+        await stale.clear(session.mountpoint)
+        session.attach()
+        old.detach()
+
+
+async def move(session: Session, spec: MountSpec) -> None:
+    """Have a session at another mountpoint; what is open on it stays so. Raises SessionError, OSError."""
+    await _must_answer(session.place())
+    await stale.clear(spec.mountpoint)
+    session.move(spec)
+
+
+async def _must_answer(place: str | None) -> None:
+    if place is not None and await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
+        raise SessionError(f"the file system that {place} is on does not answer")
 
 
 async def unmount(session: Session) -> None:

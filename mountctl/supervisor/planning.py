@@ -9,9 +9,12 @@ from engine.spec import MountSpec
 from mountctl import plan as contract
 from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change
+from mountctl.supervisor import abilities
 from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.replacing import DRAIN_SECONDS_MAX
 from mountctl.supervisor.state import SERVED
-from mountctl.supervisor.supervisor import Refusal, Supervisor
+from mountctl.supervisor.supervisor import Supervisor
+from mountctl.supervisor.wanted import Refusal
 
 
 async def plan(supervisor: Supervisor) -> contract.Plan:
@@ -50,10 +53,20 @@ def notice(change: Change, mount: Mount | None) -> str:
     match change.kind:
         case ChangeClass.REMOVE:
             return f"it goes from {mount.spec.mountpoint}; files that are open there fail with ENOTCONN"
+        case ChangeClass.LIVE:
+            return "nothing: it is taken while the mount is served"
         case ChangeClass.HANDOVER:
             return "nothing but a short wait: another engine serves the same mount, files stay open"
-        case _:
+        case _ if change.blocked:
             return (
-                f"it goes from {mount.spec.mountpoint} and is mounted anew at {change.wanted.mountpoint}; "
-                "files that are open fail with ENOTCONN"
+                f"it goes from {mount.spec.mountpoint} and is mounted anew at {change.wanted.mountpoint}, where "
+                "another mount is until then; files that are open fail with ENOTCONN"
+            )
+        case ChangeClass.MOVE:
+            return f"it is at {change.wanted.mountpoint}, and no longer at {mount.spec.mountpoint}; files stay open"
+        case _:
+            gap = "" if abilities.beneath() else ", about a millisecond after the old one is gone"
+            return (
+                f"another mount takes its place once S3 has answered{gap}; files that are open stay with the old one "
+                f"for at most {DRAIN_SECONDS_MAX / 60:.0f} minutes, and then fail with ENOTCONN"
             )

@@ -4,6 +4,7 @@ Applied by mount.py. A mount that is not mounted yet has all the time of backoff
 """
 
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Final
 
@@ -72,3 +73,17 @@ class Restarts:
     @staticmethod
     def _pause(times: int) -> float:
         return 0.0 if times <= 0 else min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (times - 1))
+
+
+def given_up(name: str, reason: str, served_before: Sequence[str]) -> str:
+    """Why there will be no other engine, in a sentence.
+
+    Args:
+        name: the mount's.
+        reason: why the last one ended.
+        served_before: what the one before it was serving.
+    """
+    told = f"{DEATHS_MAX} engines died within {WINDOW_SECONDS:.0f} s; the last: {reason}"
+    if served_before:
+        told += f"; the one before it died while it served {', '.join(served_before)}"
+    return f"{told} (`mountctl restart {name}` tries again)"

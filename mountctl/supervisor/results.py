@@ -10,6 +10,10 @@ from mountctl.supervisor.state import MountState
 
 # The result of a mount that another engine serves now.
 HANDED_OVER: Final = "handed over"
+# Those of other changes of a mount that is served.
+CHANGED_LIVE: Final = "changed live"
+MOVED: Final = "moved"
+REPLACED: Final = "replaced"
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,19 +149,35 @@ class Session:
 
         Call stale.clear before: from here on the path is touched.
         """
-        found = mountinfo.at(self.mountpoint) or mountinfo.at(os.path.realpath(self.mountpoint))
-        if found is not None and found.fstype != AUTOFS:
-            raise SessionError(
-                f"{found.source} ({found.fstype}) is already mounted at {self.mountpoint}: "
-                "unmount it or choose another mountpoint"
-            )
-        try:
-            self.made_directory = _make_directory(Path(self.mountpoint))
-        except (FileExistsError, NotADirectoryError) as error:
-            raise SessionError(f"{self.mountpoint} is not a directory") from error
-        except OSError as error:
-            raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
+        self.made_directory = _prepare(self.mountpoint)
         self._attach_at(lambda: mount_api.attach(self.mount_fd, self.mountpoint))
+
+    def move(self, spec: MountSpec) -> None:
+        """Be at the mountpoint of `spec`, and no longer where it was: same file system, same engine, files stay open.
+
+        Raises SessionError; then it is where it was. Call stale.clear before. The mount has another number then.
+        """
+        place = self.place()
+        top = None if place is None else mountinfo.at(place)
+        if place is None or top is None or top.mount_id != self.mount_id:
+            raise SessionError("it is gone, or something is mounted over it")
+        made = _prepare(spec.mountpoint)
+        try:
+            # Not MS_MOVE: the kernel refuses it where mounts are shared with other namespaces, as systemd has them.
+            mount_fd = mount_api.clone(place)
+            try:
+                _, mount_id = mount_api.identity(mount_fd)
+                mount_api.attach(mount_fd, spec.mountpoint)
+            finally:
+                os.close(mount_fd)
+        except OSError as error:
+            _remove_directory(spec.mountpoint, made=made)
+            raise SessionError(f"cannot mount at {spec.mountpoint}: {error.strerror or error}") from error
+        before, made_before = self.mountpoint, self.made_directory
+        self.spec, self.mount_id, self.made_directory = spec, mount_id, made
+        self.write_record()
+        _umount(place)
+        _remove_directory(before, made=made_before)
 
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
@@ -252,9 +268,7 @@ class Session:
         if self._claim is not None:
             self._claim.close()
             self._claim = None
-        if self.made_directory:
-            with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
-                os.rmdir(self.mountpoint)
+        _remove_directory(self.mountpoint, made=self.made_directory)
         return busy
 
     def abort(self, *, held: bool) -> None:
@@ -317,6 +331,28 @@ def _set_read_ahead(minor: int) -> None:
         path.write_text(str(READ_AHEAD_KIB))
     except OSError as error:
         _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
+
+
+def _prepare(mountpoint: str) -> bool:
+    """Make sure that there is a directory with nothing mounted on it. True if it was made. Raises SessionError."""
+    found = mountinfo.at(mountpoint) or mountinfo.at(os.path.realpath(mountpoint))
+    if found is not None and found.fstype != AUTOFS:
+        raise SessionError(
+            f"{found.source} ({found.fstype}) is already mounted at {mountpoint}: "
+            "unmount it or choose another mountpoint"
+        )
+    try:
+        return _make_directory(Path(mountpoint))
+    except (FileExistsError, NotADirectoryError) as error:
+        raise SessionError(f"{mountpoint} is not a directory") from error
+    except OSError as error:
+        raise SessionError(f"cannot mount at {mountpoint}: {error.strerror or error}") from error
+
+
+def _remove_directory(path: str, *, made: bool) -> None:
+    if made:
+        with contextlib.suppress(OSError):  # something lies in it or on it: then it stays
+            os.rmdir(path)
 
 
 def _umount(path: str) -> bool:

@@ -6,7 +6,6 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import trio
@@ -16,16 +15,18 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change, clashes, diff
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError, MountctlError
-from mountctl.supervisor import adoption, applying, old_mounts, orphans
+from mountctl.supervisor import adoption, applying, old_mounts, orphans, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.leftovers import Leftovers
-from mountctl.supervisor.mount import Mount, Services
+from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.replacing import Replacing
 from mountctl.supervisor.results import Reload, told, trouble
+from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.uids import EngineUids
@@ -45,22 +46,6 @@ _log = logging.getLogger(__name__)
 
 class CannotAdd(MountctlError):
     """A mount that no file declares can't be had; the message says why."""
-
-
-class Refusal(MountctlError):
-    """The configuration as it is now can't be put in force."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems: Final = tuple(problems)
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A configuration that can be put in force, and what that means for the mounts that run."""
-
-    config: Config
-    changes: dict[str, Change]
 
 
 class Supervisor:
@@ -91,6 +76,7 @@ class Supervisor:
         self.generation = 1
         self.last_reload = Reload(ok=True)
         self.mounts: dict[str, Mount] = {}
+        self._replacing = Replacing()
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
         self._changed = changed
@@ -224,7 +210,7 @@ class Supervisor:
             mount.reopen_log()
         try:
             planned = await self.planned()
-        except Refusal as refusal:
+        except wanted.Refusal as refusal:
             return self._refuse(refusal.problems)
         results = await applying.apply(planned.changes, self)
         self.config = planned.config
@@ -234,16 +220,13 @@ class Supervisor:
         self._changed()
         return self.last_reload
 
-    async def planned(self) -> Planned:
-        """Read the configuration again, and say what a reload would do; touches nothing. Raises Refusal."""
+    async def planned(self) -> wanted.Planned:
+        """Read the configuration again, and say what a reload would do; touches nothing. Raises wanted.Refusal."""
         try:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
-            raise Refusal([str(problem) for problem in error.problems] or [str(error)]) from error
-        declared = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
-        if taken := (config.mounts.keys() & self.mounts.keys()) - declared.keys():
-            raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
-        return Planned(config, diff(declared, config.mounts))
+            raise wanted.Refusal.of(error) from error
+        return wanted.planned(config, self.mounts, self.config.mounts)
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))
@@ -290,7 +273,9 @@ class Supervisor:
                 await mount.settled()
 
     def _sessions(self) -> list[Session]:
-        return [mount.session for mount in self.mounts.values() if mount.session is not None]
+        return [
+            mount.session for mount in (*self.mounts.values(), *self._replacing.beside) if mount.session is not None
+        ]
 
     def _specs(self) -> list[MountSpec]:
         return [*self.config.mounts.values(), *(mount.spec for mount in self.mounts.values())]
@@ -308,11 +293,11 @@ class Supervisor:
 
     async def _make_it_so(self, config: Config) -> None:
         """From what was adopted to what is wanted: as a reload would, and waiting as long."""
-        wanted = config.mounts
+        mounts = config.mounts
         # A supervisor of one mount knows nothing of the others that it may find.
-        keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - wanted.keys()
+        keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - mounts.keys()
         adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}
-        changes = diff(adopted, wanted)
+        changes = diff(adopted, mounts)
         for name in _of(changes, ChangeClass.REMOVE):
             _log.info("%s: the mount of the supervisor before is no longer wanted", name)
         same, new = _of(changes, ChangeClass.NOTHING), _of(changes, ChangeClass.ADD)
@@ -320,12 +305,14 @@ class Supervisor:
             nursery.start_soon(self._settle, [self.mounts[name] for name in same])
             if len(same) + len(new) < len(changes):
                 async with self._reloading:
-                    await self._settle([self.mounts[name] for name in wanted.keys() & adopted.keys() - set(same)])
+                    await self._settle([self.mounts[name] for name in mounts.keys() & adopted.keys() - set(same)])
                     await applying.apply(changes, self)
             else:
-                await self.start(wanted[name] for name in new)
+                await self.start(mounts[name] for name in new)
 
-    def _new_mount(self, spec: MountSpec, *, transient: bool, left: Left | None = None) -> Mount:
+    def _new_mount(
+        self, spec: MountSpec, *, transient: bool, left: Left | None = None, instead_of: Mount | None = None
+    ) -> Mount:
         assert self._services is not None
         uid, session, engine = None, None, None
         if left is not None and (session := left.session) is not None:
@@ -334,14 +321,17 @@ class Supervisor:
             else:
                 engine = Engine(left.engine, spec, generation=left.generation, adopted=True)
                 uid = session.uid if session.uid is not None and self._uids.claim(session.uid) else None
-        mount = self.mounts[spec.name] = Mount(
+        mount = Mount(
             spec,
             self._uids.take() if uid is None else uid,
             self._services,
             transient=transient,
             session=session,
             engine=engine,
+            instead_of=instead_of,
         )
+        if instead_of is None:
+            self.mounts[spec.name] = mount
         return mount
 
     async def _run_mount(self, mount: Mount) -> None:
@@ -357,7 +347,7 @@ class Supervisor:
                 return
             if not mount.stopping:
                 await trio.sleep(_BUG_DELAY_SECONDS)
-            if mount.stopping:
+            if mount.stopping or self.mounts.get(mount.spec.name) is not mount:
                 return
             mount = self._new_mount(mount.spec, transient=mount.transient)
 
@@ -367,6 +357,20 @@ class Supervisor:
         if not self.mounts:
             self.all_unmounted.set()
         self._changed()
+
+    async def replace(self, name: str, spec: MountSpec) -> str | None:
+        """Have another session take a mount's place once it can be used. Returns what went wrong; it may stay then.
+
+        Files that are open on the old one go on with its engine, for a while.
+        """
+        assert self._nursery is not None
+        old = self.mounts[name]
+        new = self._new_mount(spec, transient=False, instead_of=old)
+        reason = await self._replacing.replace(old, new, self._nursery, self._run_mount)
+        if not old.given_way:
+            return reason
+        self.mounts[name] = new
+        return trouble(new) or None
 
     async def remove(self, name: str) -> None:
         """Unmount one and forget it; returns when all is gone."""

@@ -52,6 +52,8 @@ def test_a_mount_with_another_name_is_another_mount() -> None:
 @pytest.mark.parametrize(
     ("options", "kind"),
     [
+        ({"debug": True, "auto-unmount": True}, "live"),
+        ({"debug": True, "uid": 5}, "handover"),
         ({"uid": 5}, "handover"),
         ({"endpoint-url": "http://s3:9000", "metadata-ttl": 60}, "handover"),
         ({"mountpoint": "/mnt/elsewhere"}, "move"),
@@ -62,6 +64,17 @@ def test_a_mount_with_another_name_is_another_mount() -> None:
 )
 def test_a_change_has_the_class_of_its_most_far_reaching_key(options: dict[str, object], kind: str) -> None:
     assert _kinds({"a": _spec("a")}, {"a": _spec("a", **options)}) == {"a": kind}
+
+
+@pytest.mark.parametrize(
+    ("place", "blocked"),
+    [("/mnt/free", False), ("/mnt/b", True), ("/mnt/b/in", True), ("/mnt/a/in", True), ("/mnt/gone", False)],
+)
+def test_a_place_that_another_mount_keeps_until_then_must_be_cleared_first(place: str, blocked: bool) -> None:
+    running = {name: _spec(name) for name in ("a", "b", "gone")}
+    wanted = {"a": _spec("a", mountpoint=place), "b": _spec("b", mountpoint="/mnt/elsewhere")}
+
+    assert diff(running, wanted)["a"].blocked is blocked
 
 
 def test_changed_keys_are_spelt_as_in_the_file() -> None:

@@ -4,12 +4,14 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import trio
 
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, mount_api, mountinfo, old_mounts, stale
+from mountctl.supervisor.mounts_file import Noted
 from mountctl.supervisor.session import FSTYPE, READ_AHEAD_KIB, Session, SessionError
 
 
@@ -249,3 +251,48 @@ def test_a_dead_mount_that_nobody_keeps_is_taken_away(mountpoint: Path) -> None:
     trio.run(old_mounts.clear_dead, ())
 
     assert not session.alive()
+
+
+def test_a_moved_session_is_the_same_file_system_with_another_number_at_one_place(mountpoint: Path) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    before, there = session.mount_id, mountpoint.parent / "new" / "place"
+
+    session.move(spec(there))
+
+    entry = mountinfo.at(str(there))
+    assert entry is not None
+    assert (entry.mount_id, entry.minor) == (session.mount_id, session.minor)
+    assert session.mount_id != before
+    assert (session.place(), session.mountpoint) == (str(there), str(there))
+    assert mountinfo.at(str(mountpoint)) is None
+    assert not mountpoint.exists()
+    assert session.connected()
+    session.detach()
+    session.close()
+    assert not there.exists()
+
+
+def test_where_a_session_was_is_taken_away_and_its_connection_stays_if_a_supervisor_died_while_moving_it(
+    mountpoint: Path,
+) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    noted = Noted(
+        mount_id=session.mount_id, minor=session.minor, mountpoint=str(mountpoint), source=session.spec.source
+    )
+    there = mountpoint.parent / "there"
+    there.mkdir()
+    mount_fd = mount_api.clone(str(mountpoint))
+    _, session.mount_id = mount_api.identity(mount_fd)
+    mount_api.attach(mount_fd, str(there))
+    os.close(mount_fd)
+    mount = SimpleNamespace(session=session)
+
+    trio.run(old_mounts.clear, [noted], [mount])
+
+    assert mountinfo.at(str(mountpoint)) is None
+    assert session.connected()
+    assert session.place() == str(there)
+    session.detach()
+    session.close()
