@@ -74,11 +74,16 @@ def status(
 def reload(
     settings: Settings,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; that is always so.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Even if most mounts would go.")] = False,  # noqa: FBT002
+    atomic: Annotated[bool, typer.Option("--atomic", help="Change all mounts, or none.")] = False,  # noqa: FBT002
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Only this mount; may be repeated.")
+    ] = None,
 ) -> int:
     """Have the supervisor read its file again and make it so; an error in it changes nothing."""
     from mountctl.commands import reload as body
 
-    return body.reload(settings.runtime_dir)
+    return body.reload(settings.runtime_dir, yes=yes, atomic=atomic, only=only or ())
 
 
 @command

@@ -35,8 +35,12 @@ from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
 from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.vital import vital
+from mountctl.supervisor.wanted import Wish
 
 _log = logging.getLogger(__name__)
+
+# A reload by a signal: all mounts, and nothing that only an operator may ask for.
+_UNASKED: Final = Wish()
 
 COMMAND_LINE: Final = Path("(command line)")
 
@@ -156,11 +160,11 @@ class _Daemon:
         """The control socket's `plan`."""
         return await planning.plan(self._supervisor)
 
-    async def reload(self) -> ReloadResult:
+    async def reload(self, wish: Wish = _UNASKED) -> ReloadResult:
         """The control socket's and SIGHUP's reload."""
         self._notifier.reloading()
         try:
-            done = await self._supervisor.reload()
+            done = await self._supervisor.reload(wish)
         finally:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)

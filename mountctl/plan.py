@@ -54,6 +54,7 @@ class Plan(BaseModel):
 
     schema_version: int = Field(SCHEMA, alias="schema")
     errors: list[str] = Field(default_factory=list, description="why a reload would be refused: file:line: reason")
+    risks: list[str] = Field(default_factory=list, description="why a reload would be refused without --yes")
     mounts: list[MountPlan] = Field(default_factory=list)
 
     @property

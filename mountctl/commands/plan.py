@@ -27,4 +27,6 @@ def plan(runtime_dir: Path, *, as_json: bool) -> int:
         sys.stdout.write(f"{render(found)}\n")
     for problem in found.errors:
         sys.stderr.write(f"mountctl: a reload would be refused: {problem}\n")
+    for risk in found.risks:
+        sys.stderr.write(f"mountctl: a reload would be refused without --yes: {risk}\n")
     return found.exit_code

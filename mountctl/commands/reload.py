@@ -1,19 +1,21 @@
 """`mountctl reload`: has the supervisor read its file again, shows what came of it. Called by cli.py."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mountctl.control.client import ControlClient
 
 
-def reload(runtime_dir: Path) -> int:
+def reload(runtime_dir: Path, *, yes: bool, atomic: bool, only: Sequence[str]) -> int:
     """Print what was done to each mount. Returns 0, or 1 when it was refused or a mount did not come up.
 
     Raises MountctlError when there is no answer.
     """
-    result = ControlClient(runtime_dir).reload()
+    result = ControlClient(runtime_dir).reload(yes=yes, atomic=atomic, only=only)
     for name, done in result.mounts.items():
         sys.stdout.write(f"{name}: {done}\n")
     for error in result.errors:
-        sys.stderr.write(f"mountctl: reload refused, nothing changed: {error}\n")
+        what = "not reloaded" if result.mounts else "reload refused, nothing changed"
+        sys.stderr.write(f"mountctl: {what}: {error}\n")
     return 0 if result.ok and not result.troubled else 1

@@ -37,6 +37,14 @@ class Change:
         assert self.after is not None, "it is to be removed"
         return self.after
 
+    def needs_room(self, places: Iterable[MountSpec]) -> bool:
+        """Whether it takes a mount away, or is where one of these `places` is, or within, or around."""
+        if self.kind is ChangeClass.REMOVE or self.blocked:
+            return True
+        if self.kind is not ChangeClass.ADD and PLACE not in self.keys:
+            return False
+        return any(_overlap(self.wanted, place) for place in places)
+
 
 def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> dict[str, Change]:
     """Compare what runs with what is wanted, by name, in alphabetical order: another name is another mount."""

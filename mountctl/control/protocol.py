@@ -6,7 +6,8 @@
                                      For root only: it may mount anything anywhere
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
-    POST /v1/reload                  200 ReloadResult, also when the reload was refused: the request was understood
+    POST /v1/reload[?yes=1][&atomic=1][&only=NAME]...
+                                     200 ReloadResult, also when the reload was refused: the request was understood
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
 """

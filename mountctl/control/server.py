@@ -33,6 +33,7 @@ from mountctl.control.protocol import (
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
 from mountctl.plan import Plan
 from mountctl.status import Status
+from mountctl.supervisor.wanted import Wish
 
 # A request is a line, a few headers and at most a mount: a thousand mounts' names fit.
 REQUEST_BYTES_MAX: Final = 64 * 1024
@@ -61,8 +62,8 @@ class Control(Protocol):
         """What a reload would do now; a configuration with errors is a result, not an exception."""
         ...
 
-    async def reload(self) -> ReloadResult:
-        """Read the configuration again and make it so; an error in it is a result, not an exception."""
+    async def reload(self, wish: Wish) -> ReloadResult:
+        """Read the configuration again and make it so, as wished; an error in it is a result, not an exception."""
         ...
 
     async def restart(self, names: Sequence[str]) -> RestartResult:
@@ -208,14 +209,16 @@ class _Server:
 
     async def _route(self, request: _Request, peer: Peer) -> _Answer:
         path, _, query = request.head.target.decode("ascii").partition("?")
-        names = parse_qs(query, keep_blank_values=True).get(NAME_PARAMETER, [])
+        asked = parse_qs(query, keep_blank_values=True)
+        names = asked.get(NAME_PARAMETER, [])
         match request.head.method, path:
             case b"GET", "/v1/status":
                 return _Answer(200, self._control.status(names).model_dump_json().encode())
             case b"GET", "/v1/plan":
                 return _Answer(200, (await self._control.plan()).model_dump_json().encode())
             case b"POST", "/v1/reload":
-                return _Answer(200, (await self._control.reload()).model_dump_json().encode())
+                wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=tuple(asked.get("only", ())))
+                return _Answer(200, (await self._control.reload(wish)).model_dump_json().encode())
             case b"POST", "/v1/restart" if not names:
                 return _problem(400, f"which mounts? {RESTART_PATH}?{NAME_PARAMETER}=...")
             case b"POST", "/v1/restart":

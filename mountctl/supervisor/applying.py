@@ -11,10 +11,11 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.config.classes import ChangeClass
-from mountctl.config.diff import Change
+from mountctl.config.diff import Change, diff
+from mountctl.errors import MountctlError
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.results import CHANGED_LIVE, HANDED_OVER, MOVED, REPLACED, trouble
+from mountctl.supervisor.results import CHANGED_LIVE, HANDED_OVER, MOVED, REPLACED, WELL, trouble
 from mountctl.supervisor.session import SessionError
 from mountctl.supervisor.state import SERVED
 
@@ -75,6 +76,40 @@ async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
     await host.start([change.wanted for change in anew])
     for change in anew:
         results[change.name] = _became(change, host)
+    return dict(sorted(results.items()))
+
+
+class WentBack(MountctlError):
+    """Not all mounts could be changed, so none is. `results` tells what came of each, tries and ways back."""
+
+    def __init__(self, troubled: str, results: Mapping[str, str]) -> None:
+        super().__init__(f"all went back to what it was, because of {troubled}")
+        self.results: Final = dict(results)
+
+
+async def apply_all_or_none(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
+    """The same, but where one mount can't be changed, those that were are changed back.
+
+    What programs would notice most comes last, when all else has gone well: mounts that go, and those that need their
+    places. Raises WentBack.
+    """
+    places = [change.before for change in changes.values() if change.before is not None]
+    last = {name: change for name, change in changes.items() if change.needs_room(places)}
+    results: dict[str, str] = {}
+    for part in ({name: change for name, change in changes.items() if name not in last}, last):
+        results |= await apply(part, host)
+        if troubled := sorted(f"{name} ({result})" for name, result in results.items() if result not in WELL):
+            back = diff(
+                {name: host.mounts[name].spec for name in results if name in host.mounts},
+                {name: before for name in results if (before := changes[name].before) is not None},
+            )
+            undone = {name: change for name, change in back.items() if change.kind is not ChangeClass.NOTHING}
+            _log.error("going back to what was before: %s", "; ".join(troubled))
+            for name, result in (await apply(undone, host)).items():
+                results[name] = f"{results[name]}, went back: {result}"
+            for name in changes.keys() - results.keys():
+                results[name] = "unchanged"
+            raise WentBack("; ".join(troubled), dict(sorted(results.items())))
     return dict(sorted(results.items()))
 
 

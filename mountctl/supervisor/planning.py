@@ -23,7 +23,8 @@ async def plan(supervisor: Supervisor) -> contract.Plan:
         planned = await supervisor.planned()
     except Refusal as refusal:
         return contract.Plan(errors=list(refusal.problems))
-    return contract.Plan(mounts=[_told(each, supervisor.mounts.get(each.name)) for each in planned.changes.values()])
+    mounts = [_told(each, supervisor.mounts.get(each.name)) for each in planned.changes.values()]
+    return contract.Plan(risks=list(planned.risks), mounts=mounts)
 
 
 def _told(change: Change, mount: Mount | None) -> contract.MountPlan:

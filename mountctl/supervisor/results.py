@@ -14,6 +14,8 @@ HANDED_OVER: Final = "handed over"
 CHANGED_LIVE: Final = "changed live"
 MOVED: Final = "moved"
 REPLACED: Final = "replaced"
+# All that need nobody's attention.
+WELL: Final = frozenset({"added", "removed", "restarted", "unchanged", HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import trio
@@ -40,6 +40,8 @@ SETTLE_SECONDS: Final = 15.0
 ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
+
+_ALL: Final = wanted.Wish()
 
 _log = logging.getLogger(__name__)
 
@@ -138,8 +140,8 @@ class Supervisor:
                 task_status.started()
                 await trio.sleep_forever()
 
-    async def reload(self) -> Reload:
-        """Read the configuration again and make it so. An error in it changes nothing.
+    async def reload(self, wish: wanted.Wish = _ALL) -> Reload:
+        """Read the configuration again and make it so. An error in it, or a risk not asked for, changes nothing.
 
         Goes on to its end even if the caller does not wait for it.
         """
@@ -150,7 +152,7 @@ class Supervisor:
 
         async def reload_then_tell() -> None:
             async with self._reloading:
-                results.append(await self._reload())
+                results.append(await self._reload(wish))
             done.set()
 
         self._nursery.start_soon(reload_then_tell)
@@ -205,14 +207,22 @@ class Supervisor:
                 nursery.start_soon(restart, self.mounts[each])
         return results
 
-    async def _reload(self) -> Reload:
+    async def _reload(self, wish: wanted.Wish) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
             mount.reopen_log()
         try:
-            planned = await self.planned()
+            planned = await self.planned(wish.only)
+            if planned.risks and not wish.yes:
+                raise wanted.Refusal([f"{risk}: only with --yes" for risk in planned.risks])
         except wanted.Refusal as refusal:
             return self._refuse(refusal.problems)
-        results = await applying.apply(planned.changes, self)
+        apply = applying.apply_all_or_none if wish.atomic else applying.apply
+        try:
+            results = await apply(planned.changes, self)
+        except applying.WentBack as back:
+            self.last_reload = Reload(ok=False, errors=(str(back),), mounts=back.results)
+            self._changed()
+            return self.last_reload
         self.config = planned.config
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)
@@ -220,13 +230,13 @@ class Supervisor:
         self._changed()
         return self.last_reload
 
-    async def planned(self) -> wanted.Planned:
+    async def planned(self, only: Collection[str] = ()) -> wanted.Planned:
         """Read the configuration again, and say what a reload would do; touches nothing. Raises wanted.Refusal."""
         try:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
-        return wanted.planned(config, self.mounts, self.config.mounts)
+        return wanted.planned(config, self.mounts, self.config.mounts, only)
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))

@@ -166,6 +166,10 @@ class Running:
 
         poll_until(look, f"all mounts in {states}; log:\n{self.log_text()}")
 
+    def poll_uploads(self, name: str, count: int) -> None:
+        """Until the supervisor knows that so many files are being written."""
+        poll_until(lambda: self.mount(name)["stats"]["uploads"] == count, f"{count} uploads of {name}")
+
     def assert_alive(self) -> None:
         assert self.process is not None
         assert self.process.poll() is None, self.log_text()

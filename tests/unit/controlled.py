@@ -15,6 +15,7 @@ from mountctl.control.protocol import ReloadResult, RestartResult
 from mountctl.errors import UnknownMount
 from mountctl.plan import MountPlan, Plan
 from mountctl.status import ConfigStatus, LastReload, MountStatus, State, Status, SupervisorStatus, health
+from mountctl.supervisor.wanted import Wish
 
 
 class Supervisor:
@@ -22,6 +23,7 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.reloads = 0
+        self.wishes: list[Wish] = []
         self.added: list[MountSpec] = []
         self.reload_may_end = trio.Event()
         self.reload_may_end.set()
@@ -62,8 +64,9 @@ class Supervisor:
         await trio.lowlevel.checkpoint()
         return self.planned
 
-    async def reload(self) -> ReloadResult:
+    async def reload(self, wish: Wish) -> ReloadResult:
         self.reloads += 1
+        self.wishes.append(wish)
         await self.reload_may_end.wait()
         return self.result
 

@@ -1,0 +1,111 @@
+"""What a reload does not do unasked, or only as a whole, or only in part."""
+
+import os
+
+import pytest
+
+from tests.servers import MotoServer
+from tests.service.programs import Writer
+from tests.service.running import Running
+
+
+@pytest.fixture
+def bucket(moto: MotoServer) -> str:
+    made = moto.bucket()
+    moto.put(made, "x", b"x")
+    return made
+
+
+def pids(running: Running) -> dict[str, int]:
+    return {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
+
+
+def test_a_file_that_lacks_most_mounts_is_refused_unless_it_is_meant(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, **{name: {"bucket": bucket} for name in ("a", "b", "c", "d", "e")})
+    with running.running():
+        before = pids(running)
+        running.configure(moto, a={"bucket": bucket}, b={"bucket": bucket})
+        done = running.run("reload")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "mountctl: reload refused, nothing changed: 3 of 5 mounts would go: only with --yes\n"
+        assert running.status()["health"] == "degraded"
+        planned = running.run("plan")
+        assert planned.returncode == 2
+        assert "refused without --yes: 3 of 5 mounts would go" in planned.stderr
+        running.config.write_text("")
+        assert "the file declares no mount: all 5 would go: only with --yes" in running.run("reload").stderr
+        assert pids(running) == before
+        running.configure(moto, a={"bucket": bucket}, b={"bucket": bucket})
+        assert running.run("reload", "--yes").returncode == 0
+        assert pids(running) == {name: before[name] for name in ("a", "b")}
+        # Two of two are no more than an operator takes away, but an empty file is.
+        running.configure(moto, a={"bucket": bucket})
+        assert running.run("reload").returncode == 0
+
+
+def test_another_bucket_under_a_writers_hands_is_refused_unless_it_is_meant(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    other = moto.bucket()
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        writer = Writer(running.mountpoint("m") / "new", 10)
+        try:
+            running.poll_uploads("m", 1)
+            running.configure(moto, m={"bucket": other})
+            done = running.run("reload")
+            assert done.returncode == 1
+            assert "m: its bucket would be another while a file is open for writing: only with --yes" in done.stderr
+            assert running.run("reload", "--yes").stdout == "m: replaced\n"
+            writer.finish()
+        finally:
+            writer.close()
+        assert moto.boto.get_object(Bucket=bucket, Key="new")["Body"].read() == writer.content
+
+
+def test_with_atomic_one_that_fails_takes_all_back(running: Running, moto: MotoServer, bucket: str) -> None:
+    running.configure(moto, a={"bucket": bucket}, gone={"bucket": bucket}, moved={"bucket": bucket})
+    with running.running(), (running.mountpoint("gone") / "x").open("rb") as file:
+        before = pids(running)
+        wanted = {
+            "a": {"bucket": bucket, "uid": 5},
+            "moved": {"bucket": bucket, "mountpoint": str(running.mountpoint("there"))},
+            "new": {"bucket": bucket},
+        }
+        running.configure(moto, **wanted, bad={"bucket": "not-there-at-all"})
+        done = running.run("reload", "--atomic")
+        assert done.returncode == 1
+        assert "not reloaded: all went back to what it was, because of bad (added, backoff: " in done.stderr
+        assert "a: handed over, went back: handed over\n" in done.stdout
+        assert "gone: unchanged\n" in done.stdout
+        assert "moved: moved, went back: moved\n" in done.stdout
+        assert "new: added, went back: removed\n" in done.stdout
+        after = running.status()
+        assert {m["name"]: m["mountpoint"] for m in after["mounts"]} == {
+            name: str(running.mountpoint(name)) for name in before
+        }
+        assert os.stat(running.mountpoint("a") / "x").st_uid == 0
+        assert file.read() == b"x"
+        assert pids(running)["moved"] == before["moved"]
+        assert after["supervisor"]["generation"] == 1
+        assert after["health"] == "degraded"
+    running.configure(moto, **wanted)
+    with running.running():
+        assert set(pids(running)) == set(wanted)
+
+
+def test_with_only_the_other_mounts_stay_as_they_are(running: Running, moto: MotoServer, bucket: str) -> None:
+    running.configure(moto, a={"bucket": bucket}, b={"bucket": bucket})
+    with running.running():
+        before = pids(running)
+        running.configure(
+            moto, a={"bucket": bucket, "debug": True}, b={"bucket": bucket, "uid": 5}, c={"bucket": bucket}
+        )
+        assert running.run("reload", "--only", "a", "--only", "c").stdout == "a: changed live\nb: unchanged\nc: added\n"
+        assert pids(running) | {"c": 0} == before | {"c": 0}
+        unknown = running.run("reload", "--only", "nobody")
+        assert unknown.returncode == 1
+        assert "nobody: neither the file nor the supervisor has a mount of that name" in unknown.stderr
+        assert running.run("reload").stdout == "a: unchanged\nb: handed over\nc: unchanged\n"
