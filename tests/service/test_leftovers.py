@@ -139,6 +139,27 @@ def test_an_upload_goes_on_when_its_engine_is_adopted_and_handed_over(running: R
     assert "were aborted" not in running.log_text()
 
 
+def test_an_upload_on_a_mount_that_was_replaced_goes_on_beside_the_one_that_took_its_place(
+    running: Running, moto: S3Server
+) -> None:
+    bucket, data = moto.bucket(), os.urandom(SIZE)
+    running.configure(moto, data={"bucket": bucket, "prefix": "p/"})
+    with running.running():
+        with (running.mountpoint("data") / "big").open("wb", buffering=0) as file:
+            file.write(data[: 9 * MiB])
+            (upload,) = poll_until(lambda: uploads(moto, bucket), "the upload")
+            poll_until(lambda: upload in noted(running), "it to be written down")
+            running.configure(moto, data={"bucket": bucket})
+            assert running.run("reload").returncode == 0
+            assert os.listdir(running.mountpoint("data")) == []
+            (running.mountpoint("data") / "other").write_bytes(data)
+            assert list(uploads(moto, bucket)) == [upload]
+            file.write(data[9 * MiB :])
+        assert (running.mountpoint("data") / "p" / "big").read_bytes() == data
+        poll_until(lambda: not noted(running), "it to be forgotten")
+    assert "left behind" not in running.log_text()
+
+
 def test_what_is_not_complete_when_a_mount_is_stopped_is_aborted_and_not_written_down_any_more(
     running: Running, moto: S3Server
 ) -> None:
