@@ -20,11 +20,14 @@ def register() -> None:
 def check(
     settings: Settings,
     as_json: Annotated[bool, typer.Option("--json", help="What is found, as JSON, for editors.")] = False,  # noqa: FBT002
+    online: Annotated[  # noqa: FBT002
+        bool, typer.Option("--online", help="Ask S3, too, what it would let the mounts do. Changes nothing there.")
+    ] = False,
 ) -> int:
     """Validate the configuration file and tell what is unwise in it; touch nothing. Exit code 2 if it has errors."""
     from mountctl.commands import check as body
 
-    return body.check(settings.config, as_json=as_json)
+    return body.check(settings.config, as_json=as_json, online=online)
 
 
 def show(

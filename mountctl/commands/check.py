@@ -1,52 +1,86 @@
 """`mountctl check`: say what is wrong with a configuration, and what is unwise, or that nothing is.
 
-Called by file_commands.py. The problems are its data, so they go to stdout. Reads files only: it needs no root and no
-supervisor.
+Called by file_commands.py. The problems are its data, so they go to stdout. Needs no root and
+no supervisor. Touches nothing, and reads files only, unless it is to ask S3.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from mountctl.commands.mountpoints import Mountpoints
 from mountctl.config.advice import advice
 from mountctl.config.load import Examined, examine
+from mountctl.config.tables import MOUNT
+from mountctl.config.words import dotted, one_line
 from mountctl.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from engine.answers import Answer
 
 # Of the JSON's form. Keys are added freely; one that is renamed or removed makes it another.
 SCHEMA: Final = 1
 
+# The file is right, and S3 would not give a mount what it needs.
+EXIT_REFUSED: Final = 1
+_STATES: Final = {True: "ok", False: "NO", None: "?"}
 
-def check(config: Path, *, as_json: bool = False) -> int:
+
+def check(config: Path, *, as_json: bool = False, online: bool = False) -> int:
     """Print every error and warning, one a line, and return 2 for errors; without any a summary.
 
     Args:
         config: the file.
         as_json: print one JSON object instead, for editors.
+        online: ask S3, too, for every mount that has no error; 1 is returned if one would not get what it needs.
+
+    Raises InquiryFailed.
     """
     examined = examine(config)
     warnings = advice(examined, Mountpoints().occupied)
-    exit_code = ConfigError.exit_code if examined.problems else 0
+    answers = _ask(examined) if online else []
+    refused = sum(any(step.ok is False for step in answer.steps) for answer in answers)
+    exit_code = ConfigError.exit_code if examined.problems else EXIT_REFUSED if refused else 0
     if as_json:
-        typer.echo(json.dumps(_json(examined, warnings), indent=2, ensure_ascii=False))
+        told = _json(examined, warnings) | ({"online": [_online(answer) for answer in answers]} if online else {})
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return exit_code
     for problem in (*examined.problems, *warnings):
         typer.echo(str(problem))
+    for answer in answers:
+        typer.echo("\n".join(_lines(answer)))
     if not examined.problems:
-        typer.echo(_summary(examined, warnings))
+        typer.echo(_summary(examined, warnings, refused))
     return exit_code
 
 
-def _summary(examined: Examined, warnings: Sequence[Problem]) -> str:
+def _ask(examined: Examined) -> list["Answer"]:
+    from mountctl.commands import online
+
+    return online.ask(list(examined.config.mounts.values()))
+
+
+def _lines(answer: "Answer") -> Iterator[str]:
+    yield f"{dotted((MOUNT, answer.name))}:"
+    for step in answer.steps:
+        yield f"    {step.name:<11} {_STATES[step.ok]:<2}  {one_line(step.told)}"
+
+
+def _online(answer: "Answer") -> dict[str, object]:
+    return {"ok": all(step.ok is not False for step in answer.steps), **answer.model_dump(mode="json")}
+
+
+def _summary(examined: Examined, warnings: Sequence[Problem], refused: int) -> str:
     config = examined.config
     drop_ins = len(config.files) - 1
     also = f" with {_count(drop_ins, 'drop-in')}" if drop_ins else ""
     unwise = f", {_count(len(warnings), 'warning')}" if warnings else ""
-    return f"{config.path}{also}: {_count(len(config.mounts), 'mount')}, no errors{unwise}"
+    no = f"; S3 refuses {_count(refused, 'mount')}" if refused else ""
+    return f"{config.path}{also}: {_count(len(config.mounts), 'mount')}, no errors{unwise}{no}"
 
 
 def _json(examined: Examined, warnings: Sequence[Problem]) -> dict[str, object]:

@@ -1,0 +1,190 @@
+"""`mountctl check --online` against real servers: what S3 would let mounts do, told without a trace in the bucket."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import botocore.session
+import pytest
+
+from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, MotoServer, S3Server
+
+MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
+# What a busy machine may need; a test that passes never waits for it.
+SECONDS_MAX: Final = 120.0
+PERMISSIONS: Final = ("s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload")
+
+
+@dataclass(frozen=True)
+class _Keys:
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
+
+
+def _mount(name: str, endpoint: str, bucket: str, *lines: str) -> str:
+    told = [f"[mount.{name}]", f'bucket = "{bucket}"', f'mountpoint = "/mnt/{name}"', f'endpoint-url = "{endpoint}"']
+    return "\n".join([*told, "force-path-style = true", f'region = "{REGION}"', *lines, ""])
+
+
+def _check(directory: Path, text: str, *arguments: str, keys: _Keys = _Keys()) -> subprocess.CompletedProcess[str]:
+    path = directory / "m.toml"
+    path.write_text(text)
+    environment = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+    done = subprocess.run(
+        [MOUNTCTL, "check", "--online", "--config", path, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        env={**os.environ, **environment},
+    )
+    assert done.stderr == ""
+    assert keys.secret_key == SECRET_KEY or keys.secret_key not in done.stdout
+    return done
+
+
+def _states(done: subprocess.CompletedProcess[str], mount: str = "a") -> dict[str, bool | None]:
+    [found] = [each for each in json.loads(done.stdout)["online"] if each["name"] == mount]
+    return {step["name"]: step["ok"] for step in found["steps"]}
+
+
+def _objects(server: S3Server, bucket: str) -> list[tuple[str, str]]:
+    return [(each["Key"], each["ETag"]) for each in server.boto.list_objects_v2(Bucket=bucket).get("Contents", [])]
+
+
+def _uploads(server: S3Server, bucket: str) -> list[Any]:
+    return list(server.boto.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+
+
+@pytest.mark.parametrize(("kind", "keys"), [("moto", ()), ("rclone", ("p/a", "p/b/c"))])
+def test_a_mount_that_may_do_all_is_told_so_and_nothing_is_left(
+    tmp_path: Path, request: pytest.FixtureRequest, kind: str, keys: tuple[str, ...]
+) -> None:
+    server = request.getfixturevalue(kind)
+    bucket = server.bucket()
+    for key in keys:
+        server.put(bucket, key, b"data")
+    before = _objects(server, bucket)
+    done = _check(tmp_path, _mount("a", server.endpoint, bucket, 'prefix = "p/"'), "--json")
+    assert done.returncode == 0
+    assert _states(done) == dict.fromkeys(("credentials", "bucket", "region", "list", "get", "put"), True)
+    assert _objects(server, bucket) == before
+    assert _uploads(server, bucket) == []
+
+
+def test_a_person_reads_a_line_for_each_question(tmp_path: Path, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    text = _mount("a", moto.endpoint, bucket, "read-only = true") + _mount("b", moto.endpoint, "gone-for-a-test")
+    done = _check(tmp_path, text)
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:6]] == [
+        ["mount.a:"],
+        ["credentials", "ok"],
+        ["bucket", "ok"],
+        ["region", "ok"],
+        ["list", "ok"],
+        ["get", "ok"],
+    ]
+    assert "    bucket      NO  bucket 'gone-for-a-test' does not exist at " in done.stdout
+    assert lines[-1] == f"{tmp_path}/m.toml: 2 mounts, no errors; S3 refuses 1 mount"
+
+
+def test_a_secret_key_that_does_not_fit_is_told(tmp_path: Path, rclone: S3Server) -> None:
+    text = _mount("a", rclone.endpoint, rclone.bucket())
+    done = _check(tmp_path, text, "--json", keys=_Keys(secret_key="not-the-one"))
+    assert done.returncode == 1
+    assert "secret key does not fit" in _step_refused(done)["told"]
+
+
+def _step_refused(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    [found] = [step for step in json.loads(done.stdout)["online"][0]["steps"] if step["ok"] is False]
+    return dict(found)
+
+
+def test_a_server_that_is_not_there_is_told_and_the_others_are_asked(tmp_path: Path, moto: S3Server) -> None:
+    text = _mount("a", "http://127.0.0.1:1", "bucket") + _mount("b", moto.endpoint, moto.bucket())
+    done = _check(tmp_path, text, "--json")
+    assert done.returncode == 1
+    assert "is endpoint-url right?" in _step_refused(done)["told"]
+    assert set(_states(done, "b").values()) == {True}
+
+
+def test_mounts_with_errors_are_not_asked_about(tmp_path: Path, moto: S3Server) -> None:
+    text = _mount("a", moto.endpoint, moto.bucket()) + _mount("b", moto.endpoint, "bucket", "uid = 0")
+    done = _check(tmp_path, text, "--json")
+    assert done.returncode == 2
+    assert [each["name"] for each in json.loads(done.stdout)["online"]] == ["a"]
+
+
+def test_a_file_without_mounts_asks_nothing(tmp_path: Path) -> None:
+    assert _check(tmp_path, "").stdout == f"{tmp_path}/m.toml: 0 mounts, no errors\n"
+
+
+class _Guarded:
+    """A server that asks who may do what, and a user on it."""
+
+    def __init__(self, server: MotoServer) -> None:
+        self.server = server
+        self.bucket = server.bucket()
+        server.put(self.bucket, "p/a", b"data")
+        self._iam = botocore.session.Session().create_client(
+            "iam",
+            endpoint_url=server.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+        )
+        self._iam.create_user(UserName="user")
+        keys = self._iam.create_access_key(UserName="user")["AccessKey"]
+        self.keys = _Keys(keys["AccessKeyId"], keys["SecretAccessKey"])
+
+    def allow(self, permissions: set[str]) -> None:
+        """Let the user do just this."""
+        statement = {"Effect": "Allow", "Action": sorted(permissions), "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._iam.put_user_policy(UserName="user", PolicyName="p", PolicyDocument=policy)
+
+    def guard(self, *, on: bool) -> None:
+        """From now on, everybody is asked for leave; or nobody, for the test to look around."""
+        url, free = f"{self.server.endpoint}/moto-api/reset-auth", b"0" if on else b"1000000"
+        with urllib.request.urlopen(
+            urllib.request.Request(url, data=free, headers={"Content-Type": "text/plain"}, method="POST")
+        ) as answer:
+            answer.read()
+
+    def close(self) -> None:
+        self._iam.close()
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[_Guarded]:
+    with MotoServer() as server:
+        made = _Guarded(server)
+        yield made
+        made.close()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "step"), [*zip(PERMISSIONS, ("list", "get", "put", "put"), strict=True), (None, None)]
+)
+def test_the_permission_that_a_policy_lacks_is_named_and_nothing_is_left(
+    tmp_path: Path, guarded: _Guarded, lacking: str | None, step: str | None
+) -> None:
+    guarded.allow({each for each in PERMISSIONS if each != lacking})
+    text = _mount("a", guarded.server.endpoint, guarded.bucket, 'prefix = "p/"')
+    guarded.guard(on=True)
+    try:
+        done = _check(tmp_path, text, "--json", keys=guarded.keys)
+    finally:
+        guarded.guard(on=False)
+    refused = [each for each in json.loads(done.stdout)["online"][0]["steps"] if each["ok"] is False]
+    assert [(each["name"], each["permission"]) for each in refused] == ([] if step is None else [(step, lacking)])
+    assert done.returncode == (0 if step is None else 1)
+    assert [key for key, _ in _objects(guarded.server, guarded.bucket)] == ["p/a"]
+    assert _uploads(guarded.server, guarded.bucket) == []
