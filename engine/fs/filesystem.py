@@ -115,8 +115,8 @@ class S3Filesystem:
 
     def snapshot(self) -> Iterator[list[Record]]:
         """The same as records, in groups that belong together; each is as of when it is drawn."""
-        for inode in list(self._table):
-            if self._table.find(inode.number) is inode:
+        for number in self._table.numbers():
+            if inode := self._table.find(number):
                 yield inode_records(inode, named=self._table.is_current(inode))
         others = Inherited(
             mounted=self._mounted,

@@ -77,9 +77,9 @@ class InodeTable:
     def __len__(self) -> int:
         return len(self._by_number)
 
-    def __iter__(self) -> Iterator[Inode]:
-        """All but the root, in the order in which they were made."""
-        return (inode for inode in self._by_number.values() if inode is not self.root)
+    def numbers(self) -> list[int]:
+        """Those of all but the root, as of now, in the order of their making. No inode is held by that."""
+        return [number for number in self._by_number if number != ROOT]
 
     def inherit(
         self, number: int, location: str, packed: bytes | None, *, pending: bool = False, removed: bool = False

@@ -1,5 +1,6 @@
 """S3Filesystem without a kernel: attributes, opening, listing with attributes, handles of other engines."""
 
+import gc
 import os
 import stat
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,7 @@ from engine.errors import (
 from engine.fs.directories import LISTED_SECONDS_MAX, WALK_SECONDS_MAX, WALKED_SECONDS, Listed
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.handles import Handles
+from engine.namespace.inode import Inode
 from engine.spec import MountSpec
 from engine.stats import EngineStats
 from tests.unit.bucket import HEAD, LIST, Bucket
@@ -389,3 +391,24 @@ def test_handles_of_one_engine_are_never_used_twice() -> None:
     with pytest.raises(BadHandle):
         handles.get(first)
     assert opened == [1, 0, 0, 1]
+
+
+def test_a_snapshot_that_is_being_drawn_keeps_no_inode_that_is_forgotten_meanwhile() -> None:
+    """S50: it is drawn little by little, while a walk has the table forget as many as it learns."""
+    mount = Mount(*(f"f{number}" for number in range(50)))
+
+    async def main() -> None:
+        before = _inodes_in_memory()
+        numbers = [await mount.number(f"f{number}") for number in range(50)]
+        drawn = mount.fs.snapshot()
+        assert [record[1] for record in next(drawn)] == numbers[:1]
+        mount.fs.forget([(number, 1) for number in numbers[:40]])
+        assert _inodes_in_memory() - before == 10 + 1, "and the one that was drawn last"
+        assert [record[1] for group in drawn for record in group if record[1] in numbers] == numbers[40:]
+
+    run(main)
+
+
+def _inodes_in_memory() -> int:
+    gc.collect()  # those of other tests
+    return sum(type(each) is Inode for each in gc.get_objects())
