@@ -1,12 +1,15 @@
 """Many names: what walking them costs in requests and memory. The bucket is a rule (synthetic.py), not a server."""
 
+import math
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.namespace.crowd import INODE_BYTES, NAMES_BYTES_MAX
+from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL
 from tests.conformance.observed import Observed, ObservedShape
 from tests.conformance.sharing import eventually
 from tests.conformance.synthetic import content
@@ -59,10 +62,13 @@ def test_walks_of_100_000_names_ask_for_no_file_by_itself(command: str, director
     lists = 1 + directories * (2 + files // 1000)  # the root's, and for each directory its lookup and its pages
     with ObservedShape(directories, files) as mounted:
         words = [str(mounted.path) if word == "DIRECTORY" else word for word in command.split()]
+        began = time.monotonic()
         said, counted = _walk_and_count(mounted, *words)
+        # Programs name each file by its path, and the directory that they are in is believed for a second (S30).
+        again = math.ceil((time.monotonic() - began) / DIRECTORY_SECONDS_MINIMAL)
     assert len(said.splitlines()) >= 100_000
-    assert counted["ListObjectsV2"] <= lists + directories, "a directory may be looked up twice"
-    assert counted.get("HeadObject", 0) <= 2 * directories, "called off, of directories"
+    assert counted["ListObjectsV2"] <= lists + directories + again, "a directory may be looked up twice"
+    assert counted.get("HeadObject", 0) <= 2 * directories + again, "called off, of directories"
 
 
 @pytest.mark.parametrize(
