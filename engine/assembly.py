@@ -57,23 +57,14 @@ async def serving(
     arena = Arena(max(spec.memory_target * MiB, arrival.bytes))
     try:
         async with trio.open_nursery() as fetching:
-            prefetcher = Prefetcher(
-                client,
-                arena,
-                fetching,
-                part_bytes=spec.read_part_bytes,
-                stats=stats,
-                width_max=width_for(spec.maximum_throughput_gbps),
-            )
-            fetching.start_soon(_trim, prefetcher)
+            prefetcher = _prefetcher(client, arena, fetching, spec, stats)
             journal = _Journalling(journal_fd)
             journal.inherited.moved = arrival.unpack(arena)
             journal.ledger.uploads.update(journal.inherited.moved.uploads)
-            uploader = (
-                None
-                if spec.read_only
-                else Uploader(client, arena, fetching, spec=spec, stats=stats, records=teller.over(journal.ledger))
-            )
+            uploader = None
+            if not spec.read_only:
+                records = teller.over(journal.ledger)
+                uploader = Uploader(client, arena, fetching, spec=spec, stats=stats, records=records)
             filesystem = S3Filesystem(
                 spec,
                 client,
@@ -100,6 +91,22 @@ async def serving(
         prefetcher.close()
     finally:
         arena.close()
+
+
+def _prefetcher(
+    client: ObjectClient, arena: Arena, fetching: trio.Nursery, spec: MountSpec, stats: EngineStats
+) -> Prefetcher:
+    """Reads as the mount's options ask; what it does not need goes back to the system now and then."""
+    prefetcher = Prefetcher(
+        client,
+        arena,
+        fetching,
+        part_bytes=spec.read_part_bytes,
+        stats=stats,
+        width_max=width_for(spec.maximum_throughput_gbps),
+    )
+    fetching.start_soon(_trim, prefetcher)
+    return prefetcher
 
 
 class _Journalling:
