@@ -40,11 +40,16 @@ file_commands.register()
 
 
 @command
-def run(settings: Settings) -> int:
+def run(
+    settings: Settings,
+    no_watch: Annotated[  # noqa: FBT002
+        bool, typer.Option("--no-watch", envvar="MOUNTCTL_NO_WATCH", help="Reload only when told to.")
+    ] = False,
+) -> int:
     """Mount all that the configuration file declares and keep it so, in the foreground."""
     from mountctl.commands import run as body
 
-    return body.run(settings.config, settings.runtime_dir, settings.state_dir)
+    return body.run(settings.config, settings.runtime_dir, settings.state_dir, watch=not no_watch)
 
 
 @command

@@ -18,6 +18,7 @@ import trio
 from engine import stderr
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
+from mountctl.config.watch import Watcher
 from mountctl.control import server
 from mountctl.control.protocol import ReloadResult, RestartResult
 from mountctl.environment import unheeded
@@ -57,12 +58,19 @@ class NeedsRoot(MountctlError):
     exit_code = 1
 
 
-def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:
+def run(config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool = True) -> int:
     """The supervisor of a configuration file, in the foreground, until SIGTERM. Returns the exit code.
+
+    Args:
+        config: the file.
+        runtime_dir: where its control socket is.
+        state_dir: what is noted for later runs.
+        watch: reload when the file has changed, unless it says otherwise.
 
     Raises ConfigError, NeedsRoot, RuntimeDirectoryHeld.
     """
-    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False)
+    watched = config if watch else None
+    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False, watched=watched)
 
 
 def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
@@ -87,6 +95,7 @@ def _run(
     *,
     must_mount: bool,
     mounted: Callable[[], None] = lambda: None,
+    watched: Path | None = None,
 ) -> int:
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
@@ -97,7 +106,7 @@ def _run(
     _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
         noted, uploads = MountsFile(state_dir, runtime_dir), UploadFiles(state_dir, runtime_dir)
-        daemon = _Daemon(load_config, runtime, noted, uploads, mounted, must_mount=must_mount)
+        daemon = _Daemon(load_config, runtime, noted, uploads, mounted, must_mount=must_mount, watched=watched)
         try:
             return trio.run(daemon.serve)
         finally:
@@ -116,8 +125,11 @@ class _Daemon:
         mounted: Callable[[], None],
         *,
         must_mount: bool,
+        watched: Path | None,
     ) -> None:
         self._mounted = mounted
+        # Before the file is read: see there.
+        self._watcher = None if watched is None else Watcher(watched, lambda: self._supervisor.config.referenced)
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
@@ -146,6 +158,8 @@ class _Daemon:
                 self._mounted()
                 if self._must_mount:
                     nursery.start_soon(self._end_with_mounts, nursery)
+                if self._watcher is not None:
+                    nursery.start_soon(self._watcher.run, self._reload_by_itself, self._tell_status)
             else:
                 nursery.cancel_scope.cancel()
         if failure is not None:
@@ -154,7 +168,8 @@ class _Daemon:
 
     def status(self, names: Sequence[str]) -> Status:
         """The control socket's `status`."""
-        return report.status(self._supervisor, names)
+        watching = None if self._watcher is None else self._watcher.manner
+        return report.status(self._supervisor, names, watching)
 
     async def plan(self) -> Plan:
         """The control socket's `plan`."""
@@ -194,6 +209,11 @@ class _Daemon:
             await self.reload()
         except Exception:  # noqa: BLE001 - a bug in a reload must not take the mounts along
             _log.exception("reload failed by an internal error")
+
+    async def _reload_by_itself(self) -> None:
+        if self._supervisor.config.supervisor.watch:
+            _log.info("the configuration has changed")
+            await self._reload_by_signal()
 
     async def _listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         group = self._supervisor.config.supervisor.control_group

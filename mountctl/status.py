@@ -115,6 +115,9 @@ class ConfigStatus(_Part):
 
     path: str
     last_reload: LastReload
+    watching: str | None = Field(
+        None, description="how its changes are heard of: `notified` by the kernel, or by `polling`; None: by nobody"
+    )
 
 
 class SupervisorStatus(_Part):

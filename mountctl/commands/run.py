@@ -5,6 +5,6 @@ from pathlib import Path
 from mountctl import daemon
 
 
-def run(config: Path, runtime_dir: Path, state_dir: Path) -> int:
+def run(config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool) -> int:
     """Serve until SIGTERM or SIGINT. Returns the exit code; raises MountctlError when it can't start."""
-    return daemon.run(config, runtime_dir, state_dir)
+    return daemon.run(config, runtime_dir, state_dir, watch=watch)

@@ -31,6 +31,10 @@ class SupervisorSpec(BaseModel):
         min_length=1,
         description="A Unix group whose members may use the control socket beside root. It must exist.",
     )
+    watch: bool = Field(
+        default=True,
+        description="Reload by itself when the file, its drop-ins or what they refer to have changed.",
+    )
 
 
 @dataclass(frozen=True)

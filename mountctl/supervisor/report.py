@@ -16,8 +16,15 @@ from mountctl.supervisor.supervisor import Supervisor
 VERSION: Final = version("mountctl-s3")
 
 
-def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
-    """The status of all mounts, or of the named ones in their order. Raises UnknownMount."""
+def status(supervisor: Supervisor, names: Sequence[str], watching: str | None = None) -> contract.Status:
+    """The status of all mounts, or of the named ones in their order. Raises UnknownMount.
+
+    Args:
+        supervisor: it.
+        names: of the mounts; none: all.
+        watching: how changes of the configuration are heard of; None: they are not.
+    """
+    watching = watching if supervisor.config.supervisor.watch else None
     mounts = [_mount(mount) for mount in chosen(supervisor, names)]
     return contract.Status(
         schema_version=contract.SCHEMA,
@@ -26,7 +33,9 @@ def status(supervisor: Supervisor, names: Sequence[str]) -> contract.Status:
             pid=os.getpid(),
             version=VERSION,
             generation=supervisor.generation,
-            config=contract.ConfigStatus(path=str(supervisor.config.path), last_reload=_reload(supervisor.last_reload)),
+            config=contract.ConfigStatus(
+                path=str(supervisor.config.path), last_reload=_reload(supervisor.last_reload), watching=watching
+            ),
         ),
         mounts=mounts,
     )

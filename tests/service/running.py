@@ -51,6 +51,7 @@ class Running:
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_REGION": "us-east-1",
+            "MOUNTCTL_NO_WATCH": "1",  # or a test's own reload would find nothing left to do; test_watch.py has others
             "MOUNTCTL_CONFIG": str(self.config),
             "MOUNTCTL_RUNTIME_DIR": str(work / "run"),
             "MOUNTCTL_STATE_DIR": str(work / "state"),
