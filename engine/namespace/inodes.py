@@ -173,10 +173,18 @@ class InodeTable:
         inode.pending = False
         self._made(inode)
         self._let_go(inode)
+        self._found_with_all_above(inode.location)
         above = parent_prefix(inode.location).removesuffix("/")
         directory = self._by_location.get(above) if self.is_current(inode) else None
         if directory is not None and directory.pending:
             self.settle(directory, None, now, expiry)
+
+    def _found_with_all_above(self, location: str) -> None:
+        """Something is there. It may have been seen missing while a directory, since gone, hid what was written."""
+        while location:
+            self.missing.found(location)
+            self.just_missing.found(location)
+            location = parent_prefix(location).removesuffix("/")
 
     def discard(self, inode: Inode) -> None:
         """A pending inode will never be in S3: there is no such file, or what was there before is there again."""

@@ -91,3 +91,29 @@ def test_a_name_deleted_after_it_was_listed_is_not_brought_back_by_the_listing()
             assert await made.names() == ["a", "d"], "others made it since"
 
     run(test)
+
+
+def test_a_file_that_was_believed_missing_while_a_directory_had_its_name_is_found_when_it_is_closed() -> None:
+    """S32: a program's own file is never believed to be missing, nor is the directory that it is in."""
+
+    async def test() -> None:
+        async with mount("d/x", metadata_ttl=60) as made:
+            _number, file = await made.create("f")
+            directory = await made.number("d")
+            _number, inner = await made.create("f", parent=directory)
+            made.bucket.put("f/x")
+            await trio.sleep(1)
+            hides = await made.number("f")
+            made.bucket.delete("f/x")
+            made.bucket.delete("d/x")
+            made.fs.forget([(hides, 1), (directory, 1)])
+            for name in ("f", "d"):
+                await fails(NotFound, made.number(name))
+
+            for handle in (file, inner):
+                await made.fs.close(handle)
+
+            assert stat.S_ISREG((await made.fs.lookup(ROOT, b"f")).mode)
+            assert stat.S_ISDIR((await made.fs.lookup(ROOT, b"d")).mode)
+
+    run(test)
