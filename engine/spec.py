@@ -129,10 +129,11 @@ def _absolute(value: str) -> str:
 def _interfaces(value: Any) -> Any:
     """One name, or several; none twice, as each takes its share of the connections."""
     names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    for name in names if isinstance(names, tuple) else ():
-        if isinstance(name, str) and not re.match(rf"^[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}$", name):
+    texts = [name for name in names if isinstance(name, str)] if isinstance(names, tuple) else []
+    for name in texts:
+        if not re.match(rf"^[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}$", name):
             raise ValueError(f"not the name of a network interface: {name[: 2 * INTERFACE_BYTES_MAX]!r}")
-    if isinstance(names, tuple) and len(set(names)) < len(names):
+    if len(set(texts)) < len(texts):
         raise ValueError("names an interface twice")
     return names
 

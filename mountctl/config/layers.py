@@ -4,9 +4,14 @@ Called by config/values.py, and by `mountctl config show`, which tells where eac
 them has is built in: MountSpec's own default.
 """
 
+from typing import Final
+
 from mountctl.config.findings import Findings
 from mountctl.config.tables import MOUNT, USE, NamedTable, Table, Tables
 from mountctl.config.words import HIDDEN, did_you_mean, found, shown
+
+# A guess compares with each; people have a handful of templates.
+_GUESSED_FROM_MAX: Final = 100
 
 
 def effective(tables: Tables, mount: NamedTable) -> Table:
@@ -30,7 +35,7 @@ def used(mount: NamedTable) -> tuple[str, ...]:
 
 def judge_uses(tables: Tables, findings: Findings) -> None:
     """Every `use` must name templates that are there."""
-    known = tuple(tables.templates)
+    known = tuple(tables.templates)[:_GUESSED_FROM_MAX]
     for name, mount in tables.mounts.items():
         setting = mount.settings.get(USE)
         if setting is None or not setting.usable:

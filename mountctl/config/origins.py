@@ -12,6 +12,7 @@ from engine.spec import MountSpec, kebab
 from mountctl.config.layers import effective
 from mountctl.config.load import Examined
 from mountctl.config.positions import Positions
+from mountctl.config.secrets import looks_secret
 from mountctl.config.tables import DEFAULTS, TEMPLATE, Setting
 from mountctl.config.words import HIDDEN
 
@@ -24,7 +25,7 @@ class Origin:
         kind: the table, or that no table has it.
         template: its name, for a template.
         file, line, column: where the key stands; None for what is built in.
-        written: the value as it stands there, if it has references in it.
+        written: the value as it stands there, if it has references in it; HIDDEN if that looks secret itself.
     """
 
     kind: Literal["mount", "template", "defaults", "built-in"]
@@ -71,10 +72,15 @@ class Origins:
         if file not in self._positions:
             self._positions[file] = Positions(setting.document.source)
         line, column = self._positions[file].of(setting.path)
-        at = {"file": file, "line": line, "column": column, "written": setting.written}
+        at = {"file": file, "line": line, "column": column, "written": _written(setting)}
         if setting.path[0] == TEMPLATE:
             return Origin("template", template=setting.path[1], **at)
         return Origin("defaults" if setting.path[0] == DEFAULTS else "mount", **at)
+
+
+def _written(setting: Setting) -> Any:
+    texts = setting.written if isinstance(setting.written, list) else [setting.written]
+    return HIDDEN if any(isinstance(text, str) and looks_secret(text) for text in texts) else setting.written
 
 
 def _plain(field: str, spec: MountSpec) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.spec import MountSpec
+from engine.spec import PATH_BYTES_MAX, MountSpec
 from mountctl.config.findings import Findings
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.read import Unreadable, referenced
@@ -24,6 +24,11 @@ from mountctl.config.words import fields, shown, takes_number, takes_truth
 
 ENVIRONMENT: Final = "env"
 FILE: Final = "file"
+
+# In one value; a name has two or three. With the limit below it bounds what a small file can make of memory.
+REFERENCES_MAX: Final = 16
+# What a reference or a whole value stands for; no option's value is longer than a path.
+CHARACTERS_MAX: Final = PATH_BYTES_MAX
 
 # `$${` first: it stands for `${` itself.
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{([^{}]*)(\}?)")
@@ -83,6 +88,9 @@ class References:
     def _text(self, text: str, setting: Setting, wrong: list[str]) -> tuple[str, bool]:
         """A text with its references replaced, and whether it looks secret. What can't be replaced is added."""
         secret = False
+        if text.count("${") > REFERENCES_MAX:
+            wrong.append(f"more than {REFERENCES_MAX} references: write a file that has all of it, and refer to that")
+            return "", False
 
         def replacement(match: re.Match[str]) -> str:
             nonlocal secret
@@ -99,6 +107,9 @@ class References:
                 return ""
 
         resolved = _REFERENCE.sub(replacement, text)
+        if len(resolved) > CHARACTERS_MAX:
+            wrong.append(f"what this stands for is longer than {CHARACTERS_MAX} characters, which no option's value is")
+            return "", secret
         return resolved, secret or looks_secret(resolved)
 
     def _behind(self, written: str, setting: Setting) -> str:
@@ -110,6 +121,8 @@ class References:
                 raise _Missing(f"the environment has no {name}: set it for `mountctl run` (in its unit), and here")
             if not value.isascii() and "\udc80" <= max(value) <= "\udcff":
                 raise _Missing(f"the environment's {name} is not UTF-8")
+            if len(value) > CHARACTERS_MAX:
+                raise _Missing(f"the environment's {name} is longer than {CHARACTERS_MAX} characters")
             return value
         if kind == FILE and name:
             path = setting.document.path.parent / name

@@ -114,6 +114,7 @@ def test_the_control_group_must_exist(tmp_path: Path) -> None:
         ('bind = ["eth0", "eth0"]', "mount.a.bind: names an interface twice"),
         ("bind = 1", "mount.a.bind: must be an array of strings, not the integer 1"),
         ("bind = [1]", "mount.a.bind: must be an array of strings, not the integer 1"),
+        ("bind = [[], {}]", "mount.a.bind: must be an array of strings, not an array"),
         ('ca-bundle = "ca.pem"', "mount.a.ca-bundle: must be an absolute path"),
         ('log-directory = "logs"', "mount.a.log-directory: must be an absolute path"),
         ("maximum-throughput-gbps = 0", "mount.a.maximum-throughput-gbps: must be between 1 and 10000, not 0"),

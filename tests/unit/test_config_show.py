@@ -133,6 +133,16 @@ def test_a_secret_in_the_file_is_not_shown(path: Path, capsys: pytest.CaptureFix
     assert 'user-agent-prefix = "(hidden: it looks secret)"' in out
 
 
+def test_a_secret_beside_a_reference_is_not_shown_as_it_is_written(
+    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STAGE", "test")
+    secret = "AKIA" + "ABCDEFGHIJKLMNOP"
+    agent = f"{secret}-${{env:STAGE}}"
+    path.write_text(f'[mount.a]\nbucket = "bucket-a"\nmountpoint = "/mnt/a"\nuser-agent-prefix = "{agent}"\n')
+    assert secret not in _shown(path, capsys, origin=True)
+
+
 def test_a_name_that_is_none_is_told_with_a_guess(path: Path) -> None:
     with pytest.raises(UnknownMount, match=r"no mount b\.cc in .*m\.toml: did you mean b\.c\?"):
         show(path, ["b.cc"])
