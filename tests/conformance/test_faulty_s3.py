@@ -19,7 +19,7 @@ import pytest
 from tests.conformance.observed import ObservedProxy, name_of
 from tests.conformance.sharing import Place, eventually
 from tests.faults import Answer, FaultyProxy, Seen, error, ranged
-from tests.servers import S3Server
+from tests.servers import MotoServer, S3Server
 
 ATTEMPTS = 3
 DATA = random.Random(4).randbytes(300_000)
@@ -385,12 +385,12 @@ def test_what_failed_is_in_the_log_with_all_that_supports_a_question_to_s3(troub
 
 
 @pytest.mark.slow
-def test_faults_that_never_end_are_eio_within_a_minute_and_a_half_with_all_attempts(able_server: S3Server) -> None:
+def test_faults_that_never_end_are_eio_within_a_minute_and_a_half_with_all_attempts(moto: MotoServer) -> None:
     """S42: ten attempts, with waits that double; all faults at once."""
-    bucket = able_server.bucket()
-    with FaultyProxy(able_server.endpoint) as proxy, ObservedProxy(proxy, bucket, attempts=10) as mounted:
+    bucket = moto.bucket()
+    with FaultyProxy(moto.endpoint) as proxy, ObservedProxy(proxy, bucket, attempts=10) as mounted:
         for number in range(len(SPOILED_BODIES)):
-            able_server.put(bucket, f"f{number}", DATA)
+            moto.put(bucket, f"f{number}", DATA)
         faults = {f"f{number}": fault for number, fault in enumerate(SPOILED_BODIES.values())}
 
         def decide(seen: Seen) -> Answer | None:
