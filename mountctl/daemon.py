@@ -29,6 +29,7 @@ from mountctl.status import Status
 from mountctl.supervisor import orphans, planning, report, systemd
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
+from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.runtime import RuntimeDirectory
@@ -67,10 +68,10 @@ def run(config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool = True)
         state_dir: what is noted for later runs.
         watch: reload when the file has changed, unless it says otherwise.
 
-    Raises ConfigError, NeedsRoot, RuntimeDirectoryHeld.
+    A file with errors is served as it was when it was last good. Raises ConfigError if it never was; NeedsRoot,
+    RuntimeDirectoryHeld.
     """
-    watched = config if watch else None
-    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False, watched=watched)
+    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False, config=config, watch=watch)
 
 
 def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
@@ -95,7 +96,8 @@ def _run(
     *,
     must_mount: bool,
     mounted: Callable[[], None] = lambda: None,
-    watched: Path | None = None,
+    config: Path | None = None,
+    watch: bool = False,
 ) -> int:
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
@@ -105,8 +107,18 @@ def _run(
     become_subreaper()
     _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
+        last_good = None if config is None else LastGood(state_dir, runtime_dir, config)
         noted, uploads = MountsFile(state_dir, runtime_dir), UploadFiles(state_dir, runtime_dir)
-        daemon = _Daemon(load_config, runtime, noted, uploads, mounted, must_mount=must_mount, watched=watched)
+        daemon = _Daemon(
+            load_config,
+            runtime,
+            noted,
+            uploads,
+            mounted,
+            must_mount=must_mount,
+            watched=config if watch else None,
+            last_good=last_good,
+        )
         try:
             return trio.run(daemon.serve)
         finally:
@@ -126,6 +138,7 @@ class _Daemon:
         *,
         must_mount: bool,
         watched: Path | None,
+        last_good: LastGood | None,
     ) -> None:
         self._mounted = mounted
         # Before the file is read: see there.
@@ -136,7 +149,9 @@ class _Daemon:
         self._debug = False
         address = os.environ.get("NOTIFY_SOCKET")
         fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
-        self._supervisor = Supervisor(load_config, fds, noted, uploads, changed=self._tell_status, transient=must_mount)
+        self._supervisor = Supervisor(
+            load_config, fds, noted, uploads, changed=self._tell_status, transient=must_mount, last_good=last_good
+        )
 
     @property
     def left_engines(self) -> set[int]:

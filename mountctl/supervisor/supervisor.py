@@ -21,6 +21,7 @@ from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.handover import HandoverFailed
+from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
@@ -60,6 +61,7 @@ class Supervisor:
         fds: keeps what the supervisor that comes after this one goes on with.
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
+        last_good: where what is in force is kept, for a start with a broken file.
     """
 
     def __init__(
@@ -71,12 +73,13 @@ class Supervisor:
         changed: Callable[[], None] = lambda: None,
         *,
         transient: bool = False,
+        last_good: LastGood | None = None,
     ) -> None:
         self._transient = transient
         self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
-        self.config = load()
+        self._last_good = last_good
+        self.config, self.last_reload = (load(), Reload(ok=True)) if last_good is None else last_good.begin(load)
         self.generation = 1
-        self.last_reload = Reload(ok=True)
         self.mounts: dict[str, Mount] = {}
         self._replacing = Replacing()
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
@@ -224,6 +227,8 @@ class Supervisor:
             self._changed()
             return self.last_reload
         self.config = planned.config
+        if self._last_good is not None:
+            await trio.to_thread.run_sync(self._last_good.note, self.config)
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)
         _log.info("reloaded: %s", told(results))

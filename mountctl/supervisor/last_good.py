@@ -1,0 +1,98 @@
+"""The last configuration that was in force, kept in the state directory: served after a start with a broken file.
+
+Called by supervisor.py. One file a runtime directory. It has what the file meant, with all that it took from elsewhere,
+so that nothing else need be there at that start. Never used while the file is good.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from engine.spec import MountSpec
+from mountctl.config.load import Config, SupervisorSpec
+from mountctl.errors import ConfigError
+from mountctl.supervisor.results import Reload
+from mountctl.supervisor.wanted import Refusal
+
+_DIRECTORY_MODE: Final = 0o755
+# Root's: names of buckets and profiles are nobody else's business.
+_FILE_MODE: Final = 0o600
+
+_log = logging.getLogger(__name__)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    path: Path
+    at: float  # when it came into force, in seconds since the epoch
+    supervisor: SupervisorSpec
+    mounts: list[MountSpec]
+
+
+class LastGood:
+    """The file of one runtime directory and configuration.
+
+    Args:
+        state_dir: the state directory; made when it is needed.
+        runtime_dir: this supervisor's.
+        config: the configuration's path: what was in force of another one is of no use.
+    """
+
+    def __init__(self, state_dir: Path, runtime_dir: Path, config: Path) -> None:
+        self._path = state_dir / "last-good" / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
+        self._config = config.absolute()
+
+    def begin(self, load: Callable[[], Config]) -> tuple[Config, Reload]:
+        """The configuration to start with: that which `load` gives, or the last good one. Raises ConfigError.
+
+        Raises it only if there is no last good one.
+        """
+        try:
+            config = load()
+        except ConfigError as error:
+            last = self._read()
+            if last is None:
+                raise
+            problems = Refusal.of(error).problems
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(last.at))
+            told = f"served is what was in force before, since {when} ({self._path})"
+            for problem in (*problems, told):
+                _log.error("%s", problem)
+            mounts = {spec.name: spec for spec in last.mounts}
+            config = Config(path=self._config, files=(), supervisor=last.supervisor, mounts=mounts)
+            return config, Reload(ok=False, errors=(*problems, told))
+        self.note(config)
+        return config, Reload(ok=True)
+
+    def note(self, config: Config) -> None:
+        """This one is in force. Blocks for as long as the disk takes."""
+        mounts = list(config.mounts.values())
+        text = _File(path=self._config, at=time.time(), supervisor=config.supervisor, mounts=mounts)
+        try:
+            self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
+            temporary = self._path.with_suffix(".new")
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+            with os.fdopen(fd, "w", encoding="utf-8") as file:
+                file.write(text.model_dump_json(by_alias=True))
+                file.flush()
+                os.fsync(fd)  # a power cut is when it is needed
+            os.replace(temporary, self._path)
+        except OSError as error:
+            _log.warning("cannot write %s: a start with a broken file would serve nothing: %s", self._path, error)
+
+    def _read(self) -> _File | None:
+        try:
+            found = _File.model_validate_json(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            _log.warning("cannot read %s, the last good configuration: %s", self._path, error)
+            return None
+        return found if found.path == self._config else None
