@@ -12,7 +12,7 @@ help:
 	@echo 'make demo      mount buckets of an embedded S3 server and show them (KEEP=1 stays up)'
 	@echo 'make check     ruff, mypy, import-linter, generated documents are current'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
-	@echo 'make bench     one sequential read beside the peers, and pauses when something dies'
+	@echo 'make bench     one sequential read beside the peers, pauses when something dies, and how long commands take'
 
 setup: $(STAMP)
 
@@ -45,6 +45,7 @@ test-all: setup
 bench: setup
 	$(BIN)/python -m bench.sequential
 	$(BIN)/python -m bench.takeover
+	$(BIN)/python -m bench.commands
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -20,6 +20,7 @@ import engine
 from mountctl import file_commands
 from mountctl.command_line import ONE_MOUNT_RUNTIME_DIR, RUNTIME_DIR_VARIABLE, Settings, app, command
 from mountctl.errors import MountctlError
+from mountctl.quick import StatusAsked, status_asked
 
 if TYPE_CHECKING:
     from mountctl.commands.fstab import Call
@@ -175,12 +176,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if Path(sys.argv[0]).name == HELPER:
         sys.exit(_help_mount(given))
-    _add_mount(in_full="mount" in given)
+    asked = status_asked(given)
+    if asked is None:
+        _add_mount(in_full="mount" in given)
     # No command prints much, and none while it runs: so a reader that has gone, or a full disk, is met in one place.
     data = io.StringIO()
     with contextlib.redirect_stdout(data):
-        code = _guarded(lambda: _command(given))
+        code = _guarded(lambda: _command(given) if asked is None else _status(asked))
     sys.exit(_written(data.getvalue(), code))
+
+
+def _status(asked: StatusAsked) -> int:
+    from mountctl.commands import status as body
+
+    place = asked.runtime_dir or os.environ.get(RUNTIME_DIR_VARIABLE)
+    settings = Settings().with_options(Path(place) if place else None, None, None)
+    return body.status(settings.runtime_dir, list(asked.names), as_json=asked.as_json)
 
 
 def _command(arguments: list[str]) -> Any:

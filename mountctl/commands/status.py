@@ -9,6 +9,7 @@ from typing import Final
 
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorSilent
+from mountctl.status_table import render
 
 _EXIT_CODES: Final = {"ready": 0, "degraded": 3, "failed": 4}
 # No answer is no mount, as far as anybody can tell.
@@ -22,18 +23,12 @@ def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool) -> int:
     """
     try:
         answer = ControlClient(runtime_dir).status(names)
-        if as_json:
-            text = json.dumps(answer, indent=2, ensure_ascii=False)
-        else:
-            # Only here, as pydantic takes its time to import.
-            from mountctl.status import Status, render
-
-            text = render(Status.model_validate(answer), datetime.now(UTC))
+        text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer, datetime.now(UTC))
         code = _EXIT_CODES[answer["health"]]
     except MountctlError as error:
         error.exit_code = _EXIT_NO_ANSWER
         raise
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         silent = SupervisorSilent("the supervisor's answer is not a status: is it of another version?")
         silent.exit_code = _EXIT_NO_ANSWER
         raise silent from error

@@ -260,6 +260,20 @@ def test_status_imports_nothing_of_the_data_plane_and_no_event_loop(tmp_path: Pa
         assert heavy not in imported
 
 
+def test_status_of_a_supervisor_imports_no_models(tmp_path: Path) -> None:
+    seen = "import atexit\natexit.register(lambda: print(*sys.modules))"
+
+    async def body(runtime_dir: Path, _supervisor: Supervisor) -> None:
+        done = await trio.to_thread.run_sync(partial(with_status, seen, "--runtime-dir", str(runtime_dir)))
+        assert done.stdout.startswith("ready: ")
+        imported = done.stdout.split()
+        assert "mountctl.status_table" in imported
+        for heavy in ("pydantic", "pydantic_core", "mountctl.status", "tree_sitter", "tomli"):
+            assert heavy not in imported
+
+    serving(tmp_path, body)
+
+
 def test_an_unexpected_error_is_one_sentence_and_a_traceback_only_on_demand() -> None:
     body = "def broken(*a, **k): raise ZeroDivisionError('no')\nstatus.status = broken"
 

@@ -1,4 +1,4 @@
-"""mountctl/status.py: health, the JSON contract, the table."""
+"""mountctl/status.py: health and the JSON contract; mountctl/status_table.py: the table."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,6 @@ import pytest
 
 from engine.link import Stats
 from mountctl.status import (
-    COLUMNS,
     ConfigStatus,
     CredentialsStatus,
     EngineStatus,
@@ -18,12 +17,10 @@ from mountctl.status import (
     State,
     Status,
     SupervisorStatus,
-    duration,
     health,
-    render,
-    size,
     utc,
 )
+from mountctl.status_table import COLUMNS, duration, render, size
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,6 +42,11 @@ def status(*mounts: MountStatus, errors: list[str] | None = None, now: Health = 
     config = ConfigStatus(path="/etc/mountpoint-s3.toml", last_reload=reload)
     supervisor = SupervisorStatus(pid=12, version="1.2.3", generation=4, config=config)
     return Status(schema_version=1, health=now, supervisor=supervisor, mounts=list(mounts))
+
+
+def table(of: Status) -> str:
+    """What a person sees of an answer, which has come as JSON."""
+    return render(json.loads(of.model_dump_json()), NOW)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +113,12 @@ def test_times_are_utc_to_the_millisecond() -> None:
 
 
 def test_the_table_shows_a_line_a_mount_and_reasons_beneath() -> None:
-    shown = render(
+    shown = table(
         status(
             mount(engine=EngineStatus(pid=77), stats={"bytes_read": 3 * 1024**3}),
             mount("b", state="backoff", reason="bucket 'b' does not exist", last_error="EIO: x"),
             now="degraded",
-        ),
-        NOW,
+        )
     )
 
     assert shown.splitlines() == [
@@ -151,13 +152,13 @@ def test_the_table_shows_a_line_a_mount_and_reasons_beneath() -> None:
 def test_credentials_that_expire_or_cannot_be_had_have_a_line(
     credentials: CredentialsStatus, reason: str | None, line: str | None
 ) -> None:
-    shown = render(status(mount(credentials=credentials, reason=reason)), NOW).splitlines()[5:]
+    shown = table(status(mount(credentials=credentials, reason=reason))).splitlines()[5:]
 
     assert shown == [f"    {each}" for each in (reason, line and f"credentials: {line}") if each]
 
 
 def test_a_refused_reload_is_told_with_its_errors() -> None:
-    shown = render(status(errors=["/etc/x.toml:3: mount.a.prefix: must end in '/'"], now="degraded"), NOW)
+    shown = table(status(errors=["/etc/x.toml:3: mount.a.prefix: must end in '/'"], now="degraded"))
 
     assert "the last reload, at 2026-11-22 12:00:00 UTC, was refused and changed nothing:" in shown
     assert "    /etc/x.toml:3: mount.a.prefix: must end in '/'" in shown
@@ -167,7 +168,7 @@ def test_nothing_is_wider_than_the_table_however_long_names_paths_and_reasons_ar
     long = mount(
         "n" * 63, mountpoint="/mnt/" + "d/" * 100 + "end", source="s3://" + "x" * 255 + "/end/", reason="why " * 90
     )
-    shown = render(status(long, mount(), errors=["e" * 300]), NOW)
+    shown = table(status(long, mount(), errors=["e" * 300]))
 
     assert max(map(len, shown.splitlines())) <= COLUMNS
     assert "d/end" in shown
@@ -175,7 +176,7 @@ def test_nothing_is_wider_than_the_table_however_long_names_paths_and_reasons_ar
 
 
 def test_a_reason_cannot_steer_the_terminal() -> None:
-    shown = render(status(mount(mountpoint="/mnt/\x1b[2J", reason="a\x1b]0;x\x07\nb")), NOW)
+    shown = table(status(mount(mountpoint="/mnt/\x1b[2J", reason="a\x1b]0;x\x07\nb")))
 
     assert not [character for character in shown if not character.isprintable() and character != "\n"]
     assert "    a?]0;x? b" in shown
