@@ -82,6 +82,10 @@ def reload(
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; that is always so.")] = False,  # noqa: FBT002
     yes: Annotated[bool, typer.Option("--yes", help="Even if most mounts would go.")] = False,  # noqa: FBT002
     atomic: Annotated[bool, typer.Option("--atomic", help="Change all mounts, or none.")] = False,  # noqa: FBT002
+    confirm: Annotated[
+        float | None,
+        typer.Option("--confirm", metavar="SECONDS", min=1, help="Go back unless `mountctl confirm` comes in time."),
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="NAME", help="Only this mount; may be repeated.")
     ] = None,
@@ -89,7 +93,15 @@ def reload(
     """Have the supervisor read its file again and make it so; an error in it changes nothing."""
     from mountctl.commands import reload as body
 
-    return body.reload(settings.runtime_dir, yes=yes, atomic=atomic, only=only or ())
+    return body.reload(settings.runtime_dir, yes=yes, atomic=atomic, only=only or (), confirm=confirm)
+
+
+@command
+def confirm(settings: Settings) -> int:
+    """Keep what `reload --confirm` has put in force, for good."""
+    from mountctl.commands import reload as body
+
+    return body.confirm(settings.runtime_dir)
 
 
 @command

@@ -26,7 +26,7 @@ from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.plan import Plan
 from mountctl.status import Status
-from mountctl.supervisor import orphans, planning, report, systemd
+from mountctl.supervisor import by_hand, orphans, planning, report, systemd
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.last_good import LastGood
@@ -199,10 +199,13 @@ class _Daemon:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
 
+    async def confirm(self) -> None:
+        """The control socket's `confirm`."""
+        await self._supervisor.confirm()
+
     async def restart(self, names: Sequence[str]) -> RestartResult:
         """The control socket's `restart`."""
-        report.chosen(self._supervisor, names)
-        return RestartResult(mounts=await self._supervisor.restart(names))
+        return RestartResult(mounts=await by_hand.restart(report.chosen(self._supervisor, names)))
 
     async def upgrade(self) -> ReloadResult:
         """The control socket's `upgrade`."""
@@ -262,7 +265,7 @@ class _Daemon:
         """SIGUSR2: debug level for a while, without touching a mount; the next one ends it."""
         self._debug = not self._debug
         _log.info("SIGUSR2: engines log %s", "at debug level" if self._debug else "as their mounts say")
-        self._supervisor.set_debug(debug=self._debug)
+        by_hand.set_debug(self._supervisor.mounts.values(), debug=self._debug)
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:

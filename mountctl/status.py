@@ -106,6 +106,7 @@ class ConfigStatus(_Part):
 
     path: str
     last_reload: LastReload
+    confirm_by: AwareDatetime | None = Field(None, description="it is on trial until then; None: it stays")
     watching: str | None = Field(
         None, description="how its changes are heard of: `notified` by the kernel, or by `polling`; None: by nobody"
     )

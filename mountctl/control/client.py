@@ -52,20 +52,29 @@ class ControlClient:
         """The answer of /v1/plan as it came: what a reload would do now. Raises as `status` does."""
         return self._ask("GET", "/v1/plan", PLAN_SECONDS_MAX)
 
-    def reload(self, *, yes: bool = False, atomic: bool = False, only: Sequence[str] = ()) -> "ReloadResult":
+    def reload(
+        self, *, yes: bool = False, atomic: bool = False, only: Sequence[str] = (), confirm: float | None = None
+    ) -> "ReloadResult":
         """Have the configuration read again; waits until it is in force or refused. Raises as `status` does.
 
         Args:
             yes: also what a guard would refuse.
             atomic: all mounts are changed, or none is.
             only: the names of the mounts that it is about; none: all.
+            confirm: what was before comes back unless `confirm` is called within so many seconds.
         """
         from mountctl.control.protocol import ReloadResult
 
         flags = [(name, "1") for name, given in (("yes", yes), ("atomic", atomic)) if given]
+        if confirm is not None:
+            flags.append(("confirm", str(confirm)))
         query = urlencode([*flags, *(("only", name) for name in only)])
         target = f"/v1/reload?{query}" if query else "/v1/reload"
         return ReloadResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
+
+    def confirm(self) -> None:
+        """Keep what a reload has put on trial. Raises as `status` does; Refused if there is nothing."""
+        self._ask("POST", "/v1/confirm", STATUS_SECONDS_MAX)
 
     def restart(self, names: Sequence[str]) -> "RestartResult":
         """Have other engines serve these mounts; waits until it is known how each is. Raises as `status` does."""

@@ -4,9 +4,10 @@
     GET  /v1/plan                    200 Plan (mountctl/plan.py): what a reload would do now, or why it would be refused
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
+    POST /v1/confirm                 200 ReloadResult: what `confirm` has put on trial stays
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
-    POST /v1/reload[?yes=1][&atomic=1][&only=NAME]...
+    POST /v1/reload[?yes=1][&atomic=1][&confirm=SECONDS][&only=NAME]...
                                      200 ReloadResult, also when the reload was refused: the request was understood
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
@@ -19,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 STATUS_PATH: Final = "/v1/status"
 PLAN_PATH: Final = "/v1/plan"
 RELOAD_PATH: Final = "/v1/reload"
+CONFIRM_SECONDS_MAX: Final = 86400.0  # a day: nobody waits for longer without looking
 RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"

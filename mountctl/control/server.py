@@ -11,7 +11,7 @@ import pwd
 import socket
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from engine.spec import MountSpec
 from mountctl.control.protocol import (
+    CONFIRM_SECONDS_MAX,
     MOUNTS_PATH,
     NAME_PARAMETER,
     RESTART_PATH,
@@ -64,6 +65,10 @@ class Control(Protocol):
 
     async def reload(self, wish: Wish) -> ReloadResult:
         """Read the configuration again and make it so, as wished; an error in it is a result, not an exception."""
+        ...
+
+    async def confirm(self) -> None:
+        """Keep what a reload has put on trial. Raises MountctlError when there is nothing."""
         ...
 
     async def restart(self, names: Sequence[str]) -> RestartResult:
@@ -217,8 +222,10 @@ class _Server:
             case b"GET", "/v1/plan":
                 return _Answer(200, (await self._control.plan()).model_dump_json().encode())
             case b"POST", "/v1/reload":
-                wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=tuple(asked.get("only", ())))
-                return _Answer(200, (await self._control.reload(wish)).model_dump_json().encode())
+                return await self._reload(asked)
+            case b"POST", "/v1/confirm":
+                await self._control.confirm()
+                return _Answer(200, ReloadResult(ok=True).model_dump_json().encode())
             case b"POST", "/v1/restart" if not names:
                 return _problem(400, f"which mounts? {RESTART_PATH}?{NAME_PARAMETER}=...")
             case b"POST", "/v1/restart":
@@ -233,10 +240,21 @@ class _Server:
                 return _problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
-            case _, "/v1/reload" | "/v1/restart" | "/v1/upgrade":
+            case _, "/v1/reload" | "/v1/confirm" | "/v1/restart" | "/v1/upgrade":
                 return _problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")
+
+    async def _reload(self, asked: Mapping[str, Sequence[str]]) -> _Answer:
+        try:
+            confirm = float(asked["confirm"][0]) if "confirm" in asked else None
+        except ValueError:
+            return _problem(400, "confirm must be a number of seconds")
+        if confirm is not None and not 0 < confirm <= CONFIRM_SECONDS_MAX:
+            return _problem(400, f"confirm must be more than 0 and at most {CONFIRM_SECONDS_MAX:.0f} seconds")
+        only = tuple(asked.get("only", ()))
+        wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=only, confirm=confirm)
+        return _Answer(200, (await self._control.reload(wish)).model_dump_json().encode())
 
     async def _add(self, body: bytes, peer: Peer) -> _Answer:
         if peer.uid not in (0, os.geteuid()):

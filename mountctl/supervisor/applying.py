@@ -51,7 +51,11 @@ async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
 
     async def do(step: Callable[[Change, Host], Awaitable[str]], change: Change) -> None:
         async with limit:
-            results[change.name] = await step(change, host)
+            try:
+                results[change.name] = await step(change, host)
+            except Exception:  # noqa: BLE001 - one mount's trouble, even a bug of ours, is no other mount's
+                _log.exception("%s: internal error; it may be as it was", change.name)
+                results[change.name] = "not changed: internal error; the supervisor's log has it"
 
     # What goes may be where another is to be, so it goes first.
     in_place: list[tuple[Callable[[Change, Host], Awaitable[str]], Change]] = []

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from importlib.metadata import version
 from typing import Final
 
@@ -34,7 +35,10 @@ def status(supervisor: Supervisor, names: Sequence[str], watching: str | None = 
             version=VERSION,
             generation=supervisor.generation,
             config=contract.ConfigStatus(
-                path=str(supervisor.config.path), last_reload=_reload(supervisor.last_reload), watching=watching
+                path=str(supervisor.config.path),
+                last_reload=_reload(supervisor.last_reload),
+                watching=watching,
+                confirm_by=_utc(supervisor.trial.until),
             ),
         ),
         mounts=mounts,
@@ -102,3 +106,7 @@ def _session(session: Session | None) -> contract.SessionStatus | None:
 
 def _reload(reload: Reload) -> contract.LastReload:
     return contract.LastReload(ok=reload.ok, errors=list(reload.errors), at=contract.utc(reload.at))
+
+
+def _utc(seconds: float | None) -> datetime | None:
+    return None if seconds is None else contract.utc(seconds)

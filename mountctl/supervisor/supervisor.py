@@ -6,6 +6,7 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import trio
@@ -20,7 +21,6 @@ from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
-from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mount import Mount
@@ -30,6 +30,7 @@ from mountctl.supervisor.results import Reload, told, trouble
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.trial import Trial
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.vital import vital
@@ -82,6 +83,7 @@ class Supervisor:
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
         self._replacing = Replacing()
+        self.trial = Trial()
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
         self._changed = changed
@@ -162,12 +164,6 @@ class Supervisor:
         await done.wait()
         return results[0]
 
-    def set_debug(self, *, debug: bool) -> None:
-        """Have the engines that run now log at debug level, or as their mounts say."""
-        for mount in self.mounts.values():
-            if mount.engine is not None:
-                mount.engine.set_debug(debug=debug)
-
     async def add(self, spec: MountSpec) -> None:
         """Have a mount that no file declares, until somebody unmounts it. Returns when it can be used.
 
@@ -190,30 +186,31 @@ class Supervisor:
             self._changed()
         raise CannotAdd(reason)
 
-    async def restart(self, names: Iterable[str]) -> dict[str, str]:
-        """Have other engines serve these mounts, or what waits for its next try tried now. Returns how each is then."""
-        results: dict[str, str] = {}
+    async def confirm(self) -> None:
+        """Keep the configuration that is on trial. Raises trial.NothingOnTrial."""
+        self.trial.confirm()
+        if self._last_good is not None:
+            await trio.to_thread.run_sync(self._last_good.note, self.config)
+        _log.info("confirmed: generation %d stays", self.generation)
+        self._changed()
 
-        async def restart(mount: Mount) -> None:
-            name = mount.spec.name
-            results[name] = "still being restarted"
-            with trio.move_on_after(SETTLE_SECONDS):
-                try:
-                    await mount.restart()
-                except HandoverFailed as error:
-                    results[name] = f"not restarted: {error}"
-                    return
-            results[name] = "restarted" + trouble(mount)
-
-        async with trio.open_nursery() as nursery:
-            for each in names:
-                nursery.start_soon(restart, self.mounts[each])
-        return results
+    async def _go_back(self, before: Config, seconds: float) -> None:
+        """Nobody has confirmed what is on trial."""
+        async with self._reloading:
+            running = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
+            results = await applying.apply(diff(running, before.mounts), self)
+            self.config = before
+            error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
+            self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
+            _log.warning("%s: %s", error, told(results))
+        self._changed()
 
     async def _reload(self, wish: wanted.Wish) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
             mount.reopen_log()
         try:
+            if self.trial.until is not None:
+                raise wanted.Refusal(["the last reload waits for `mountctl confirm`"])
             planned = await self.planned(wish.only)
             if planned.risks and not wish.yes:
                 raise wanted.Refusal([f"{risk}: only with --yes" for risk in planned.risks])
@@ -226,8 +223,11 @@ class Supervisor:
             self.last_reload = Reload(ok=False, errors=(str(back),), mounts=back.results)
             self._changed()
             return self.last_reload
-        self.config = planned.config
-        if self._last_good is not None:
+        before, self.config = self.config, planned.config
+        if wish.confirm is not None:
+            assert self._nursery is not None
+            self.trial.begin(wish.confirm, partial(self._go_back, before), self._nursery)
+        elif self._last_good is not None:
             await trio.to_thread.run_sync(self._last_good.note, self.config)
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)

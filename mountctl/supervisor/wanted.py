@@ -41,11 +41,13 @@ class Wish:
         yes: also what a guard would refuse.
         atomic: all mounts are changed, or none is.
         only: the names of the mounts that it is about; none: all.
+        confirm: what was before comes back unless somebody confirms within so many seconds; None: it stays.
     """
 
     yes: bool = False
     atomic: bool = False
     only: tuple[str, ...] = ()
+    confirm: float | None = None
 
 
 @dataclass(frozen=True)

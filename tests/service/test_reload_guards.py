@@ -6,7 +6,7 @@ import pytest
 
 from tests.servers import MotoServer
 from tests.service.programs import Writer
-from tests.service.running import Running
+from tests.service.running import Running, poll_until
 
 
 @pytest.fixture
@@ -109,3 +109,32 @@ def test_with_only_the_other_mounts_stay_as_they_are(running: Running, moto: Mot
         assert unknown.returncode == 1
         assert "nobody: neither the file nor the supervisor has a mount of that name" in unknown.stderr
         assert running.run("reload").stdout == "a: unchanged\nb: handed over\nc: unchanged\n"
+
+
+def test_a_reload_on_trial_goes_back_by_itself_and_one_that_is_confirmed_stays(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, a={"bucket": bucket})
+    with running.running():
+        assert "there is nothing to confirm" in running.run("confirm").stderr
+        before = pids(running)["a"]
+        running.configure(moto, a={"bucket": bucket, "debug": True}, b={"bucket": bucket})
+        done = running.run("reload", "--confirm", "1")
+        assert (done.returncode, done.stdout) == (0, "a: changed live\nb: added\n")
+        assert "`mountctl confirm` keeps it" in done.stderr
+        poll_until(lambda: set(pids(running)) == {"a"}, "what was in force before")
+        poll_until(lambda: not running.status()["supervisor"]["config"]["last_reload"]["ok"], "the word on it")
+        told = running.status()["supervisor"]["config"]
+        assert told["confirm_by"] is None
+        assert "nobody confirmed the last reload within 1 s" in told["last_reload"]["errors"][0]
+        assert pids(running)["a"] == before
+
+        assert running.run("reload", "--confirm", "60").stdout == "a: changed live\nb: added\n"
+        assert running.status()["supervisor"]["config"]["confirm_by"] is not None
+        refused = running.run("reload")
+        assert refused.returncode == 1
+        assert "waits for `mountctl confirm`" in refused.stderr
+        assert running.run("confirm").returncode == 0
+        assert running.run("reload").stdout == "a: unchanged\nb: unchanged\n"
+        assert running.status()["health"] == "ready"
+        assert set(pids(running)) == {"a", "b"}

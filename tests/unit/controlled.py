@@ -60,6 +60,11 @@ class Supervisor:
         self.status(names)
         return RestartResult(mounts={name: "restarted" if name == "one" else "restarted, failed: x" for name in names})
 
+    async def confirm(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.error is not None:
+            raise self.error
+
     async def plan(self) -> Plan:
         await trio.lowlevel.checkpoint()
         return self.planned
