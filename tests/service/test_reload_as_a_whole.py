@@ -22,6 +22,12 @@ def bucket(moto: MotoServer) -> str:
     return made
 
 
+def asked(running: Running, name: str) -> dict[str, int]:
+    """The requests of a mount's engine, but for its signs of life every ten seconds (engine/health.py)."""
+    counts: dict[str, int] = running.mount(name)["stats"]["s3_requests"]
+    return {operation: count for operation, count in counts.items() if operation != "HeadBucket"}
+
+
 def test_each_class_in_one_reload_and_programs_see_no_error_and_only_the_right_engines_are_others(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:
@@ -41,7 +47,7 @@ def test_each_class_in_one_reload_and_programs_see_no_error_and_only_the_right_e
             replaced=plain | {"prefix": "b/"},
             new=plain,
         )
-        requests = sum(running.mount("same")["stats"]["s3_requests"].values())
+        requests = asked(running, "same")
         moved = os.open(running.mountpoint("moved") / "a" / "name", os.O_RDONLY)
         replaced = os.open(running.mountpoint("replaced") / "name", os.O_RDONLY)
         try:
@@ -66,7 +72,7 @@ def test_each_class_in_one_reload_and_programs_see_no_error_and_only_the_right_e
             os.close(replaced)
         after = {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
         assert {name for name in before.keys() & after.keys() if before[name] != after[name]} == {"handed", "replaced"}
-        assert sum(running.mount("same")["stats"]["s3_requests"].values()) == requests
+        assert asked(running, "same") == requests
 
 
 @pytest.mark.slow
