@@ -105,6 +105,30 @@ def confirm(settings: Settings) -> int:
 
 
 @command
+def stop(
+    settings: Settings,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The mounts.")],
+    deadline: Annotated[
+        float, typer.Option("--deadline", metavar="SECONDS", min=0, help="For what is being written.")
+    ] = 30.0,
+) -> int:
+    """Unmount mounts and keep them so, over reloads and reboots, until `mountctl start`."""
+    from mountctl.commands import hold as body
+
+    return body.stop(settings.runtime_dir, names, deadline)
+
+
+@command
+def start(
+    settings: Settings, names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The mounts.")]
+) -> int:
+    """Mount again what `mountctl stop` has unmounted."""
+    from mountctl.commands import hold as body
+
+    return body.start(settings.runtime_dir, names)
+
+
+@command
 def restart(
     settings: Settings, names: Annotated[list[str], typer.Argument(metavar="NAME...", help="The mounts.")]
 ) -> int:

@@ -5,6 +5,7 @@ Called by mountctl/commands. Owns the process: its log, its signals, its exit co
 
 import logging
 import os
+import pwd
 import resource
 import signal
 import sys
@@ -20,7 +21,7 @@ from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.config.watch import Watcher
 from mountctl.control import server
-from mountctl.control.protocol import ReloadResult, RestartResult
+from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.environment import unheeded
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
@@ -29,6 +30,7 @@ from mountctl.status import Status
 from mountctl.supervisor import by_hand, orphans, planning, report, systemd
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
+from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.mounts_file import MountsFile
@@ -118,6 +120,7 @@ def _run(
             must_mount=must_mount,
             watched=config if watch else None,
             last_good=last_good,
+            holds=None if config is None else Holds(state_dir, runtime_dir),
         )
         try:
             return trio.run(daemon.serve)
@@ -139,6 +142,7 @@ class _Daemon:
         must_mount: bool,
         watched: Path | None,
         last_good: LastGood | None,
+        holds: Holds | None,
     ) -> None:
         self._mounted = mounted
         # Before the file is read: see there.
@@ -150,7 +154,14 @@ class _Daemon:
         address = os.environ.get("NOTIFY_SOCKET")
         fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
         self._supervisor = Supervisor(
-            load_config, fds, noted, uploads, changed=self._tell_status, transient=must_mount, last_good=last_good
+            load_config,
+            fds,
+            noted,
+            uploads,
+            changed=self._tell_status,
+            transient=must_mount,
+            last_good=last_good,
+            holds=holds,
         )
 
     @property
@@ -198,6 +209,21 @@ class _Daemon:
         finally:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
+
+    async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
+        """The control socket's `stop`."""
+        report.declared(self._supervisor, names)
+        who = await trio.to_thread.run_sync(_user, uid)
+        return RestartResult(mounts=await by_hand.stop(self._supervisor, names, who, seconds))
+
+    async def start(self, names: Sequence[str]) -> RestartResult:
+        """The control socket's `start`."""
+        report.declared(self._supervisor, names)
+        return RestartResult(mounts=await by_hand.start(self._supervisor, names))
+
+    async def users(self, name: str) -> UsersResult:
+        """The control socket's `users`."""
+        return UsersResult(users=await by_hand.users(report.chosen(self._supervisor, [name])[0]))
 
     async def confirm(self) -> None:
         """The control socket's `confirm`."""
@@ -287,6 +313,13 @@ class _Daemon:
 
     def _tell_status(self) -> None:
         self._notifier.status(self._summary())
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _raise_file_limit() -> None:

@@ -83,6 +83,25 @@ class ControlClient:
         target = "/v1/restart?" + urlencode([("name", name) for name in names])
         return RestartResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
 
+    def stop(self, names: Sequence[str], seconds: float) -> "RestartResult":
+        """Have these unmounted and held, after `seconds` at most for what is being written. Raises as `status` does."""
+        from mountctl.control.protocol import RestartResult
+
+        target = "/v1/stop?" + urlencode([("seconds", str(seconds)), *(("name", name) for name in names)])
+        return RestartResult.model_validate(self._ask("POST", target, seconds + RELOAD_SECONDS_MAX))
+
+    def start(self, names: Sequence[str]) -> "RestartResult":
+        """Have these mounted again; waits until it is known how each is. Raises as `status` does."""
+        from mountctl.control.protocol import RestartResult
+
+        target = "/v1/start?" + urlencode([("name", name) for name in names])
+        return RestartResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
+
+    def users(self, name: str) -> list[str]:
+        """The processes that have a mount open, each as `command (pid)`. Raises as `status` does."""
+        answer = self._ask("GET", "/v1/users?" + urlencode([("name", name)]), STATUS_SECONDS_MAX)
+        return [str(each) for each in answer.get("users", [])]
+
     def upgrade(self) -> "ReloadResult":
         """Have all mounts served by the engine that is installed now; waits until they are. Raises as `status` does."""
         from mountctl.control.protocol import ReloadResult

@@ -5,6 +5,10 @@
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
     POST /v1/confirm                 200 ReloadResult: what `confirm` has put on trial stays
+    POST /v1/stop?name=NAME...[&seconds=N]
+                                     200 RestartResult, when they are unmounted and held; 404 no mount of that name
+    POST /v1/start?name=NAME...      200 RestartResult, when each is up or known not to be; 404 as above
+    GET  /v1/users?name=NAME         200 UsersResult: who has it open
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
     POST /v1/reload[?yes=1][&atomic=1][&confirm=SECONDS][&only=NAME]...
@@ -21,6 +25,7 @@ STATUS_PATH: Final = "/v1/status"
 PLAN_PATH: Final = "/v1/plan"
 RELOAD_PATH: Final = "/v1/reload"
 CONFIRM_SECONDS_MAX: Final = 86400.0  # a day: nobody waits for longer without looking
+STOP_SECONDS_MAX: Final = 86400.0  # as long as an upload may take that somebody waits for
 RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"
@@ -28,7 +33,8 @@ NAME_PARAMETER: Final = "name"
 
 # Results of a reload that need nobody's attention; every other word is trouble.
 _DONE: Final = frozenset(
-    {"added", "removed", "restarted", "handed over", "unchanged", "changed live", "moved", "replaced"}
+    {"stopped", "started", "not held"}
+    | {"added", "removed", "restarted", "handed over", "unchanged", "changed live", "moved", "replaced"}
 )
 
 
@@ -58,6 +64,12 @@ class RestartResult(BaseModel):
     def troubled(self) -> list[str]:
         """The mounts that are not ready after it."""
         return [name for name, result in self.mounts.items() if result not in _DONE]
+
+
+class UsersResult(BaseModel):
+    """The processes that have a mount open."""
+
+    users: list[str] = Field(default_factory=list, description="each as `command (pid)`")
 
 
 class ErrorBody(BaseModel):

@@ -26,10 +26,11 @@ from mountctl.control.protocol import (
     CONFIRM_SECONDS_MAX,
     MOUNTS_PATH,
     NAME_PARAMETER,
-    RESTART_PATH,
+    STOP_SECONDS_MAX,
     ErrorBody,
     ReloadResult,
     RestartResult,
+    UsersResult,
 )
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
 from mountctl.plan import Plan
@@ -65,6 +66,18 @@ class Control(Protocol):
 
     async def reload(self, wish: Wish) -> ReloadResult:
         """Read the configuration again and make it so, as wished; an error in it is a result, not an exception."""
+        ...
+
+    async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
+        """Unmount these and hold them for this user, after `seconds` for what is being written. Raises UnknownMount."""
+        ...
+
+    async def start(self, names: Sequence[str]) -> RestartResult:
+        """Mount these again. Raises UnknownMount."""
+        ...
+
+    async def users(self, name: str) -> UsersResult:
+        """Who has this mount open. Raises UnknownMount."""
         ...
 
     async def confirm(self) -> None:
@@ -226,8 +239,14 @@ class _Server:
             case b"POST", "/v1/confirm":
                 await self._control.confirm()
                 return _Answer(200, ReloadResult(ok=True).model_dump_json().encode())
-            case b"POST", "/v1/restart" if not names:
-                return _problem(400, f"which mounts? {RESTART_PATH}?{NAME_PARAMETER}=...")
+            case b"POST", "/v1/restart" | "/v1/stop" | "/v1/start" if not names:
+                return _problem(400, f"which mounts? {path}?{NAME_PARAMETER}=...")
+            case b"POST", "/v1/stop":
+                return await self._stop(names, asked, peer)
+            case b"POST", "/v1/start":
+                return _Answer(200, (await self._control.start(names)).model_dump_json().encode())
+            case b"GET", "/v1/users" if names:
+                return _Answer(200, (await self._control.users(names[0])).model_dump_json().encode())
             case b"POST", "/v1/restart":
                 return _Answer(200, (await self._control.restart(names)).model_dump_json().encode())
             case b"POST", "/v1/upgrade":
@@ -236,11 +255,11 @@ class _Server:
                 return await self._add(request.body, peer)
             case b"HEAD", _:
                 return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
-            case _, "/v1/status" | "/v1/plan":
+            case _, "/v1/status" | "/v1/plan" | "/v1/users":
                 return _problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
-            case _, "/v1/reload" | "/v1/confirm" | "/v1/restart" | "/v1/upgrade":
+            case _, "/v1/reload" | "/v1/confirm" | "/v1/stop" | "/v1/start" | "/v1/restart" | "/v1/upgrade":
                 return _problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")
@@ -255,6 +274,15 @@ class _Server:
         only = tuple(asked.get("only", ()))
         wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=only, confirm=confirm)
         return _Answer(200, (await self._control.reload(wish)).model_dump_json().encode())
+
+    async def _stop(self, names: Sequence[str], asked: Mapping[str, Sequence[str]], peer: Peer) -> _Answer:
+        try:
+            seconds = float(asked.get("seconds", ["0"])[0])
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= STOP_SECONDS_MAX:
+            return _problem(400, f"seconds must be from 0 to {STOP_SECONDS_MAX:.0f}")
+        return _Answer(200, (await self._control.stop(names, peer.uid, seconds)).model_dump_json().encode())
 
     async def _add(self, body: bytes, peer: Peer) -> _Answer:
         if peer.uid not in (0, os.geteuid()):

@@ -1,19 +1,77 @@
-"""What an operator has done to mounts without changing the file: other engines, another log level.
+"""What an operator has done to mounts without changing the file: stopped, started, other engines, log level.
 
 Called by daemon.py, for the control socket and for signals. Decides nothing about what is mounted.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import trio
 
+from mountctl.supervisor import open_files
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import trouble
+from mountctl.supervisor.supervisor import Supervisor
 
 # How long an operator waits before it is said how far each mount is.
 SETTLE_SECONDS: Final = 15.0
+
+# How often it is looked at whether files are being written still: an engine says so every second.
+_LOOK_SECONDS: Final = 0.5
+
+
+async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: float) -> dict[str, str]:
+    """Unmount these and hold them, whatever the file says, until `start`. Returns what came of each.
+
+    Args:
+        supervisor: it.
+        names: of the configuration's mounts.
+        by: who asks, for `status`.
+        seconds: how long it is waited for files that are being written.
+    """
+    results: dict[str, str] = {}
+
+    async def one(name: str) -> None:
+        mount, left = supervisor.mounts.get(name), ""
+        if mount is not None:
+            with trio.move_on_after(seconds):
+                while mount.stats.uploads:  # noqa: ASYNC110 - heartbeats tell it, and nobody tells of those
+                    await trio.sleep(_LOOK_SECONDS)
+            if mount.stats.uploads:
+                left = f", while {mount.stats.uploads} files were being written"
+            if programs := await users(mount):
+                left += f", while it was open in {', '.join(programs)}"
+        async with supervisor.reloading:
+            supervisor.holds.add(name, by)
+            trouble = await trio.to_thread.run_sync(supervisor.holds.write)
+            if name in supervisor.mounts:
+                await supervisor.remove(name)
+        results[name] = f"stopped{left}" + (f", {trouble}" if trouble else "")
+
+    async with trio.open_nursery() as nursery:
+        for each in names:
+            nursery.start_soon(one, each)
+    return dict(sorted(results.items()))
+
+
+async def users(mount: Mount) -> list[str]:
+    """The processes that have a mount open, each as `command (pid)`."""
+    session = mount.session
+    return (
+        [] if session is None or not session.attached else await open_files.users(session.mount_id, session.mountpoint)
+    )
+
+
+async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:
+    """Mount these again, which were stopped. Returns how each is then."""
+    async with supervisor.reloading:
+        fresh = [name for name in names if name not in supervisor.mounts]
+        for name in names:
+            supervisor.holds.drop(name)
+        await trio.to_thread.run_sync(supervisor.holds.write)
+        await supervisor.start([supervisor.config.mounts[name] for name in fresh])
+    return {name: f"{'started' if name in fresh else 'not held'}{trouble(supervisor.mounts[name])}" for name in names}
 
 
 async def restart(mounts: Iterable[Mount]) -> dict[str, str]:

@@ -6,9 +6,11 @@ from datetime import datetime
 from importlib.metadata import version
 from typing import Final
 
+from engine.spec import MountSpec
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
 from mountctl.supervisor import abilities, fusectl
+from mountctl.supervisor.holds import Hold
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import Reload
 from mountctl.supervisor.session import Session
@@ -26,7 +28,10 @@ def status(supervisor: Supervisor, names: Sequence[str], watching: str | None = 
         watching: how changes of the configuration are heard of; None: they are not.
     """
     watching = watching if supervisor.config.supervisor.watch else None
-    mounts = [_mount(mount) for mount in chosen(supervisor, names)]
+    held = {name: hold for name, hold in supervisor.holds.held().items() if _is_held(supervisor, name)}
+    running = [name for name in names if name not in held]
+    mounts = [_mount(mount) for mount in (chosen(supervisor, running) if running or not names else [])]
+    mounts += [_held(supervisor.config.mounts[name], hold) for name, hold in held.items() if not names or name in names]
     return contract.Status(
         schema_version=contract.SCHEMA,
         health=contract.health((mount.state for mount in mounts), reload_ok=supervisor.last_reload.ok),
@@ -43,6 +48,28 @@ def status(supervisor: Supervisor, names: Sequence[str], watching: str | None = 
         ),
         mounts=mounts,
     )
+
+
+def _is_held(supervisor: Supervisor, name: str) -> bool:
+    return name in supervisor.config.mounts and name not in supervisor.mounts
+
+
+def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
+    return contract.MountStatus(
+        name=spec.name,
+        mountpoint=spec.mountpoint,
+        source=spec.source,
+        state="held",
+        since=contract.utc(hold.at),
+        reason=f"{hold} (`mountctl start {spec.name}` mounts it)",
+    )
+
+
+def declared(supervisor: Supervisor, names: Sequence[str]) -> None:
+    """Have it that all of these are the configuration's. Raises UnknownMount."""
+    if unknown := [name for name in names if name not in supervisor.config.mounts]:
+        known = ", ".join(sorted(supervisor.config.mounts)) or "none"
+        raise UnknownMount(f"the configuration has no mount {', '.join(map(repr, unknown))}; there is: {known}")
 
 
 def chosen(supervisor: Supervisor, names: Sequence[str]) -> list[Mount]:

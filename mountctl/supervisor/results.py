@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mountctl.errors import MountctlError
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.state import MountState
 
@@ -16,6 +17,10 @@ MOVED: Final = "moved"
 REPLACED: Final = "replaced"
 # All that need nobody's attention.
 WELL: Final = frozenset({"added", "removed", "restarted", "unchanged", HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
+
+
+class CannotAdd(MountctlError):
+    """A mount that no file declares can't be had; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,19 @@ from engine.spec import MountSpec
 from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change, clashes, diff
 from mountctl.config.load import Config
-from mountctl.errors import ConfigError, MountctlError
+from mountctl.errors import ConfigError
 from mountctl.supervisor import adoption, applying, old_mounts, orphans, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
+from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.replacing import Replacing
-from mountctl.supervisor.results import Reload, told, trouble
+from mountctl.supervisor.results import CannotAdd, Reload, told, trouble
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
@@ -48,10 +49,6 @@ _ALL: Final = wanted.Wish()
 _log = logging.getLogger(__name__)
 
 
-class CannotAdd(MountctlError):
-    """A mount that no file declares can't be had; the message says why."""
-
-
 class Supervisor:
     """Keeps the configured mounts mounted.
 
@@ -63,6 +60,7 @@ class Supervisor:
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
         last_good: where what is in force is kept, for a start with a broken file.
+        holds: the mounts that are held.
     """
 
     def __init__(
@@ -75,10 +73,12 @@ class Supervisor:
         *,
         transient: bool = False,
         last_good: LastGood | None = None,
+        holds: Holds | None = None,
     ) -> None:
         self._transient = transient
         self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
         self._last_good = last_good
+        self.holds = holds or Holds()
         self.config, self.last_reload = (load(), Reload(ok=True)) if last_good is None else last_good.begin(load)
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
@@ -88,7 +88,7 @@ class Supervisor:
         self._load = load
         self._changed = changed
         self._uids = EngineUids()
-        self._reloading = trio.Lock()
+        self.reloading = trio.Lock()
         self._fds = fds
         self._noted = noted
         self._leftovers = Leftovers(uploads, self._sessions, self._specs)
@@ -156,7 +156,7 @@ class Supervisor:
         results: list[Reload] = []
 
         async def reload_then_tell() -> None:
-            async with self._reloading:
+            async with self.reloading:
                 results.append(await self._reload(wish))
             done.set()
 
@@ -171,7 +171,7 @@ class Supervisor:
         """
         await self._running.wait()
         assert self._nursery is not None
-        async with self._reloading:
+        async with self.reloading:
             if (clash := clashes(spec, [mount.spec for mount in self.mounts.values()])) is not None:
                 raise CannotAdd(clash)
             mount = self._new_mount(spec, transient=True)
@@ -196,9 +196,9 @@ class Supervisor:
 
     async def _go_back(self, before: Config, seconds: float) -> None:
         """Nobody has confirmed what is on trial."""
-        async with self._reloading:
+        async with self.reloading:
             running = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
-            results = await applying.apply(diff(running, before.mounts), self)
+            results = await applying.apply(diff(running, self.holds.without(before.mounts)), self)
             self.config = before
             error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
             self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
@@ -241,7 +241,7 @@ class Supervisor:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
-        return wanted.planned(config, self.mounts, self.config.mounts, only)
+        return wanted.planned(config, self.mounts, self.config.mounts, only, self.holds.held())
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))
@@ -258,7 +258,7 @@ class Supervisor:
         """
         await self._running.wait()
         assert self._services is not None
-        async with self._reloading:
+        async with self.reloading:
             try:
                 await self._services.zygote.renew()
             except ForkError as error:
@@ -308,7 +308,7 @@ class Supervisor:
 
     async def _make_it_so(self, config: Config) -> None:
         """From what was adopted to what is wanted: as a reload would, and waiting as long."""
-        mounts = config.mounts
+        mounts = self.holds.without(config.mounts)
         # A supervisor of one mount knows nothing of the others that it may find.
         keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - mounts.keys()
         adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}
@@ -319,7 +319,7 @@ class Supervisor:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settle, [self.mounts[name] for name in same])
             if len(same) + len(new) < len(changes):
-                async with self._reloading:
+                async with self.reloading:
                     await self._settle([self.mounts[name] for name in mounts.keys() & adopted.keys() - set(same)])
                     await applying.apply(changes, self)
             else:

@@ -66,7 +66,11 @@ class Planned:
 
 
 def planned(
-    config: Config, mounts: Mapping[str, Mount], declared: Collection[str], only: Collection[str] = ()
+    config: Config,
+    mounts: Mapping[str, Mount],
+    declared: Collection[str],
+    only: Collection[str] = (),
+    held: Collection[str] = (),
 ) -> Planned:
     """What must happen. Raises Refusal.
 
@@ -75,13 +79,14 @@ def planned(
         mounts: those that run.
         declared: the names of those that are the configuration's in force; the others are mount(8)'s.
         only: the mounts that it is about; none: all.
+        held: the names of those that are not to be mounted, whatever the file says.
     """
     running = {name: mount.spec for name, mount in mounts.items() if name in declared}
     if taken := (config.mounts.keys() & mounts.keys()) - running.keys():
         raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
     if only:
         config = _of_some(config, running, only)
-    changes = diff(running, config.mounts)
+    changes = diff(running, {name: spec for name, spec in config.mounts.items() if name not in held})
     return Planned(config, changes, tuple(_risks(changes, mounts)))
 
 

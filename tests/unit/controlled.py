@@ -11,7 +11,7 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.control import server
-from mountctl.control.protocol import ReloadResult, RestartResult
+from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.errors import UnknownMount
 from mountctl.plan import MountPlan, Plan
 from mountctl.status import ConfigStatus, LastReload, MountStatus, State, Status, SupervisorStatus, health
@@ -59,6 +59,21 @@ class Supervisor:
         await trio.lowlevel.checkpoint()
         self.status(names)
         return RestartResult(mounts={name: "restarted" if name == "one" else "restarted, failed: x" for name in names})
+
+    async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
+        await trio.lowlevel.checkpoint()
+        self.status(names)
+        return RestartResult(mounts=dict.fromkeys(names, f"stopped for {uid}, {seconds}"))
+
+    async def start(self, names: Sequence[str]) -> RestartResult:
+        await trio.lowlevel.checkpoint()
+        self.status(names)
+        return RestartResult(mounts=dict.fromkeys(names, "started"))
+
+    async def users(self, name: str) -> UsersResult:
+        await trio.lowlevel.checkpoint()
+        self.status([name])
+        return UsersResult(users=["cat (1)"])
 
     async def confirm(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -18,7 +18,21 @@ from mountctl.control.protocol import ReloadResult
 from tests.unit.controlled import Supervisor, serving
 
 MOUNTCTL = Path(sys.executable).parent / "mountctl"
-COMMANDS = ("run", "check", "status", "plan", "reload", "confirm", "restart", "upgrade", "mount", "schema", "version")
+COMMANDS = (
+    "run",
+    "check",
+    "status",
+    "plan",
+    "reload",
+    "confirm",
+    "stop",
+    "start",
+    "restart",
+    "upgrade",
+    "mount",
+    "schema",
+    "version",
+)
 GROUPS = ("config",)
 GOOD = ("bucket", "/mnt/x")
 KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"

@@ -1,0 +1,86 @@
+"""`mountctl stop` and `start`: a hold outlives reloads and restarts, and nobody's upload is cut off unsaid."""
+
+import contextlib
+import os
+import threading
+
+import pytest
+
+from tests.servers import MotoServer
+from tests.service.programs import Writer
+from tests.service.running import Running
+
+
+@pytest.fixture
+def bucket(moto: MotoServer) -> str:
+    made = moto.bucket()
+    moto.put(made, "x", b"x")
+    return made
+
+
+def test_a_stopped_mount_stays_so_over_reload_and_restart_until_it_is_started(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, held={"bucket": bucket}, other={"bucket": bucket})
+    with running.running():
+        done = running.run("stop", "held")
+        assert (done.returncode, done.stdout) == (0, "held: stopped\n"), done.stderr
+        assert running.mounted() == [str(running.mountpoint("other"))]
+        told = running.mount("held")
+        assert told["state"] == "held"
+        assert told["reason"].startswith("stopped by root at 20")
+        assert running.run("reload").stdout == "other: unchanged\n"
+        assert running.status()["health"] == "degraded"  # not all is ready, whoever wants it so
+        assert running.run("plan").returncode == 0
+        assert running.run("stop", "nobody").returncode == 1
+    with running.running("ready", "held"):
+        assert running.mount("held")["state"] == "held"
+        assert running.mounted() == [str(running.mountpoint("other"))]
+        assert running.run("start", "held", "other").stdout == "held: started\nother: not held\n"
+        assert (running.mountpoint("held") / "x").read_bytes() == b"x"
+    with running.running():
+        assert running.mount("held")["state"] == "ready"
+
+
+def test_a_stop_waits_for_what_is_being_written_and_says_who_holds_it_up(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running():
+        writer = Writer(running.mountpoint("m") / "new", 10)
+        try:
+            running.poll_uploads("m", 1)
+            told: list[str] = []
+
+            def stop() -> None:
+                done = running.run("stop", "m", "--deadline", "30")
+                told.extend([str(done.returncode), done.stdout, done.stderr])
+
+            stopping = threading.Thread(target=stop)
+            stopping.start()
+            stopping.join(4)  # it says what it waits for every two seconds
+            assert stopping.is_alive()
+            writer.finish()
+            stopping.join()
+        finally:
+            writer.close()
+        assert told[:2] == ["0", "m: stopped\n"], told
+        assert "m: waiting for 1 files that are being written; open in: python" in told[2]
+        assert moto.boto.get_object(Bucket=bucket, Key="new")["Body"].read() == writer.content
+
+
+def test_a_stop_at_its_deadline_unmounts_and_says_what_was_open(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running("ready", "held"):
+        file = os.open(running.mountpoint("m") / "x", os.O_RDONLY)
+        try:
+            done = running.run("stop", "m", "--deadline", "0.1")
+        finally:
+            with contextlib.suppress(OSError):  # its mount is gone
+                os.close(file)
+        assert done.returncode == 1
+        assert "m: stopped, while it was open in " in done.stdout
+        assert f"({os.getpid()})" in done.stdout
+        assert running.mounted() == []
