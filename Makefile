@@ -12,6 +12,7 @@ help:
 	@echo 'make demo      mount buckets of an embedded S3 server and show them (KEEP=1 stays up)'
 	@echo 'make check     ruff, mypy, import-linter, generated documents are current'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
+	@echo '               (and versitygw, built where Go is present)'
 	@echo 'make bench     one sequential read beside the peers, pauses when something dies, and how long commands take'
 
 setup: $(STAMP)
