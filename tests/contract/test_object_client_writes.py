@@ -331,6 +331,7 @@ def test_parts_sent_at_once_each_keep_their_own_bytes(bucket: Bucket) -> None:
     assert bucket.get("k") == b"".join(datas)
 
 
+@pytest.mark.not_on("versitygw", "without a checksum it makes an object of what came of a body that was cut short")
 def test_a_cancelled_put_leaves_the_client_usable_and_no_object(bucket: Bucket) -> None:
     stats = EngineStats()
     body = [memoryview(FIRST)] * 8
