@@ -86,7 +86,7 @@ class Host:
     """
 
     def __init__(self, base: Path, server: S3Server, bucket: str, prefix: str) -> None:
-        self.bucket: Final = Objects(server, bucket, prefix, self._changed)
+        self.bucket: Final = Objects(server, bucket, prefix, self.changed)
         self._base: Final = base
         self._stale_until = 0.0
 
@@ -159,7 +159,7 @@ class Host:
         try:
             return self._do(lambda: os.pwrite(file.fd, data, offset))
         except Refused:
-            self._changed()  # the file may be gone, and the kernel believes in it for a moment
+            self.changed()  # the file may be gone, and the kernel believes in it for a moment
             raise
 
     def fsync(self, file: File) -> None:
@@ -179,13 +179,14 @@ class Host:
         try:
             os.close(file.fd)
         except OSError:
-            self._changed()
+            self.changed()
 
     def fstat(self, file: File) -> int:
         """The size that fstat(2) shows."""
         return self._do(lambda: os.fstat(file.fd).st_size)
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """The kernel may believe in something for a moment that is not so any more."""
         self._stale_until = time.monotonic() + BELIEVED_SECONDS
 
     def _do(self, call: Callable[[], T]) -> T:

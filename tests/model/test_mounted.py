@@ -15,7 +15,7 @@ from tests.model.host import EVENTUALLY_POLL_SECONDS, EVENTUALLY_SECONDS_MAX, Ho
 from tests.model.machine import Configuration, MountMachine
 from tests.model.promises import EMPTIED_SECONDS, Promised
 from tests.model.test_direct import QUICK
-from tests.model.things import AnyOf, Reader, Refused, Ttl, Writer
+from tests.model.things import AnyOf, Node, Reader, Refused, Ttl, Writer
 from tests.servers import MotoServer
 
 MEMORY_MIB = 64
@@ -33,7 +33,9 @@ class PromisedWithPages(Promised):
         try:
             return super().read(reader, offset, size)
         except Refused as error:
-            return AnyOf([error, data[offset : offset + size]])
+            # It asks for the size first, and passes on what that fails with.
+            sizes = [told for told in self.fstat(reader) if isinstance(told, Refused)]
+            return AnyOf([error, data[offset : offset + size], *sizes])
 
 
 class MountedMachine(MountMachine):
@@ -52,6 +54,7 @@ class MountedMachine(MountMachine):
         self.mount = Host(self.mounted.path, self.server, self.bucket, prefix)
         writers = writers_max(MEMORY_MIB * MiB, read_part=PART_BYTES, write_part=PART_BYTES)
         self.promised = PromisedWithPages(prefix, rights, Ttl(), part_bytes=PART_BYTES, writers_max=writers)
+        self.revealing: set[Node] = set()
         self.passed()
 
     def passed(self) -> None:
@@ -60,6 +63,17 @@ class MountedMachine(MountMachine):
         if _MARGIN_SECONDS < self.promised.now - emptied < EMPTIED_SECONDS + 1:
             time.sleep(EMPTIED_SECONDS + 1 + 0.1 - (self.promised.now - emptied))
             self.promised.now = time.monotonic()
+        revealing = {node for node in self.promised.known.values() if self._reveals(node)}
+        if (
+            revealing - self.revealing
+        ):  # the kernel believes in the directory for a moment, whoever has emptied it (S30)
+            self.mount.changed()
+        self.revealing = revealing
+
+    def _reveals(self, node: Node) -> bool:
+        """It was a directory, and hides an object of its name no more."""
+        hides = node.directory and not node.pending and self.promised.key(node.path) in self.promised.bucket
+        return hides and not self.promised.keys_below(node.path)
 
     def _close_twin(self, file: Reader | Writer, opened: Any, *, by_opener: bool) -> None:
         if by_opener:
