@@ -80,8 +80,9 @@ class MountedMachine(MountMachine):
             super()._close_twin(file, opened, by_opener=True)
         else:  # whether that fails is nobody's to hear
             self.mount.close_twin(opened, by_opener=False)
-            if not isinstance(file, Writer) or file.error is None:
-                self.promised.close_twin(file, by_opener=False)
+            for each, _ in self.files:  # the child has inherited all until it begins, and closes all at its end
+                if not isinstance(each, Writer) or each.error is None:
+                    self.promised.close_twin(each, by_opener=False)
 
     @precondition(lambda self: False)
     @rule()
