@@ -80,11 +80,12 @@ def test_a_walk_of_ten_thousand_names_asks_for_no_file_by_itself(command: str, f
     `for_itself`: how often the program asks for the attributes of the directory, which are believed for a second.
     """
     with ObservedShape(1, 10_000) as mounted:
+        before = Path.cwd()
         os.chdir(mounted.path / "d00000")
         try:
             said, counted = _walk_and_count(mounted, *command.split())
         finally:
-            os.chdir("/")
+            os.chdir(before)
         assert len(said.splitlines()) >= 10_000
     assert counted["ListObjectsV2"] <= 10 + for_itself
     assert counted.get("HeadObject", 0) == 0

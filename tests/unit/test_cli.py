@@ -384,7 +384,7 @@ def test_options_may_be_repeated_or_have_paths_and_numbers() -> None:
         "my-bucket", "/x", bind=["eth0", "eth1"], ca_bundle="ca.pem", negative_metadata_ttl="5", log_directory=None
     )
 
-    assert (spec.bind, spec.ca_bundle, spec.negative_metadata_ttl) == (("eth0", "eth1"), f"{Path.cwd()}/ca.pem", 5)
+    assert (spec.bind, spec.ca_bundle, spec.negative_metadata_ttl) == (("eth0", "eth1"), str(Path.cwd() / "ca.pem"), 5)
     assert (spec.log_directory, spec_from("my-bucket", "/x", bind=[]).bind) == (None, ())
 
 

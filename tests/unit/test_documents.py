@@ -10,8 +10,16 @@ from engine.spec import MountSpec
 from mountctl.config.load import load
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.words import fields
+from tests.unit.test_examples import ENVIRONMENT
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "config" / "examples").glob("*.toml"))
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the examples refer to."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
