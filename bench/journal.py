@@ -42,6 +42,12 @@ class _Opener:
         return _Data()
 
 
+def _alive(table: InodeTable) -> Iterator[list[Record]]:
+    for number in table.numbers():
+        if inode := table.find(number):
+            yield inode_records(inode)
+
+
 def _info(number: int) -> ObjectInfo:
     return ObjectInfo(f"datasets/part-{number:06}.parquet", number, f'"{number:032x}"', 1.7e9 + number)
 
@@ -51,12 +57,7 @@ def names() -> None:
     ledger = Ledger(lambda records: written.append(records))  # noqa: PLW0108 - the journal is not there yet
     table = InodeTable("", generation=0, stats=EngineStats(), made=ledger.inode, forgotten=ledger.forgot)
 
-    def snapshot() -> Iterator[list[Record]]:
-        for inode in list(table):
-            if table.find(inode.number) is inode:
-                yield inode_records(inode)
-
-    written = journal.Journal(os.dup(fd), snapshot)
+    written = journal.Journal(os.dup(fd), lambda: _alive(table))
     times: list[float] = []
 
     def flush() -> None:
@@ -91,7 +92,7 @@ def replayed() -> None:
     fd = journal.create()
     ledger = Ledger(lambda records: written.append(records))  # noqa: PLW0108 - the journal is not there yet
     source = InodeTable("", generation=0, stats=EngineStats(), made=ledger.inode)
-    written = journal.Journal(os.dup(fd), lambda: map(inode_records, list(source)))
+    written = journal.Journal(os.dup(fd), lambda: _alive(source))
     for number in range(NAMES):
         source.link(_info(number).key, _info(number), 0.0)
         if number % 1000 == 0:
