@@ -3,31 +3,18 @@
 import errno
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 
 from engine.s3.interface import LIST_ENTRIES_MAX
+from tests.conformance.sharing import eventually
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted, MountedMemory
+from tests.refusals import refused
 from tests.servers import S3Server
 
 # What `metadata-ttl = minimal` lets the kernel believe of a file, in seconds, and a little more.
 BELIEVED_SECONDS = 0.15
-
-
-def _refused(call: Callable[[], object]) -> int:
-    with pytest.raises(OSError) as caught:
-        call()
-    assert caught.value.errno is not None
-    return caught.value.errno
-
-
-def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_name_whose_object_was_deleted_elsewhere_is_made_anew(free: Place) -> None:
@@ -35,7 +22,7 @@ def test_a_name_whose_object_was_deleted_elsewhere_is_made_anew(free: Place) -> 
     path.write_bytes(b"first")
     assert path.read_bytes() == b"first"
     free.delete("f")
-    _until(lambda: not path.exists())
+    eventually(lambda: not path.exists())
     with path.open("xb") as file:
         file.write(b"second")
     assert free.content("f") == b"second"
@@ -49,8 +36,8 @@ def test_under_a_ttl_a_name_that_is_believed_is_taken_though_it_is_gone(able_ser
     with Mounted(able_server, bucket, metadata_ttl=3600) as mounted:
         assert (mounted.path / "f").stat().st_size == 1
         able_server.delete(bucket, "f")
-        assert _refused(lambda: os.open(mounted.path / "f", os.O_WRONLY | os.O_CREAT | os.O_EXCL)) == errno.EEXIST
-        assert _refused((mounted.path / "f").mkdir) == errno.EEXIST
+        assert refused(lambda: os.open(mounted.path / "f", os.O_WRONLY | os.O_CREAT | os.O_EXCL)) == errno.EEXIST
+        assert refused((mounted.path / "f").mkdir) == errno.EEXIST
 
 
 @pytest.mark.parametrize("synced", [False, True])

@@ -6,28 +6,15 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.sharing import eventually
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted
+from tests.refusals import refused
 from tests.servers import S3Server
-
-
-def _refused(call: Callable[[], object]) -> int:
-    with pytest.raises(OSError) as caught:
-        call()
-    assert caught.value.errno is not None
-    return caught.value.errno
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _sh(place: Place, command: str) -> str:
@@ -43,13 +30,13 @@ def test_a_directory_that_was_made_is_here_only_until_there_is_a_file_in_it(free
     assert os.listdir(free.path / "d") == ["e"]
     assert os.listdir(inner) == []
     assert not free.has("d/")
-    assert _refused(inner.mkdir) == errno.EEXIST
-    assert _refused(lambda: os.mknod(free.path / "d")) == errno.EEXIST
+    assert refused(inner.mkdir) == errno.EEXIST
+    assert refused(lambda: os.mknod(free.path / "d")) == errno.EEXIST
 
     (inner / "f").write_bytes(b"x")
     assert free.has("d/e/f")
     free.delete("d/e/f")
-    _until(lambda: not (free.path / "d").exists())
+    eventually(lambda: not (free.path / "d").exists())
 
 
 def test_rmdir_takes_what_is_empty_and_here_only(place: Place) -> None:
@@ -57,14 +44,14 @@ def test_rmdir_takes_what_is_empty_and_here_only(place: Place) -> None:
     path = place.path / "d"
     path.mkdir()
     path.rmdir()
-    assert _refused(path.rmdir) == errno.ENOENT
+    assert refused(path.rmdir) == errno.ENOENT
     path.mkdir()
     file = (path / "f").open("wb")
-    assert _refused(path.rmdir) == errno.ENOTEMPTY
+    assert refused(path.rmdir) == errno.ENOTEMPTY
     file.write(b"x")
     file.close()
-    assert _refused(path.rmdir) == errno.EPERM, "it is in S3 now, and there is no leave to delete"
-    assert _refused((path / "f").rmdir) == errno.ENOTDIR
+    assert refused(path.rmdir) == errno.EPERM, "it is in S3 now, and there is no leave to delete"
+    assert refused((path / "f").rmdir) == errno.ENOTDIR
     assert place.has("d/f")
 
 
@@ -74,8 +61,8 @@ def test_nothing_can_be_made_in_a_directory_that_was_removed(place: Place) -> No
     here = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         path.rmdir()
-        assert _refused(lambda: os.mkdir("e", dir_fd=here)) in (errno.ENOENT, errno.ESTALE)
-        assert _refused(lambda: os.open("f", os.O_WRONLY | os.O_CREAT, dir_fd=here)) in (errno.ENOENT, errno.ESTALE)
+        assert refused(lambda: os.mkdir("e", dir_fd=here)) in (errno.ENOENT, errno.ESTALE)
+        assert refused(lambda: os.open("f", os.O_WRONLY | os.O_CREAT, dir_fd=here)) in (errno.ENOENT, errno.ESTALE)
     finally:
         os.close(here)
 
@@ -83,7 +70,7 @@ def test_nothing_can_be_made_in_a_directory_that_was_removed(place: Place) -> No
 def test_a_directory_in_s3_is_removed_with_leave_when_nothing_else_is_in_it(free: Place) -> None:
     """S74: the marker goes."""
     free.put("full/f", b"x")
-    assert _refused((free.path / "full").rmdir) == errno.ENOTEMPTY
+    assert refused((free.path / "full").rmdir) == errno.ENOTEMPTY
     free.put("marked/", b"")
     (free.path / "marked").rmdir()
     assert not free.has("marked/")
@@ -93,15 +80,15 @@ def test_a_directory_in_s3_is_removed_with_leave_when_nothing_else_is_in_it(free
 def test_a_marker_stays_without_leave(place: Place) -> None:
     """S74: without leave."""
     place.put("marked/", b"")
-    assert _refused((place.path / "marked").rmdir) == errno.EPERM
+    assert refused((place.path / "marked").rmdir) == errno.EPERM
     assert place.has("marked/")
 
 
 def test_deleting_needs_leave(place: Place) -> None:
     """S73: without it."""
     place.put("f", b"x")
-    assert _refused((place.path / "f").unlink) == errno.EPERM
-    assert _refused((place.path / "none").unlink) == errno.ENOENT
+    assert refused((place.path / "f").unlink) == errno.EPERM
+    assert refused((place.path / "none").unlink) == errno.ENOENT
     assert place.has("f")
 
 
@@ -111,20 +98,20 @@ def test_a_deleted_file_is_gone_here_and_in_s3_and_can_be_made_again(free: Place
     path.unlink()
     assert not free.has("f")
     assert not path.exists()
-    assert _refused(path.unlink) == errno.ENOENT
+    assert refused(path.unlink) == errno.ENOENT
     path.write_bytes(b"two")
     assert path.read_bytes() == b"two"
     free.put("d/x", b"")
-    assert _refused((free.path / "d").unlink) in (errno.EISDIR, errno.EPERM)
+    assert refused((free.path / "d").unlink) in (errno.EISDIR, errno.EPERM)
 
 
 def test_a_file_being_written_is_deleted_only_after_it_is_closed(free: Place) -> None:
     """S73: closed first."""
     path = free.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
-    assert _refused(path.unlink) == errno.EPERM
+    assert refused(path.unlink) == errno.EPERM
     os.write(file, b"x")
-    assert _refused(path.unlink) == errno.EPERM
+    assert refused(path.unlink) == errno.EPERM
     os.close(file)
     path.unlink()
     assert not free.has("f")
@@ -142,7 +129,7 @@ def test_a_reader_of_a_deleted_file_gets_the_end_of_what_was_fetched_and_then_ei
     with (free.path / "f").open("rb", buffering=0) as file:
         assert len(file.read(4096)) == 4096
         (free.path / "f").unlink()
-        assert _refused(lambda: os.pread(file.fileno(), 4096, 39 * 1024 * 1024)) == errno.EIO
+        assert refused(lambda: os.pread(file.fileno(), 4096, 39 * 1024 * 1024)) == errno.EIO
 
 
 def test_unlink_of_what_was_looked_up_costs_one_request(able_server: S3Server) -> None:
@@ -159,7 +146,7 @@ def test_unlink_of_what_was_looked_up_costs_one_request(able_server: S3Server) -
 def test_renaming_is_copying_and_deleting_where_that_is_allowed(free: Place) -> None:
     """S75: files and trees."""
     (free.path / "a").write_bytes(b"x")
-    assert _refused(lambda: os.rename(free.path / "a", free.path / "b")) == errno.EXDEV
+    assert refused(lambda: os.rename(free.path / "a", free.path / "b")) == errno.EXDEV
     _sh(free, "mv a b")
     assert free.content("b") == b"x"
     assert not free.has("a")
@@ -170,7 +157,7 @@ def test_renaming_is_copying_and_deleting_where_that_is_allowed(free: Place) -> 
 def test_renaming_is_refused_where_deleting_is(place: Place) -> None:
     """S75: without leave to delete."""
     place.put("a", b"x")
-    assert _refused(lambda: os.rename(place.path / "a", place.path / "b")) == errno.EPERM
+    assert refused(lambda: os.rename(place.path / "a", place.path / "b")) == errno.EPERM
     assert subprocess.run(["mv", "a", "b"], cwd=place.path, capture_output=True).returncode != 0
     assert place.has("a")
 
@@ -186,9 +173,9 @@ def test_files_can_not_be_exchanged(free: Place) -> None:
 def test_links_and_devices_are_refused(place: Place) -> None:
     """S77: each kind."""
     place.put("f", b"x")
-    assert _refused(lambda: os.link(place.path / "f", place.path / "g")) == errno.EPERM
-    assert _refused(lambda: (place.path / "g").symlink_to("f")) == errno.EPERM
-    assert _refused(lambda: os.mkfifo(place.path / "g")) == errno.EINVAL
+    assert refused(lambda: os.link(place.path / "f", place.path / "g")) == errno.EPERM
+    assert refused(lambda: (place.path / "g").symlink_to("f")) == errno.EPERM
+    assert refused(lambda: os.mkfifo(place.path / "g")) == errno.EINVAL
 
 
 def test_modes_owners_and_times_of_objects_stay(place: Place) -> None:
@@ -202,7 +189,7 @@ def test_modes_owners_and_times_of_objects_stay(place: Place) -> None:
         lambda: os.truncate(path, 0),
         lambda: place.path.chmod(0o700),
     ):
-        assert _refused(call) == errno.EPERM
+        assert refused(call) == errno.EPERM
     assert place.content("f") == b"x"
 
 
@@ -214,7 +201,7 @@ def test_times_of_directories_are_kept_here(place: Place, tmp_path: Path) -> Non
     copied = subprocess.run(["cp", "-a", tmp_path / "d", place.path], capture_output=True, text=True)
     assert (copied.returncode, copied.stderr) == (0, "")
     assert place.has("d/f")
-    _until(lambda: (place.path / "d").stat().st_mtime == 10**9)
+    eventually(lambda: (place.path / "d").stat().st_mtime == 10**9)
     for directory in (place.path, place.mounted.path):
         os.utime(directory, (2 * 10**9, 10**9))
         found = directory.stat()
@@ -228,7 +215,7 @@ def test_setting_what_is_so_already_succeeds(place: Place, tmp_path: Path) -> No
     shutil.copy(tmp_path / "source", place.path / "f")
     os.chown(place.path / "f", 0, 0)
     place.path.chmod(0o755)
-    assert _refused(lambda: os.chown(place.path / "f", 0, 1)) == errno.EPERM
+    assert refused(lambda: os.chown(place.path / "f", 0, 1)) == errno.EPERM
 
 
 def test_a_tree_is_copied_and_removed(free: Place, tmp_path: Path) -> None:
@@ -290,7 +277,7 @@ def test_a_directory_in_s3_hides_a_file_being_written_and_its_upload_goes_on(pla
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.write(file, b"one ")
     place.put("f/x", b"")
-    _until(lambda: stat.S_ISDIR(path.stat().st_mode))
+    eventually(lambda: stat.S_ISDIR(path.stat().st_mode))
     os.write(file, b"two")
     assert os.fstat(file).st_size == 7
     os.close(file)
@@ -298,7 +285,7 @@ def test_a_directory_in_s3_hides_a_file_being_written_and_its_upload_goes_on(pla
     assert os.listdir(place.path) == [".here", "f"]
     assert os.listdir(path) == ["x"]
     place.delete("f/x")
-    _until(path.is_file)
+    eventually(path.is_file)
     assert path.read_bytes() == b"one two"
 
 
@@ -311,7 +298,7 @@ def test_a_directory_made_here_stays_one_when_an_object_of_its_name_appears(plac
     assert path.is_dir()
     assert sorted(os.listdir(place.path)) == [".here", "d"]
     path.rmdir()
-    _until(path.is_file)
+    eventually(path.is_file)
     assert path.read_bytes() == b"object"
 
 
@@ -369,5 +356,5 @@ def test_a_name_seen_missing_under_a_ttl_is_made_all_the_same(able_server: S3Ser
 def test_everything_that_changes_is_refused_where_only_reading_is_asked_for(able_server: S3Server) -> None:
     bucket = able_server.bucket()
     with Mounted(able_server, bucket, read_only=True, allow_delete=True, allow_overwrite=True) as mounted:
-        assert _refused(lambda: (mounted.path / "f").write_bytes(b"x")) == errno.EROFS
-        assert _refused((mounted.path / "d").mkdir) == errno.EROFS
+        assert refused(lambda: (mounted.path / "f").write_bytes(b"x")) == errno.EROFS
+        assert refused((mounted.path / "d").mkdir) == errno.EROFS

@@ -2,32 +2,18 @@
 
 import errno
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conformance.sharing import eventually
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted
+from tests.refusals import refused
 from tests.servers import S3Server
 
 MiB = 1024 * 1024
-
-
-def _refused(call: Callable[[], object]) -> int:
-    with pytest.raises(OSError) as caught:
-        call()
-    assert caught.value.errno is not None
-    return caught.value.errno
-
-
-def _until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("algorithm", ["crc32c", "crc64nvme", "off"])
@@ -68,7 +54,7 @@ def test_parts_are_in_s3_before_the_file_is_closed_and_no_object_is(place: Place
     with (place.path / "f").open("wb", buffering=0) as file:
         for _ in range(20):
             file.write(bytes(MiB))
-        _until(lambda: place.uploads() == [f"{place.prefix}f"])
+        eventually(lambda: place.uploads() == [f"{place.prefix}f"])
         assert not place.has("f")
     assert len(place.content("f")) == 20 * MiB
 
@@ -89,7 +75,7 @@ def test_an_encryption_that_was_not_asked_for_fails_the_file_and_not_the_mount(a
     ):
         file = os.open(mounted.path / "wrong", os.O_WRONLY | os.O_CREAT)
         os.write(file, b"x")
-        assert _refused(lambda: os.close(file)) == errno.EIO
+        assert refused(lambda: os.close(file)) == errno.EIO
         (mounted.path / "right").write_bytes(b"x")
         assert (mounted.path / "right").read_bytes() == b"x"
         pid = mounted.pid

@@ -7,16 +7,17 @@ import random
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from tests.conformance.sharing import eventually
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.fuse.conftest import Place
 from tests.fuse.mounted import Mounted
+from tests.refusals import refused
 from tests.servers import S3Server
 
 KiB = 1024
@@ -27,27 +28,13 @@ def _bytes(size: int, seed: int = 0) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def _refused(call: Callable[[], object]) -> int:
-    with pytest.raises(OSError) as caught:
-        call()
-    assert caught.value.errno is not None
-    return caught.value.errno
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("size", [0, 1, 32, 4096, 8 * MiB, 8 * MiB + 1, 20 * MiB])
 def test_what_was_written_is_in_s3_when_the_file_is_closed(anywhere: Place, size: int) -> None:
     """S61: of any size, in one PUT or in parts."""
     data = _bytes(size)
     (anywhere.path / "f").write_bytes(data)
 
-    _until(lambda: anywhere.has("f"))  # an empty file is made by the last close, which nobody waits for
+    eventually(lambda: anywhere.has("f"))  # an empty file is made by the last close, which nobody waits for
     assert hashlib.md5(anywhere.content("f")).digest() == hashlib.md5(data).digest()
     assert (anywhere.path / "f").stat().st_size == size
     assert (anywhere.path / "f").read_bytes() == data
@@ -66,7 +53,7 @@ def test_a_file_is_visible_here_while_it_is_written_and_in_s3_when_it_is_closed(
     assert path.stat().st_size == 50 * KiB
     assert sorted(os.listdir(place.path)) == [".here", "f"]
     assert place.stored() == [".here"]
-    assert _refused(lambda: os.pread(file, 1, 0)) == errno.EBADF
+    assert refused(lambda: os.pread(file, 1, 0)) == errno.EBADF
     os.close(file)
 
     assert place.content("f") == b"".join(bytes([number]) * KiB for number in range(50))
@@ -105,7 +92,7 @@ def test_fsync_makes_the_object_and_ends_the_writing(place: Place) -> None:
         os.fsync(file)
         assert place.content("f") == b"all"
         assert path.read_bytes() == b"all"
-        assert _refused(lambda: os.write(file, b"more")) == errno.EIO
+        assert refused(lambda: os.write(file, b"more")) == errno.EIO
         os.fsync(file)
     finally:
         os.close(file)
@@ -125,12 +112,12 @@ def test_a_write_out_of_order_gives_the_file_up(place: Place, move: int) -> None
     path = place.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     os.write(file, _bytes(9 * MiB))
-    assert _refused(lambda: os.pwrite(file, b"x", 9 * MiB + move)) == errno.EINVAL
-    assert _refused(lambda: os.pwrite(file, b"x", 9 * MiB)) == errno.EINVAL
-    assert _refused(lambda: os.fsync(file)) == errno.EINVAL
-    assert _refused(lambda: os.close(file)) == errno.EINVAL
+    assert refused(lambda: os.pwrite(file, b"x", 9 * MiB + move)) == errno.EINVAL
+    assert refused(lambda: os.pwrite(file, b"x", 9 * MiB)) == errno.EINVAL
+    assert refused(lambda: os.fsync(file)) == errno.EINVAL
+    assert refused(lambda: os.close(file)) == errno.EINVAL
 
-    _until(lambda: not path.exists())
+    eventually(lambda: not path.exists())
     assert place.stored() == [".here"]
     assert place.uploads() == []
 
@@ -141,11 +128,11 @@ def test_a_write_out_of_order_over_an_object_leaves_the_object(free: Place) -> N
     path = free.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_TRUNC)
     os.write(file, b"new")
-    assert _refused(lambda: os.pwrite(file, b"x", 0)) == errno.EINVAL
-    assert _refused(lambda: os.close(file)) == errno.EINVAL
+    assert refused(lambda: os.pwrite(file, b"x", 0)) == errno.EINVAL
+    assert refused(lambda: os.close(file)) == errno.EINVAL
 
     assert free.content("f") == b"old"
-    _until(lambda: path.stat().st_size == 3)
+    eventually(lambda: path.stat().st_size == 3)
     assert path.read_bytes() == b"old"
 
 
@@ -168,7 +155,7 @@ def test_a_hole_at_the_end_of_a_file_gives_it_up(place: Place, tmp_path: Path, c
     run = subprocess.run(["sh", "-c", command], cwd=place.path, env=environment, capture_output=True, text=True)
     assert run.returncode != 0
     assert "Invalid argument" in run.stderr
-    _until(lambda: not (place.path / "copy").exists())
+    eventually(lambda: not (place.path / "copy").exists())
     assert place.stored() == [".here"]
 
 
@@ -177,7 +164,7 @@ def test_a_file_is_given_the_size_that_is_written_before_and_after(place: Place)
     with (place.path / "f").open("wb", buffering=0) as file:
         file.truncate(100)
         file.write(b"abc")
-        assert _refused(lambda: file.truncate(2)) == errno.EINVAL
+        assert refused(lambda: file.truncate(2)) == errno.EINVAL
         file.truncate(3)
         file.write(b"d")
     assert place.content("f") == b"abcd"
@@ -199,7 +186,7 @@ def test_a_file_is_given_the_size_that_is_written_before_and_after(place: Place)
 def test_an_object_can_only_be_read_without_leave_to_overwrite(place: Place, flags: int, expected: int) -> None:
     """S65: by none of the ways to open it for writing."""
     place.put("f", b"old")
-    assert _refused(lambda: os.open(place.path / "f", flags)) == expected
+    assert refused(lambda: os.open(place.path / "f", flags)) == expected
     assert place.content("f") == b"old"
 
 
@@ -207,7 +194,7 @@ def test_an_object_can_only_be_read_without_leave_to_overwrite(place: Place, fla
 def test_with_leave_to_overwrite_an_object_is_replaced_as_a_whole_or_not(free: Place, flags: int) -> None:
     """S65: without O_TRUNC, even of an empty one."""
     free.put("f", b"")
-    assert _refused(lambda: os.open(free.path / "f", flags)) == errno.EPERM
+    assert refused(lambda: os.open(free.path / "f", flags)) == errno.EPERM
 
 
 def test_a_file_opened_for_both_is_read_if_it_exists(free: Place) -> None:
@@ -215,7 +202,7 @@ def test_a_file_opened_for_both_is_read_if_it_exists(free: Place) -> None:
     file = os.open(free.path / "f", os.O_RDWR)
     try:
         assert os.read(file, 10) == b"old"
-        assert _refused(lambda: os.write(file, b"x")) == errno.EBADF
+        assert refused(lambda: os.write(file, b"x")) == errno.EBADF
     finally:
         os.close(file)
     assert free.content("f") == b"old"
@@ -223,7 +210,7 @@ def test_a_file_opened_for_both_is_read_if_it_exists(free: Place) -> None:
 
 def test_a_new_file_opened_synchronously_is_refused(place: Place) -> None:
     """S66: also where writing is allowed."""
-    assert _refused(lambda: os.open(place.path / "new", os.O_WRONLY | os.O_CREAT | os.O_SYNC)) == errno.EINVAL
+    assert refused(lambda: os.open(place.path / "new", os.O_WRONLY | os.O_CREAT | os.O_SYNC)) == errno.EINVAL
 
 
 @pytest.mark.parametrize("flags", [os.O_WRONLY, os.O_RDWR])
@@ -239,7 +226,7 @@ def test_an_object_is_replaced_when_the_file_is_closed_and_not_before(anywhere: 
     while view:
         view = view[os.write(file, view) :]
     assert anywhere.content("f") == b"old content"
-    assert _refused(lambda: os.open(path, os.O_RDONLY)) == errno.EPERM
+    assert refused(lambda: os.open(path, os.O_RDONLY)) == errno.EPERM
     os.close(file)
 
     assert anywhere.content("f") == data
@@ -263,16 +250,16 @@ def test_a_file_being_read_is_not_replaced_until_every_reader_has_closed_it(free
     first, second = os.open(path, os.O_RDONLY), os.open(path, os.O_RDONLY)
     twin = os.dup(first)
     try:
-        assert _refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
+        assert refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
         os.close(first)
-        assert _refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
+        assert refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
         os.close(second)
         assert os.pread(twin, 3, 0) == b"old"
-        assert _refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM, "it was used again"
+        assert refused(lambda: os.open(path, os.O_WRONLY | os.O_TRUNC)) == errno.EPERM, "it was used again"
         os.close(os.dup(twin))
         path.write_bytes(b"new")
         # What the kernel has of the old object is gone, and the handle that could fetch more of it was overridden.
-        assert _refused(lambda: os.pread(twin, 3, 0)) == errno.EBADF
+        assert refused(lambda: os.pread(twin, 3, 0)) == errno.EBADF
     finally:
         os.close(twin)
     assert free.content("f") == b"new"
@@ -283,7 +270,7 @@ def test_a_file_being_written_is_opened_by_nobody_else(place: Place) -> None:
     path = place.path / "f"
     file = os.open(path, os.O_WRONLY | os.O_CREAT)
     for flags in (os.O_RDONLY, os.O_WRONLY, os.O_RDWR):
-        assert _refused(lambda flags=flags: os.open(path, flags)) == errno.EPERM  # type: ignore[misc]
+        assert refused(lambda flags=flags: os.open(path, flags)) == errno.EPERM  # type: ignore[misc]
     os.write(file, b"one")
     twin = os.dup(file)
     os.close(os.dup(twin))
@@ -300,7 +287,7 @@ def test_what_was_closed_empty_goes_up_before_the_next_open(place: Place) -> Non
     assert place.stored() == [".here"], "a twin of the descriptor may still write"
     assert path.read_bytes() == b""
     assert place.content("f") == b""
-    assert _refused(lambda: os.write(twin, b"late")) == errno.EBADF
+    assert refused(lambda: os.write(twin, b"late")) == errno.EBADF
     os.close(twin)
 
 
@@ -348,7 +335,7 @@ def test_the_program_that_is_killed_leaves_what_it_wrote(place: Place) -> None:
         assert writer.stdout.readline() == b"ready\n"
         assert place.stored() == [".here"]
         writer.kill()
-    _until(lambda: place.has("f"))
+    eventually(lambda: place.has("f"))
     assert place.content("f") == b"half", "to the kernel that was a close like any other"
 
 
@@ -368,9 +355,9 @@ def test_the_object_is_there_when_the_command_ends(place: Place, command: str) -
 
 def test_touch_makes_an_empty_object_and_sets_times_only_until_then(place: Place) -> None:
     subprocess.run(["touch", "f"], cwd=place.path, check=True)
-    _until(lambda: place.has("f"))
+    eventually(lambda: place.has("f"))
     assert place.content("f") == b""
-    assert _refused(lambda: os.utime(place.path / "f")) == errno.EPERM
+    assert refused(lambda: os.utime(place.path / "f")) == errno.EPERM
 
     file = os.open(place.path / "g", os.O_WRONLY | os.O_CREAT)
     os.utime(place.path / "g", ns=(10**9, 2 * 10**9))
@@ -397,8 +384,8 @@ def test_a_key_longer_than_s3_allows_is_told_when_the_file_is_made(place: Place)
         deep.mkdir()
     deep /= "d" * 240
     deep.mkdir()
-    assert _refused(lambda: (deep / ("f" * 50)).write_bytes(b"x")) == errno.ENAMETOOLONG
-    assert _refused((deep / ("f" * 50)).mkdir) == errno.ENAMETOOLONG
+    assert refused(lambda: (deep / ("f" * 50)).write_bytes(b"x")) == errno.ENAMETOOLONG
+    assert refused((deep / ("f" * 50)).mkdir) == errno.ENAMETOOLONG
 
 
 @pytest.mark.not_on("versitygw", "it does not encrypt, and says so only by not saying that it did")
@@ -474,9 +461,9 @@ def test_an_upload_that_s3_refuses_fails_the_close_and_leaves_nothing(
             except OSError as error:
                 told = error.errno or 0
             assert told in (0, expected), "a part that fails may be told by a write that follows"
-            assert _refused(lambda file=file: os.fsync(file)) == expected  # type: ignore[misc]
-            assert _refused(lambda file=file: os.close(file)) == expected  # type: ignore[misc]
-            _until(lambda: not (faulty.path / "f").exists())
+            assert refused(lambda file=file: os.fsync(file)) == expected  # type: ignore[misc]
+            assert refused(lambda file=file: os.close(file)) == expected  # type: ignore[misc]
+            eventually(lambda: not (faulty.path / "f").exists())
         (faulty.path / "g").write_bytes(b"the mount goes on")
         assert faulty.left == (["g"], [])
     assert faulty.stats["uploads"] == 0
@@ -509,11 +496,11 @@ def test_more_writers_than_memory_has_room_for_are_refused_until_one_ends(able_s
         files = [os.open(mounted.path / f"f{number}", os.O_WRONLY | os.O_CREAT) for number in range(5)]
         reader = os.open(mounted.path / "busy", os.O_RDONLY)
         try:
-            assert _refused(lambda: os.open(mounted.path / "g", os.O_WRONLY | os.O_CREAT)) == errno.ENOMEM
-            assert _refused(lambda: os.open(mounted.path / "busy", os.O_WRONLY | os.O_TRUNC)) == errno.ENOMEM
+            assert refused(lambda: os.open(mounted.path / "g", os.O_WRONLY | os.O_CREAT)) == errno.ENOMEM
+            assert refused(lambda: os.open(mounted.path / "busy", os.O_WRONLY | os.O_TRUNC)) == errno.ENOMEM
             os.write(files[0], b"x")
             os.close(files.pop(0))
-            assert _refused(lambda: os.open(mounted.path / "busy", os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
+            assert refused(lambda: os.open(mounted.path / "busy", os.O_WRONLY | os.O_TRUNC)) == errno.EPERM
             (mounted.path / "g").write_bytes(b"now there is room")
         finally:
             for file in [*files, reader]:
