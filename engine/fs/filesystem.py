@@ -21,10 +21,12 @@ from engine.errors import (
     NoSuchKey,
     NotADirectory,
     NotPermitted,
+    PreconditionFailed,
     ReadOnly,
     Stale,
 )
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
+from engine.fs.describe import Describe
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.inherited import Inherited, InheritedFile
@@ -106,6 +108,7 @@ class S3Filesystem:
             generation=generation,
             stats=stats,
         )
+        self.describe: Final = Describe(spec.bucket, self._table, self._files, self._writers, self._directories)
         if inherited is not None:
             self._inherit(inherited)
 
@@ -202,7 +205,11 @@ class S3Filesystem:
         file.sharer.used()
         try:
             return await file.data.read(offset, size)
+        except PreconditionFailed:
+            self._table.disbelieve(file.info)
+            raise
         except NoSuchKey as error:
+            self._table.disbelieve(file.info)
             raise Deleted(f"{file.info.key!r} was deleted while it was being read") from error
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
@@ -307,25 +314,6 @@ class S3Filesystem:
         """The directory is closed."""
         self._directories.release(handle)
 
-    def describe(self, number: int) -> str:
-        """An inode for a message: its key, as far as it is known."""
-        inode = self._table.find(number)
-        return f"inode {number}" if inode is None else f"s3://{self._spec.bucket}/{inode.key}"
-
-    def describe_child(self, parent: int, name: bytes) -> str:
-        """A name in a directory for a message."""
-        return self.describe(parent) + name.decode(errors="backslashreplace")
-
-    def describe_handle(self, handle: int) -> str:
-        """An open file or directory for a message."""
-        if file := self._files.find(handle):
-            return f"s3://{self._spec.bucket}/{file.info.key}"
-        if writer := self._writers.find(handle):
-            return f"s3://{self._spec.bucket}/{writer.upload.key}"
-        if directory := self._directories.find(handle):
-            return f"s3://{self._spec.bucket}/{directory.key}"
-        return f"handle {handle}"
-
     def _inherit(self, inherited: Inherited) -> None:
         inherit_names(inherited, self._table)
         for handle, file in inherited.files.items():
@@ -366,7 +354,7 @@ class S3Filesystem:
 
     def _may_write(self, verb: str, number: int) -> Writing:
         if self.writing is None:
-            raise ReadOnly(f"{verb} of {self.describe(number)}: this mount only reads")
+            raise ReadOnly(f"{verb} of {self.describe.inode(number)}: this mount only reads")
         return self.writing
 
     def _changing(self, verb: str, parent: int) -> tuple[Inode, Writing]:

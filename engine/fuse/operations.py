@@ -84,10 +84,10 @@ class Operations(pyfuse3.Operations):
 
     def _subject(self, request: Request) -> str:
         if request.verb in _OF_HANDLES:
-            return self._fs.describe_handle(request.number)
+            return self._fs.describe.handle(request.number)
         if request.name:
-            return self._fs.describe_child(request.number, request.name)
-        return self._fs.describe(request.number)
+            return self._fs.describe.child(request.number, request.name)
+        return self._fs.describe.inode(request.number)
 
     def init(self) -> None:
         """The INIT was parsed by libfuse and is answered when this returns."""
@@ -98,7 +98,7 @@ class Operations(pyfuse3.Operations):
     ) -> pyfuse3.EntryAttributes:
         """A name in a directory. That there is none is told as such where the kernel may remember it."""
         try:
-            with self._answering("lookup", self._fs.describe_child, parent_inode, name):
+            with self._answering("lookup", self._fs.describe.child, parent_inode, name):
                 return _entry(await self._fs.lookup(parent_inode, name, ctx.pid))
         except pyfuse3.FUSEError as error:
             if error.errno != errno.ENOENT or not (seconds := self._fs.missing_seconds(parent_inode, name)):
@@ -116,12 +116,12 @@ class Operations(pyfuse3.Operations):
 
     async def getattr(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.EntryAttributes:
         """An inode's attributes."""
-        with self._answering("getattr", self._fs.describe, inode):
+        with self._answering("getattr", self._fs.describe.inode, inode):
             return _entry(await self._fs.getattr(inode, ctx.pid))
 
     async def open(self, inode: pyfuse3.InodeT, flags: pyfuse3.FlagT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileInfo:
         """Open a file. Pages of it that the kernel has stay good: a number is one version of an object."""
-        with self._answering("open", self._fs.describe, inode):
+        with self._answering("open", self._fs.describe.inode, inode):
             process = process_of(ctx.pid) if writes(flags) else None
             opened = await self._fs.open(inode, flags, process or 0)
             handle = pyfuse3.FileHandleT(opened.handle)
@@ -129,18 +129,18 @@ class Operations(pyfuse3.Operations):
 
     async def read(self, fh: pyfuse3.FileHandleT, off: int, size: int) -> bytes:
         """Bytes of an open file."""
-        with self._answering("read", self._fs.describe_handle, fh):
+        with self._answering("read", self._fs.describe.handle, fh):
             # pyfuse3 takes any buffer, and hands it to the kernel before the next await.
             return await self._fs.read(fh, off, size)  # type: ignore[return-value]
 
     async def write(self, fh: pyfuse3.FileHandleT, off: int, buf: bytes) -> int:
         """Bytes for an open file."""
-        with self._answering("write", self._fs.describe_handle, fh):
+        with self._answering("write", self._fs.describe.handle, fh):
             return await self._fs.write(fh, off, buf)
 
     async def flush(self, fh: pyfuse3.FileHandleT) -> None:
         """A descriptor was closed. Never ENOSYS: the kernel would remember it beyond this engine."""
-        with self._answering("flush", self._fs.describe_handle, fh):
+        with self._answering("flush", self._fs.describe.handle, fh):
             process = None
             if self._fs.flush_tells(fh) and (thread := await flushing_thread(fh)) is not None:
                 process = process_of(thread)
@@ -148,22 +148,22 @@ class Operations(pyfuse3.Operations):
 
     async def fsync(self, fh: pyfuse3.FileHandleT, datasync: bool) -> None:  # noqa: FBT001 pyfuse3's signature
         """Have in S3 what was written."""
-        with self._answering("fsync", self._fs.describe_handle, fh):
+        with self._answering("fsync", self._fs.describe.handle, fh):
             await self._fs.fsync(fh)
 
     async def release(self, fh: pyfuse3.FileHandleT) -> None:
         """An open file's last descriptor is closed."""
-        with self._answering("release", self._fs.describe_handle, fh):
+        with self._answering("release", self._fs.describe.handle, fh):
             await self._fs.close(fh)
 
     async def opendir(self, inode: pyfuse3.InodeT, ctx: pyfuse3.RequestContext) -> pyfuse3.FileHandleT:
         """Open a directory."""
-        with self._answering("opendir", self._fs.describe, inode):
+        with self._answering("opendir", self._fs.describe.inode, inode):
             return pyfuse3.FileHandleT(self._fs.opendir(inode, ctx.pid))
 
     async def readdir(self, fh: pyfuse3.FileHandleT, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         """Entries with their attributes, until the kernel's buffer is full or a page of S3's listing ends."""
-        with self._answering("readdir", self._fs.describe_handle, fh):
+        with self._answering("readdir", self._fs.describe.handle, fh):
             for entry in await self._fs.readdir(fh, start_id):
                 if not pyfuse3.readdir_reply(token, entry.name, _entry(entry.attributes), entry.position):
                     if entry.counted:
@@ -172,7 +172,7 @@ class Operations(pyfuse3.Operations):
 
     async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:
         """A directory is closed."""
-        with self._answering("releasedir", self._fs.describe_handle, fh):
+        with self._answering("releasedir", self._fs.describe.handle, fh):
             self._fs.releasedir(fh)
 
     async def statfs(self, ctx: pyfuse3.RequestContext) -> pyfuse3.StatvfsData:
@@ -194,7 +194,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Times of what is not in S3 yet; nothing else can be changed."""
-        with self._answering("setattr", self._fs.describe, inode):
+        with self._answering("setattr", self._fs.describe.inode, inode):
             wanted = Wanted(
                 access_ns=attr.st_atime_ns if fields.update_atime else None,
                 change_ns=attr.st_mtime_ns if fields.update_mtime else None,
@@ -214,7 +214,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a file."""
-        with self._answering("mknod", self._fs.describe_child, parent_inode, name):
+        with self._answering("mknod", self._fs.describe.child, parent_inode, name):
             return _entry(await self._fs.mknod(parent_inode, name, mode))
 
     async def mkdir(
@@ -225,17 +225,17 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """Make a directory."""
-        with self._answering("mkdir", self._fs.describe_child, parent_inode, name):
+        with self._answering("mkdir", self._fs.describe.child, parent_inode, name):
             return _entry(await self._fs.mkdir(parent_inode, name))
 
     async def unlink(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Delete a file."""
-        with self._answering("unlink", self._fs.describe_child, parent_inode, name):
+        with self._answering("unlink", self._fs.describe.child, parent_inode, name):
             await self._fs.unlink(parent_inode, name)
 
     async def rmdir(self, parent_inode: pyfuse3.InodeT, name: pyfuse3.FileNameT, ctx: pyfuse3.RequestContext) -> None:
         """Remove a directory."""
-        with self._answering("rmdir", self._fs.describe_child, parent_inode, name):
+        with self._answering("rmdir", self._fs.describe.child, parent_inode, name):
             await self._fs.rmdir(parent_inode, name)
 
     async def symlink(
@@ -246,7 +246,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """EPERM, or EROFS."""
-        with self._answering("symlink", self._fs.describe_child, parent_inode, name):
+        with self._answering("symlink", self._fs.describe.child, parent_inode, name):
             raise self._fs.link("symlink", parent_inode)
 
     async def link(
@@ -257,7 +257,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> pyfuse3.EntryAttributes:
         """EPERM, or EROFS."""
-        with self._answering("link", self._fs.describe_child, new_parent_inode, new_name):
+        with self._answering("link", self._fs.describe.child, new_parent_inode, new_name):
             raise self._fs.link("link", new_parent_inode)
 
     async def rename(
@@ -270,7 +270,7 @@ class Operations(pyfuse3.Operations):
         ctx: pyfuse3.RequestContext,
     ) -> None:
         """EXDEV where files may be deleted, so that programs copy; else EPERM."""
-        with self._answering("rename", self._fs.describe_child, parent_inode_old, name_old):
+        with self._answering("rename", self._fs.describe.child, parent_inode_old, name_old):
             raise self._fs.rename(parent_inode_old, flags)
 
     @contextlib.contextmanager

@@ -211,6 +211,12 @@ class InodeTable:
         inode.valid_until = max(inode.valid_until, valid_until)
         return True
 
+    def disbelieve(self, info: ObjectInfo) -> None:
+        """S3 has another version by this key than this one, or none: ask at the next use, however long it was valid."""
+        inode = self.at(info.key)
+        if inode is not None and not inode.pending and inode.is_version(info):
+            inode.valid_until = NEVER
+
     def unlink(self, inode: Inode) -> None:
         """The location is empty or is another version now; the number lives on until the kernel forgets it."""
         inode.valid_until = NEVER

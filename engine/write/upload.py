@@ -145,6 +145,8 @@ class Upload:
                 etag = await self._asking(self._finish)
                 self.uploaded = Uploaded(self.key, etag, self._state.offset)
                 self._release()
+                if self.upload_id is not None:
+                    self.uploaded = await self._uploader.versions.of(self.uploaded)
             return self.uploaded
 
     async def abort(self, why: str) -> None:

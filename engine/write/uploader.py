@@ -24,6 +24,7 @@ from engine.write.plan import PartPlan
 from engine.write.records import NoRecords, UploadRecords
 from engine.write.state import Uploaded
 from engine.write.upload import ABORT_SECONDS_MAX, Upload
+from engine.write.version import MadeVersions
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ class Uploader:
         self.stats: Final = stats
         self.records: Final = records or NoRecords()
         self.plan: Final = plan or PartPlan(spec.write_part_bytes)
+        self.versions: Final = MadeVersions(client)
         self._spec: Final = spec
         writers = writers_max(spec.memory_target * MiB, read_part=spec.read_part_bytes, write_part=self.plan.base)
         self._budget: Final = Budget(writers=writers, part_slots=self.plan.slots(self.plan.base))

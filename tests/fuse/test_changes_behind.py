@@ -40,6 +40,18 @@ def test_under_a_ttl_a_name_that_is_believed_is_taken_though_it_is_gone(able_ser
         assert refused((mounted.path / "f").mkdir) == errno.EEXIST
 
 
+def test_under_a_ttl_a_reader_that_finds_its_version_gone_opens_the_new_one_next(able_server: S3Server) -> None:
+    """S24: what was believed for an hour is known to be wrong then."""
+    bucket = able_server.bucket()
+    able_server.put(bucket, "f", b"old")
+    with Mounted(able_server, bucket, metadata_ttl=3600) as mounted:
+        path = mounted.path / "f"
+        assert path.stat().st_size == 3
+        able_server.put(bucket, "f", b"newer")
+        assert refused(path.read_bytes) == errno.ESTALE
+        assert path.read_bytes() == b"newer"
+
+
 @pytest.mark.parametrize("synced", [False, True])
 def test_the_size_of_what_was_written_stays_right_when_it_is_asked_for_again(place: Place, synced: bool) -> None:
     path = place.path / "f"

@@ -237,6 +237,36 @@ def test_an_object_deleted_or_replaced_while_read_fails_its_reader() -> None:
     run(test)
 
 
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_version_that_a_reader_found_gone_is_not_believed_any_more_under_the_longest_ttl(replaced: bool) -> None:
+    """S24: the next open asks, and the kernel looks the name up again."""
+
+    async def test() -> None:
+        mount = Mount("f", metadata_ttl="indefinite")
+        number = await mount.number("f")
+        opened = await mount.fs.open(number, os.O_RDONLY)
+        if replaced:
+            mount.bucket.put("f", b"other")
+        else:
+            mount.bucket.delete("f")
+        mount.opener.failures.append(
+            PreconditionFailed("changed", status=412) if replaced else NoSuchKey("gone", status=404)
+        )
+        assert (await mount.fs.open(number, os.O_RDONLY)).handle, "it is believed until somebody finds out"
+        with pytest.raises((PreconditionFailed, Deleted)):
+            await mount.fs.read(opened.handle, 0, 1)
+
+        with pytest.raises(Stale):
+            await mount.fs.open(number, os.O_RDONLY)
+        if replaced:
+            assert (await mount.fs.open(await mount.number("f"), os.O_RDONLY)).handle
+        else:
+            with pytest.raises(NotFound):
+                await mount.number("f")
+
+    run(test)
+
+
 def test_a_listing_has_the_dots_once_and_counts_lookups_only_of_the_others() -> None:
     async def test() -> None:
         mount = Mount("d/a", "d/b/c")

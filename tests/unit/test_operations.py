@@ -26,6 +26,7 @@ class Failing:
 
     def __init__(self, failure: Exception, ttl: Ttl = "minimal") -> None:
         self._failure = failure
+        self.describe = Named()
         self.lifetimes = lifetimes(ttl)
         self.ledger = Ledger()
 
@@ -54,13 +55,17 @@ class Failing:
     def link(self, verb: str, parent: int) -> EngineError:
         raise self._failure
 
-    def describe(self, number: int) -> str:
+
+class Named:
+    """Stands for engine/fs/describe.py."""
+
+    def inode(self, number: int) -> str:
         return "s3://b/k"
 
-    def describe_child(self, parent: int, name: bytes) -> str:
+    def child(self, parent: int, name: bytes) -> str:
         return "s3://b/d/k"
 
-    def describe_handle(self, handle: int) -> str:
+    def handle(self, handle: int) -> str:
         return "s3://b/k"
 
 
@@ -145,7 +150,7 @@ def test_changes_that_a_mount_refuses_are_told_by_their_errno() -> None:
 
 def test_a_key_with_a_newline_in_it_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     served, stats = operations(Unreachable("no answer"))
-    served._fs.describe_handle = lambda _handle: "s3://b/k\n2026-01-01 ERROR forged ä"  # type: ignore[method-assign]
+    served._fs.describe.handle = lambda _handle: "s3://b/k\n2026-01-01 ERROR forged ä"  # type: ignore[method-assign]
     assert told(lambda: served.read(pyfuse3.FileHandleT(1), 0, 1)) == errno.EIO
     assert "\n" not in caplog.records[-1].getMessage()
     assert r"s3://b/k\n2026-01-01 ERROR forged ä" in (stats.last_error or "")

@@ -29,7 +29,8 @@ from engine.write.orphans import RETRY_SECONDS_MIN
 from engine.write.plan import PartPlan
 from engine.write.upload import ABORT_SECONDS_MAX, PARTS_IN_FLIGHT_MAX, Upload
 from engine.write.uploader import Uploader
-from tests.unit.bucket import ABORT, COMPLETE, CREATE, PART, PUT, Bucket
+from engine.write.version import ASK_SECONDS_MAX
+from tests.unit.bucket import ABORT, COMPLETE, CREATE, HEAD, PART, PUT, Bucket
 
 PIECE = 128 * 1024
 
@@ -37,8 +38,16 @@ PIECE = 128 * 1024
 class Writing:
     """An uploader over a bucket in memory. Parts are 5 MiB unless told."""
 
-    def __init__(self, nursery: trio.Nursery, *, memory: int = 64, plan: PartPlan | None = None, **options: Any):
-        self.bucket = Bucket()
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        memory: int = 64,
+        plan: PartPlan | None = None,
+        bucket: Bucket | None = None,
+        **options: Any,
+    ):
+        self.bucket = bucket or Bucket()
         self.bucket.memory.part_bytes_min = 1
         self.stats = EngineStats()
         self.arena = Arena(memory * MiB)
@@ -116,7 +125,75 @@ def test_more_is_a_multipart_upload_begun_with_the_first_full_part(size: int, al
                 made.bucket.memory.stored("f")
             assert (await upload.complete()).size == size
             assert made.content() == data
-            assert made.bucket.requests == {CREATE: 1, PART: -(-size // (5 * MiB)), COMPLETE: 1}
+            assert made.bucket.requests == {CREATE: 1, PART: -(-size // (5 * MiB)), COMPLETE: 1, HEAD: 1}
+
+    run(test)
+
+
+class OtherEtags(Bucket):
+    """Answers a completion with an ETag that the object does not have, as `rclone serve s3` does."""
+
+    async def complete_multipart_upload(self, *args: Any, **options: Any) -> str:
+        return f"{await super().complete_multipart_upload(*args, **options)}-of-parts"
+
+
+@pytest.mark.parametrize(("bucket", "heads"), [(Bucket, 1), (OtherEtags, 3)])
+def test_of_what_is_made_of_parts_the_etag_is_asked_for_until_s3_has_meant_what_it_said(
+    bucket: type[Bucket], heads: int
+) -> None:
+    """One HEAD an engine where it does; a file that was written can be read by the ETag that it has then."""
+
+    async def test() -> None:
+        async with writing(bucket=bucket()) as made:
+            for key in ("a", "b", "c"):
+                upload = made.start(key)
+                await put_all(upload, b"x" * (6 * MiB), piece=MiB)
+                assert (await upload.complete()).etag == made.bucket.memory.stored(key).info.etag
+            assert made.bucket.requests[HEAD] == heads
+
+    run(test)
+
+
+@pytest.mark.parametrize(("error", "heads"), [(AccessDenied("no", status=403), 1), (S3Error("away", status=503), 2)])
+def test_an_etag_that_can_not_be_asked_for_is_what_s3_said(error: EngineError, heads: int) -> None:
+    async def test() -> None:
+        async with writing() as made:
+            made.bucket.failures[HEAD] = error
+            for key in ("a", "b"):
+                upload = made.start(key)
+                await put_all(upload, b"x" * (6 * MiB), piece=MiB)
+                assert (await upload.complete()).etag == made.bucket.memory.stored(key).info.etag
+            assert made.bucket.requests[HEAD] == heads
+
+    run(test)
+
+
+def test_an_etag_that_is_not_told_in_time_is_what_s3_said() -> None:
+    async def test() -> None:
+        async with writing() as made:
+            made.bucket.gates[HEAD] = trio.Event()
+            upload = made.start()
+            await put_all(upload, b"x" * (6 * MiB), piece=MiB)
+            with trio.fail_after(ASK_SECONDS_MAX + 1):
+                assert (await upload.complete()).etag == made.bucket.memory.stored("f").info.etag
+
+    run(test)
+
+
+def test_an_object_that_was_replaced_when_its_etag_is_asked_for_is_what_s3_said() -> None:
+    class Replaced(Bucket):
+        async def complete_multipart_upload(self, key: str, *args: Any, **options: Any) -> str:
+            etag = await super().complete_multipart_upload(key, *args, **options)
+            self.put(key, b"of somebody else")
+            return etag
+
+    async def test() -> None:
+        async with writing(bucket=Replaced()) as made:
+            upload = made.start()
+            await put_all(upload, b"x" * (6 * MiB), piece=MiB)
+            done = await upload.complete()
+            assert done.etag != made.bucket.memory.stored("f").info.etag
+            assert done.size == 6 * MiB
 
     run(test)
 
