@@ -3,15 +3,17 @@
 Used by test_requests.py and test_requests_of_writing.py, which have the cases.
 """
 
+import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL, FILE_SECONDS_MINIMAL
 from tests.conformance.observed import ObservedProxy
+from tests.faults import FaultyProxy
 from tests.servers import S3Server
 
 PAGE: Final = Path(__file__).parents[2] / "docs/concepts/requests.md"
@@ -69,6 +71,7 @@ class Counter:
         self.ttl = ttl
         self._server = server
         self._bucket = bucket
+        self.path: Final = mounted.path
         self._mounted = mounted
         self._made = 0
 
@@ -105,3 +108,14 @@ class Counter:
             if counted == expected:
                 break
         assert counted == expected
+
+
+@contextlib.contextmanager
+def counting(server: S3Server, ttl: str | int, **options: Any) -> Iterator[Counter]:
+    """A counter over a new bucket, mounted with a `metadata-ttl` and other options."""
+    bucket = server.bucket()
+    with (
+        FaultyProxy(server.endpoint) as proxy,
+        ObservedProxy(proxy, bucket, metadata_ttl=ttl, **options) as mounted,
+    ):
+        yield Counter(server, bucket, mounted, str(ttl))

@@ -1,12 +1,10 @@
 """Listings and what stat(2) shows: order, completeness, kinds, owners, modes, sizes, numbers, archived objects."""
 
-import errno
 import os
 import random
 import stat
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -144,30 +142,6 @@ def _allowed_to_nobody(directory: Path) -> set[str]:
         else:
             assert "Permission denied" in ended.stderr
     return allowed
-
-
-def test_a_read_only_mount_refuses_whatever_would_change_the_bucket(able_server: S3Server) -> None:
-    """S60: before S3 is asked, and whoever asks."""
-    bucket = able_server.bucket()
-    able_server.put(bucket, "f", b"x")
-    with Mounted(able_server, bucket, read_only=True) as mounted:
-        path, new = mounted.path / "f", mounted.path / "new"
-        attempts: list[Callable[[], object]] = [
-            lambda: path.open("ab"),
-            lambda: path.open("wb"),
-            lambda: new.open("xb"),
-            lambda: os.truncate(path, 0),
-            lambda: path.chmod(0o600),
-            lambda: os.utime(path),
-            new.mkdir,
-            path.unlink,
-            lambda: path.rename(new),
-        ]
-        for attempt in attempts:
-            with pytest.raises(OSError) as caught:
-                attempt()
-            assert caught.value.errno == errno.EROFS
-    assert [found["Key"] for found in able_server.boto.list_objects_v2(Bucket=bucket)["Contents"]] == ["f"]
 
 
 def test_a_restored_copy_is_read_and_one_that_is_being_restored_is_not(able_server: S3Server) -> None:

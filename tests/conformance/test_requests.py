@@ -14,9 +14,7 @@ from typing import Final
 import pytest
 
 from engine.namespace.lifetimes import FILE_SECONDS_MINIMAL
-from tests.conformance.costs import FILES, PAGE, Case, Counter, table
-from tests.conformance.observed import ObservedProxy
-from tests.faults import FaultyProxy
+from tests.conformance.costs import FILES, PAGE, Case, Counter, counting, table
 from tests.servers import S3Server
 
 
@@ -104,17 +102,10 @@ CASES: Final = [
 ]
 
 
-@pytest.fixture(scope="module")
-def proxy(able_server: S3Server) -> Iterator[FaultyProxy]:
-    with FaultyProxy(able_server.endpoint) as running:
-        yield running
-
-
 @pytest.fixture(scope="module", params=["minimal", 60])
-def counter(request: pytest.FixtureRequest, able_server: S3Server, proxy: FaultyProxy) -> Iterator[Counter]:
-    bucket = able_server.bucket()
-    with ObservedProxy(proxy, bucket, metadata_ttl=request.param) as mounted:
-        yield Counter(able_server, bucket, mounted, str(request.param))
+def counter(request: pytest.FixtureRequest, able_server: S3Server) -> Iterator[Counter]:
+    with counting(able_server, request.param) as made:
+        yield made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)

@@ -13,9 +13,7 @@ from typing import Final
 
 import pytest
 
-from tests.conformance.costs import FILES, PAGE, Case, Counter, table
-from tests.conformance.observed import ObservedProxy
-from tests.faults import FaultyProxy
+from tests.conformance.costs import FILES, PAGE, Case, Counter, counting, table
 from tests.servers import S3Server
 
 MiB: Final = 1024 * 1024
@@ -129,20 +127,12 @@ CASES: Final = [
 ]
 
 
-@pytest.fixture(scope="module")
-def proxy(able_server: S3Server) -> Iterator[FaultyProxy]:
-    with FaultyProxy(able_server.endpoint) as running:
-        yield running
-
-
 @pytest.fixture(scope="module", params=["minimal", 60])
-def counter(request: pytest.FixtureRequest, able_server: S3Server, proxy: FaultyProxy) -> Iterator[Counter]:
-    bucket = able_server.bucket()
-    leave = {"allow_delete": True, "allow_overwrite": True}
-    with ObservedProxy(proxy, bucket, metadata_ttl=request.param, **leave) as mounted:
+def counter(request: pytest.FixtureRequest, able_server: S3Server) -> Iterator[Counter]:
+    with counting(able_server, request.param, allow_delete=True, allow_overwrite=True) as made:
         # An engine asks once whether S3 means the ETags that it says of what is made of parts.
-        (mounted.path / "first").write_bytes(bytes(8 * MiB + 1))
-        yield Counter(able_server, bucket, mounted, str(request.param))
+        (made.path / "first").write_bytes(bytes(8 * MiB + 1))
+        yield made
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.what)

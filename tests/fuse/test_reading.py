@@ -195,6 +195,7 @@ def test_o_direct_reads_the_newest_version_whatever_the_ttl(able_server: S3Serve
 
 
 def test_a_mount_that_only_reads_refuses_whatever_would_write_with_erofs(able_server: S3Server) -> None:
+    """S60: before S3 is asked, and whoever asks."""
     bucket = able_server.bucket()
     able_server.put(bucket, "f", b"x")
 
@@ -202,6 +203,7 @@ def test_a_mount_that_only_reads_refuses_whatever_would_write_with_erofs(able_se
         path, new = mounted.path / "f", mounted.path / "new"
         attempts = [
             lambda: path.open("r+b"),
+            lambda: path.open("ab"),
             lambda: path.open("wb"),
             lambda: new.open("xb"),
             lambda: os.truncate(path, 0),
@@ -220,6 +222,7 @@ def test_a_mount_that_only_reads_refuses_whatever_would_write_with_erofs(able_se
             assert caught.value.errno == errno.EROFS
         assert path.read_bytes() == b"x"
         os.close(os.open(path, os.O_RDONLY | os.O_SYNC))
+    assert [found["Key"] for found in able_server.boto.list_objects_v2(Bucket=bucket)["Contents"]] == ["f"]
 
 
 def test_extended_attributes_and_holes_are_not_supported_and_do_no_harm(able_server: S3Server) -> None:

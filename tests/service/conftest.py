@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import MotoServer
 from tests.service.poison import POISONED
 from tests.service.running import Running
 
@@ -22,3 +23,11 @@ def poisoned(running: Running) -> Running:
     """Engines that die of certain names."""
     running.environment["PYTHONPATH"] = str(POISONED)
     return running
+
+
+@pytest.fixture
+def bucket(moto: MotoServer) -> str:
+    """A bucket with one object, `x`, of one byte."""
+    made = moto.bucket()
+    moto.put(made, "x", b"x")
+    return made

@@ -4,18 +4,9 @@ import contextlib
 import os
 import threading
 
-import pytest
-
 from tests.servers import MotoServer
 from tests.service.programs import Writer
 from tests.service.running import Running
-
-
-@pytest.fixture
-def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    moto.put(made, "x", b"x")
-    return made
 
 
 def test_a_stopped_mount_stays_so_over_reload_and_restart_until_it_is_started(

@@ -10,13 +10,6 @@ from tests.servers import MotoServer
 from tests.service.running import Running
 
 
-@pytest.fixture
-def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    moto.put(made, "x", b"x")
-    return made
-
-
 def test_a_start_with_a_broken_file_serves_what_was_in_force_before(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:

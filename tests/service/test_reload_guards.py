@@ -2,18 +2,9 @@
 
 import os
 
-import pytest
-
 from tests.servers import MotoServer
 from tests.service.programs import Writer
 from tests.service.running import Running, poll_until
-
-
-@pytest.fixture
-def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    moto.put(made, "x", b"x")
-    return made
 
 
 def pids(running: Running) -> dict[str, int]:

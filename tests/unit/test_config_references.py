@@ -7,29 +7,16 @@ import pytest
 
 from mountctl.config.load import load
 from mountctl.config.read import REFERENCED_BYTES_MAX
-from mountctl.errors import ConfigError
+from tests.unit.toml_files import MOUNT, problems_told, written
 
-MOUNT = '[mount.a]\nbucket = "bucket-a"\nmountpoint = "/mnt/a"\n'
 FORMS = "write ${env:NAME} or ${file:PATH}; $${ stands for ${ itself"
 ACCESS_KEY = "AKIA" + "ABCDEFGHIJKLMNOP"
-
-
-def _write(directory: Path, text: str) -> Path:
-    path = directory / "m.toml"
-    path.write_text(text)
-    return path
-
-
-def _told(path: Path) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load(path)
-    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
 
 
 def test_a_variable_is_put_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGE", "test")
     monkeypatch.setenv("TEAM", "blue")
-    path = _write(tmp_path, MOUNT + 'prefix = "${env:STAGE}/${env:TEAM}/x/"\n')
+    path = written(tmp_path, MOUNT + 'prefix = "${env:STAGE}/${env:TEAM}/x/"\n')
     assert load(path).mounts["a"].prefix == "test/blue/x/"
 
 
@@ -37,7 +24,7 @@ def test_a_files_text_is_put_in_its_place_without_its_last_newline(tmp_path: Pat
     (tmp_path / "region").write_text("eu-west-1\n")
     absolute = tmp_path / "owner"
     absolute.write_text("123456789012")
-    path = _write(tmp_path, MOUNT + f'region = "${{file:region}}"\nexpected-bucket-owner = "${{file:{absolute}}}"\n')
+    path = written(tmp_path, MOUNT + f'region = "${{file:region}}"\nexpected-bucket-owner = "${{file:{absolute}}}"\n')
     config = load(path)
     assert (config.mounts["a"].region, config.mounts["a"].expected_bucket_owner) == ("eu-west-1", "123456789012")
     assert config.referenced == (tmp_path / "region", absolute)
@@ -47,7 +34,7 @@ def test_a_drop_ins_relative_file_is_beside_the_drop_in(tmp_path: Path) -> None:
     (tmp_path / "m.d").mkdir()
     (tmp_path / "m.d" / "region").write_text("eu-west-1")
     (tmp_path / "m.d" / "1.toml").write_text('[defaults]\nregion = "${file:region}"\n')
-    assert load(_write(tmp_path, MOUNT)).mounts["a"].region == "eu-west-1"
+    assert load(written(tmp_path, MOUNT)).mounts["a"].region == "eu-west-1"
 
 
 def test_what_a_reference_stands_for_has_the_type_that_the_option_takes(
@@ -58,7 +45,7 @@ def test_what_a_reference_stands_for_has_the_type_that_the_option_takes(
     monkeypatch.setenv("A_TTL", "60")
     monkeypatch.setenv("YES", "true")
     text = MOUNT + 'uid = "${env:A_UID}"\ndir-mode = "${env:A_MODE}"\nmetadata-ttl = "${env:A_TTL}"\n'
-    mount = load(_write(tmp_path, text + 'read-only = "${env:YES}"\nbind = ["${env:YES}"]\n')).mounts["a"]
+    mount = load(written(tmp_path, text + 'read-only = "${env:YES}"\nbind = ["${env:YES}"]\n')).mounts["a"]
     assert (mount.uid, mount.dir_mode, mount.metadata_ttl, mount.read_only) == (1000, 0o750, 60, True)
     assert mount.bind == ("true",)
 
@@ -67,7 +54,7 @@ def test_a_reference_can_be_in_defaults_templates_and_uses(tmp_path: Path, monke
     monkeypatch.setenv("WHICH", "fast")
     monkeypatch.setenv("WHERE", "eu-west-1")
     text = '[defaults]\nregion = "${env:WHERE}"\n[template.fast]\nprofile = "${env:WHICH}"\n'
-    mount = load(_write(tmp_path, text + MOUNT + 'use = "${env:WHICH}"\n')).mounts["a"]
+    mount = load(written(tmp_path, text + MOUNT + 'use = "${env:WHICH}"\n')).mounts["a"]
     assert (mount.region, mount.profile) == ("eu-west-1", "fast")
 
 
@@ -75,7 +62,7 @@ def test_two_dollars_stand_for_one_and_what_a_reference_stands_for_is_not_looked
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ODD", "${env:HOME}")
-    path = _write(tmp_path, MOUNT + 'prefix = "$${env:HOME}/$x/${env:ODD}/"\n')
+    path = written(tmp_path, MOUNT + 'prefix = "$${env:HOME}/$x/${env:ODD}/"\n')
     assert load(path).mounts["a"].prefix == "${env:HOME}/$x/${env:HOME}/"
 
 
@@ -94,8 +81,8 @@ def test_two_dollars_stand_for_one_and_what_a_reference_stands_for_is_not_looked
     ],
 )
 def test_a_reference_with_nothing_behind_it_is_told_at_its_key_and_once(tmp_path: Path, value: str, told: str) -> None:
-    path = _write(tmp_path, f'[mount.a]\n  bucket = "{value}"\nmountpoint = "/mnt/a"\n')
-    assert _told(path) == [f"2:3: mount.a.bucket: {told}"]
+    path = written(tmp_path, f'[mount.a]\n  bucket = "{value}"\nmountpoint = "/mnt/a"\n')
+    assert problems_told(path) == [f"2:3: mount.a.bucket: {told}"]
 
 
 def test_a_file_that_cannot_be_had_is_told_with_its_path_and_why(tmp_path: Path) -> None:
@@ -104,7 +91,7 @@ def test_a_file_that_cannot_be_had_is_told_with_its_path_and_why(tmp_path: Path)
     os.mkfifo(tmp_path / "fifo")
     names = ("gone", "large", "bytes", "fifo", ".")
     text = "".join(f'[mount.{n}]\nbucket = "${{file:{name}}}"\nmountpoint = "/{n}"\n' for n, name in enumerate(names))
-    assert [line.partition("bucket: ")[2] for line in _told(_write(tmp_path, text))] == [
+    assert [line.partition("bucket: ")[2] for line in problems_told(written(tmp_path, text))] == [
         'file "gone": no such file: write it, or name another',
         'file "large": larger than 4096 bytes, which no option\'s value is: is it the right file?',
         'file "bytes": not UTF-8: values are text',
@@ -115,12 +102,12 @@ def test_a_file_that_cannot_be_had_is_told_with_its_path_and_why(tmp_path: Path)
 
 def test_a_reference_in_a_default_that_is_missing_is_told_once(tmp_path: Path) -> None:
     text = '[defaults]\nbucket = "${env:NOBODY_SET_THIS}"\n[mount.a]\nmountpoint = "/a"\n[mount.b]\nmountpoint = "/b"\n'
-    [told] = _told(_write(tmp_path, text))
+    [told] = problems_told(written(tmp_path, text))
     assert told.startswith("2:1: defaults.bucket: the environment has no NOBODY_SET_THIS")
 
 
 def test_a_drop_in_can_replace_a_reference_that_is_missing(tmp_path: Path) -> None:
-    path = _write(tmp_path, MOUNT + 'region = "${env:NOBODY_SET_THIS}"\n')
+    path = written(tmp_path, MOUNT + 'region = "${env:NOBODY_SET_THIS}"\n')
     (tmp_path / "m.d").mkdir()
     (tmp_path / "m.d" / "1.toml").write_text('[mount.a]\nregion = "eu-west-1"\n')
     assert load(path).mounts["a"].region == "eu-west-1"
@@ -136,7 +123,7 @@ def test_a_wrong_value_that_looks_secret_is_not_in_the_error(
     monkeypatch.setenv(variable, value)
     for key in ("prefix", "sse", "uid", "mountpoint", "use", "endpoint-url", "metadata-ttl"):
         lines = {"bucket": '"bbb"', "mountpoint": '"/mnt/a"'} | {key: f'"${{env:{variable}}}"'}
-        told = _told(_write(tmp_path, "[mount.a]\n" + "".join(f"{k} = {v}\n" for k, v in lines.items())))
+        told = problems_told(written(tmp_path, "[mount.a]\n" + "".join(f"{k} = {v}\n" for k, v in lines.items())))
         assert len(told) == 1, key
         assert f"mount.a.{key}: " in told[0]
         assert value not in told[0]
@@ -144,10 +131,10 @@ def test_a_wrong_value_that_looks_secret_is_not_in_the_error(
 
 def test_a_wrong_value_that_does_not_look_secret_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGE", "test")
-    assert _told(_write(tmp_path, MOUNT + 'prefix = "${env:STAGE}"\n')) == [
+    assert problems_told(written(tmp_path, MOUNT + 'prefix = "${env:STAGE}"\n')) == [
         "4:1: mount.a.prefix: must end in '/': write 'test/'"
     ]
-    assert _told(_write(tmp_path, MOUNT + 'uid = "${env:STAGE}"\n')) == [
+    assert problems_told(written(tmp_path, MOUNT + 'uid = "${env:STAGE}"\n')) == [
         '4:1: mount.a.uid: must be an integer, not the string "test"'
     ]
 
@@ -158,11 +145,11 @@ def test_a_secret_written_at_the_wrong_place_is_not_in_the_error(tmp_path: Path)
         f'{MOUNT}sse = "{ACCESS_KEY}"\n',
         f'defaults = "{ACCESS_KEY}"\n',
     ):
-        assert ACCESS_KEY not in "".join(_told(_write(tmp_path, text)))
+        assert ACCESS_KEY not in "".join(problems_told(written(tmp_path, text)))
 
 
 def test_credentials_are_told_where_they_belong(tmp_path: Path) -> None:
-    [told] = _told(_write(tmp_path, MOUNT + 'aws-secret-access-key = "x"\n'))
+    [told] = problems_told(written(tmp_path, MOUNT + 'aws-secret-access-key = "x"\n'))
     assert told == (
         "4:1: mount.a.aws-secret-access-key: credentials don't belong in this file, which many may read: put them into "
         "root's ~/.aws/credentials, and name their profile with the option profile"

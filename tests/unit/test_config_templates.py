@@ -5,47 +5,34 @@ from pathlib import Path
 import pytest
 
 from mountctl.config.load import load
-from mountctl.errors import ConfigError
+from tests.unit.toml_files import MOUNT, problems_told, written
 
 FAST = '[template.fast]\nmetadata-ttl = 60\nregion = "eu-west-1"\n'
-MOUNT = '[mount.a]\nbucket = "bucket-a"\nmountpoint = "/mnt/a"\n'
-
-
-def _write(directory: Path, text: str) -> Path:
-    path = directory / "m.toml"
-    path.write_text(text)
-    return path
-
-
-def _told(path: Path) -> list[str]:
-    with pytest.raises(ConfigError) as caught:
-        load(path)
-    return [str(problem).removeprefix(f"{path}:") for problem in caught.value.problems]
 
 
 def test_a_mount_has_its_own_value_else_the_templates_else_the_default(tmp_path: Path) -> None:
     text = '[defaults]\nregion = "us-east-1"\nuid = 7\n' + FAST + MOUNT + 'use = "fast"\nmetadata-ttl = 5\n'
-    mount = load(_write(tmp_path, text)).mounts["a"]
+    mount = load(written(tmp_path, text)).mounts["a"]
     assert (mount.metadata_ttl, mount.region, mount.uid) == (5, "eu-west-1", 7)
 
 
 def test_of_two_templates_the_last_one_wins(tmp_path: Path) -> None:
     other = '[template.far]\nregion = "ap-southeast-2"\nread-only = true\n'
-    mount = load(_write(tmp_path, other + FAST + MOUNT + 'use = ["fast", "far"]\n')).mounts["a"]
+    mount = load(written(tmp_path, other + FAST + MOUNT + 'use = ["fast", "far"]\n')).mounts["a"]
     assert (mount.metadata_ttl, mount.region, mount.read_only) == (60, "ap-southeast-2", True)
 
 
 def test_a_mount_that_names_no_template_has_nothing_of_one(tmp_path: Path) -> None:
-    assert load(_write(tmp_path, FAST + MOUNT)).mounts["a"].region is None
+    assert load(written(tmp_path, FAST + MOUNT)).mounts["a"].region is None
 
 
 def test_a_bucket_may_come_from_a_template(tmp_path: Path) -> None:
     text = '[template.data]\nbucket = "shared"\n[mount.a]\nuse = "data"\nmountpoint = "/mnt/a"\n'
-    assert load(_write(tmp_path, text)).mounts["a"].bucket == "shared"
+    assert load(written(tmp_path, text)).mounts["a"].bucket == "shared"
 
 
 def test_a_drop_in_changes_a_template_for_all_that_use_it(tmp_path: Path) -> None:
-    path = _write(tmp_path, FAST + MOUNT + 'use = "fast"\n')
+    path = written(tmp_path, FAST + MOUNT + 'use = "fast"\n')
     (tmp_path / "m.d").mkdir()
     (tmp_path / "m.d" / "1.toml").write_text("[template.fast]\nmetadata-ttl = 1\n")
     assert load(path).mounts["a"].metadata_ttl == 1
@@ -94,35 +81,37 @@ def test_a_drop_in_changes_a_template_for_all_that_use_it(tmp_path: Path) -> Non
     ],
 )
 def test_a_wrong_template_or_use_is_told(tmp_path: Path, text: str, told: list[str]) -> None:
-    assert _told(_write(tmp_path, text)) == told
+    assert problems_told(written(tmp_path, text)) == told
 
 
 def test_a_wrong_value_in_a_template_is_told_once_however_many_use_it(tmp_path: Path) -> None:
     mounts = MOUNT + 'use = "x"\n[mount.b]\nbucket = "bbb"\nmountpoint = "/mnt/b"\nuse = "x"\n'
-    assert _told(_write(tmp_path, "[template.x]\nuid = 0\n" + mounts)) == [
+    assert problems_told(written(tmp_path, "[template.x]\nuid = 0\n" + mounts)) == [
         "2:1: template.x.uid: must be between 1 and 4294967294, not 0"
     ]
 
 
 def test_a_template_that_conflicts_by_itself_is_told_once(tmp_path: Path) -> None:
     text = "[template.x]\nallow-other = true\nallow-root = true\n" + MOUNT + 'use = "x"\n'
-    assert _told(_write(tmp_path, text)) == [
+    assert problems_told(written(tmp_path, text)) == [
         "3:1: template.x.allow-root: allow-root conflicts with allow-other: keep one"
     ]
 
 
 def test_a_template_that_conflicts_with_a_default_is_told_where_the_mount_names_it(tmp_path: Path) -> None:
     text = "[defaults]\nallow-other = true\n[template.x]\nallow-root = true\n" + MOUNT + 'use = "x"\n'
-    assert _told(_write(tmp_path, text)) == ["8:1: mount.a.use: allow-root conflicts with allow-other: keep one"]
+    assert problems_told(written(tmp_path, text)) == [
+        "8:1: mount.a.use: allow-root conflicts with allow-other: keep one"
+    ]
 
 
 def test_a_mount_that_conflicts_with_its_template_is_told_at_its_own_key(tmp_path: Path) -> None:
     text = "[template.x]\nallow-root = true\n" + MOUNT + 'use = "x"\nallow-other = true\n'
-    assert _told(_write(tmp_path, text)) == [
+    assert problems_told(written(tmp_path, text)) == [
         "7:1: mount.a.allow-other: allow-root conflicts with allow-other: keep one"
     ]
 
 
 def test_what_a_template_that_is_not_there_may_have_is_not_told_as_missing(tmp_path: Path) -> None:
     text = '[mount.a]\nmountpoint = "/mnt/a"\nuse = "gone"\n'
-    assert _told(_write(tmp_path, text)) == ['3:1: mount.a.use: no template "gone": write [template.gone]']
+    assert problems_told(written(tmp_path, text)) == ['3:1: mount.a.use: no template "gone": write [template.gone]']

@@ -3,24 +3,17 @@
 import pytest
 import trio
 import trio.testing
-from pydantic import SecretStr
 
 from engine import errors
 from engine.answers import Step
 from engine.inquiry import Inquiry, inquire
-from engine.link import Access, Credentials
+from engine.link import Access
 from engine.preflight import PREFLIGHT_SECONDS_MAX
 from engine.spec import MountSpec
 from tests.faults import Answer, ScriptedServer
+from tests.unit.asking import ACCESS, SPEC
 from tests.unit.bucket import ABORT, CREATE, GET, HEAD, LIST, Bucket
 
-SPEC = MountSpec(name="m", bucket="bucket", prefix="p/", mountpoint="/mnt", endpoint_url="http://s3:9000")
-ACCESS = Access(
-    name="m",
-    endpoint="http://s3:9000/bucket",
-    region="us-east-1",
-    credentials=Credentials(access_key="AKID", secret_key=SecretStr("hidden")),
-)
 DENIED = errors.AccessDenied("no", status=403, code="AccessDenied")
 
 

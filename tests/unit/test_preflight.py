@@ -3,23 +3,14 @@
 import pytest
 import trio
 import trio.testing
-from pydantic import SecretStr
 
 from engine import errors
-from engine.link import Access, Credentials
+from engine.link import Access
 from engine.preflight import PREFLIGHT_SECONDS_MAX, Unmountable, check, explain, in_region, preflight
-from engine.spec import MountSpec
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer
+from tests.unit.asking import ACCESS, SPEC
 from tests.unit.bucket import LIST, Bucket
-
-SPEC = MountSpec(name="m", bucket="bucket", prefix="p/", mountpoint="/mnt", endpoint_url="http://s3:9000")
-ACCESS = Access(
-    name="m",
-    endpoint="http://s3:9000/bucket",
-    region="us-east-1",
-    credentials=Credentials(access_key="AKID", secret_key=SecretStr("hidden")),
-)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ The server runs in the same loop, and trio's clock jumps when nothing is left to
 """
 
 import os
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +28,11 @@ from engine.s3.connection import HEAD_SECONDS_MAX
 from engine.s3.retry import ATTEMPTS_MAX, DELAY_SECONDS_MAX, RETRYING_SECONDS_MAX
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer, error, ranged
+from tests.unit.talking import IDLE_SECONDS, talk
 
 DATA = os.urandom(600_000)
 HEAD = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
 EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
-
-# Loopback delivers at once, so a loop that is idle for this long has nothing more to come.
-IDLE_SECONDS = 0.02
-
-
-def talk(
-    script: list[Answer],
-    question: Callable[[HttpClient], Awaitable[Any]],
-    stats: EngineStats | None = None,
-    **options: Any,
-) -> ScriptedServer:
-    """Ask a server that follows the script; returns it, with what it saw."""
-    server = ScriptedServer(script)
-
-    async def main() -> None:
-        async with server.running():
-            client = HttpClient(server.access(), stats=stats or EngineStats(), **options)
-            await question(client)
-            await client.aclose()
-
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
-    return server
 
 
 async def read(client: HttpClient, offset: int, count: int, seen: list[int] | None = None) -> bytes:

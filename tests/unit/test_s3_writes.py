@@ -6,7 +6,6 @@ buffers together, so that a server which stops reading is noticed by whoever wri
 
 import os
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +33,7 @@ from engine.s3.interface import KEY_BYTES_MAX, PartInfo, UploadInfo, UploadOptio
 from engine.s3.sending import SENDING_SECONDS_MAX
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer, error
-
-IDLE_SECONDS = 0.02
+from tests.unit.talking import IDLE_SECONDS, talk
 
 PIECE = os.urandom(1024 * 1024)
 LARGE = [memoryview(PIECE)] * 24  # bytes: 24 MiB; Linux holds up to 4 + 6 MiB for a connection
@@ -50,25 +48,6 @@ PARTS = [
 WHOLE = checksum_of("crc32c", [b"onetwo!"])
 COMPLETED = Answer(body=b'<CompleteMultipartUploadResult><ETag>"m-2"</ETag></CompleteMultipartUploadResult>')
 CREATED = b"<InitiateMultipartUploadResult><UploadId>u/1</UploadId></InitiateMultipartUploadResult>"
-
-
-def talk(
-    script: list[Answer],
-    question: Callable[[HttpClient], Awaitable[Any]],
-    stats: EngineStats | None = None,
-    **options: Any,
-) -> ScriptedServer:
-    """Ask a server that follows the script; returns it, with what it saw."""
-    server = ScriptedServer(script)
-
-    async def main() -> None:
-        async with server.running():
-            client = HttpClient(server.access(), stats=stats or EngineStats(), **options)
-            await question(client)
-            await client.aclose()
-
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
-    return server
 
 
 async def put(client: HttpClient, **options: Any) -> str:
