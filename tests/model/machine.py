@@ -4,6 +4,7 @@ Used by test_direct.py and test_mounted.py, which say what is mounted and how lo
 right: that is promises.py's business.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ likely_files: Final = st.one_of(files, files, files, paths)
 likely_places: Final = st.one_of(places, places, files, paths)
 contents: Final = st.sampled_from(sorted(_CONTENTS))
 picks: Final = st.integers(0, 5)
+
+
+# What a read says of a version that S3 has no more.
+_GONE: Final = (Refused(errno.ESTALE), Refused(errno.EIO))
 
 
 @dataclass(frozen=True)
@@ -326,12 +331,13 @@ class MountMachine(RuleBasedStateMachine):
     def _both(
         self, promised: Callable[[], Any], real: Callable[[], Any], same: Callable[[Any, Any], None] | None = None
     ) -> Any:
-        """A call, on both sides; what they returned if it succeeded."""
+        """A call, on both sides; what both have said, unless it was refused or is always the same."""
         expected, got = _outcome(promised), _outcome(real)
         self.passed()
         if isinstance(expected, AnyOf):
             assert any(_equal(got, one) for one in expected), f"expected any of {_short(expected)}, got {_short(got)}"
-        elif isinstance(expected, Refused) or isinstance(got, Refused):
+            return expected, got
+        if isinstance(expected, Refused) or isinstance(got, Refused):
             assert expected == got, f"expected {_short(expected)}, got {_short(got)}"
         elif same is not None:
             same(expected, got)
@@ -357,7 +363,9 @@ class MountMachine(RuleBasedStateMachine):
         return self.files[-1] if len(self.files) > count else None
 
     def _read(self, file: Reader | Writer, opened: Any, offset: int, size: int) -> None:
-        self._both(lambda: self.promised.read(file, offset, size), lambda: self.mount.read(opened, offset, size))
+        told = self._both(lambda: self.promised.read(file, offset, size), lambda: self.mount.read(opened, offset, size))
+        if told is not None and isinstance(file, Reader) and told[1] in _GONE:
+            self.promised.found_out(file)
 
     def _write(self, file: Reader | Writer, opened: Any, data: bytes, *, by: int = 0) -> None:
         offset = max(0, len(file.data) + by) if isinstance(file, Writer) else 0

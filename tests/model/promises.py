@@ -238,6 +238,12 @@ class Promised:
             return AnyOf([data])
         return AnyOf([data, Refused(errno.EIO if now is None else errno.ESTALE)])
 
+    def found_out(self, reader: Reader) -> None:
+        """S24: a read has told that its version is gone, so nobody believes in it any more."""
+        node = reader.node
+        if self.known.get(node.path) is node and not node.pending and node.version == reader.version:
+            node.until = float("-inf")
+
     def write(self, writer: Reader | Writer, offset: int, data: bytes) -> int:
         """S63, S64."""
         if isinstance(writer, Reader) or writer.use is Use.OVERRIDDEN:
