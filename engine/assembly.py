@@ -5,7 +5,7 @@ Used by run.py (under a supervisor) and __main__.py (alone). Opens no connection
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from mmap import mmap
 
 import trio
@@ -58,24 +58,25 @@ async def serving(
     try:
         async with trio.open_nursery() as fetching:
             prefetcher = _prefetcher(client, arena, fetching, spec, stats)
-            journal = _Journalling(journal_fd)
-            journal.inherited.moved = arrival.unpack(arena)
-            journal.ledger.uploads.update(journal.inherited.moved.uploads)
-            uploader = None
-            if not spec.read_only:
-                records = teller.over(journal.ledger)
-                uploader = Uploader(client, arena, fetching, spec=spec, stats=stats, records=records)
-            filesystem = S3Filesystem(
-                spec,
-                client,
-                prefetcher,
-                generation=generation,
-                stats=stats,
-                uploader=uploader,
-                ledger=journal.ledger,
-                inherited=journal.inherited,
-            )
-            journal.begin(filesystem)
+            with _uncollected():
+                journal = _Journalling(journal_fd)
+                journal.inherited.moved = arrival.unpack(arena)
+                journal.ledger.uploads.update(journal.inherited.moved.uploads)
+                uploader = None
+                if not spec.read_only:
+                    records = teller.over(journal.ledger)
+                    uploader = Uploader(client, arena, fetching, spec=spec, stats=stats, records=records)
+                filesystem = S3Filesystem(
+                    spec,
+                    client,
+                    prefetcher,
+                    generation=generation,
+                    stats=stats,
+                    uploader=uploader,
+                    ledger=journal.ledger,
+                    inherited=journal.inherited,
+                )
+                journal.begin(filesystem)
             if uploader is not None:
                 teller.begin(uploader)
             try:
@@ -117,7 +118,7 @@ class _Journalling:
         self._journal: Journal | None = None
         self.notes: mmap | bytearray = bytearray(0) if fd is None else notes(fd)
         self.unanswered = left(self.notes)
-        self.inherited = Inherited() if fd is None else _replayed(fd)
+        self.inherited = Inherited() if fd is None else inherit(replay(fd))
         self.ledger = Ledger(self._append, self.inherited)
 
     def begin(self, filesystem: S3Filesystem) -> None:
@@ -137,11 +138,12 @@ class _Journalling:
             self._journal.append(records)
 
 
-def _replayed(fd: int) -> Inherited:
-    """What the engine before wrote down. Hundreds of thousands of objects, none of them garbage: not to be searched."""
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """For what makes hundreds of thousands of objects, none of them garbage: they are not searched again and again."""
     gc.disable()
     try:
-        return inherit(replay(fd))
+        yield
     finally:
         gc.enable()
 
