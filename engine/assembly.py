@@ -18,7 +18,7 @@ from engine.fs.ledger import Ledger, Record, inherit
 from engine.fs.moving import Arrival
 from engine.fuse.operations import Operations
 from engine.fuse.served import Served, left
-from engine.journal import Journal, notes, replay
+from engine.journal import Journal, Replay, notes
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
 from engine.read.window import width_for
 from engine.s3.interface import ObjectClient
@@ -118,13 +118,14 @@ class _Journalling:
         self._journal: Journal | None = None
         self.notes: mmap | bytearray = bytearray(0) if fd is None else notes(fd)
         self.unanswered = left(self.notes)
-        self.inherited = Inherited() if fd is None else inherit(replay(fd))
+        self._replayed = None if fd is None else Replay(fd)
+        self.inherited = inherit(self._replayed or ())
         self.ledger = Ledger(self._append, self.inherited)
 
     def begin(self, filesystem: S3Filesystem) -> None:
         """Replace what the engine before wrote by what its successor has taken up; follow that from now on."""
         if self._fd is not None:
-            self._journal = Journal(self._fd, filesystem.snapshot)
+            self._journal = Journal(self._fd, filesystem.snapshot, self._replayed)
             self.ledger.flush()
 
     def close(self) -> None:

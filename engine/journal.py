@@ -1,7 +1,7 @@
 """The journal of a session: what the next engine must know if this one dies. A memfd that the supervisor owns.
 
 Written through `Journal.append`, one system call a batch, so that what is answered to the kernel is in the memfd
-before the answer is. Read once, by a successor, through `replay`. What the records mean is their writer's business;
+before the answer is. Read once, by a successor, through `Replay`. What the records mean is their writer's business;
 here they are lists of JSON values.
 
 Layout: a header of two words (where the present log begins; a check), pages for notes of what is being served
@@ -78,10 +78,26 @@ def notes(fd: int) -> mmap.mmap:
     return mmap.mmap(fd, NOTES_BYTES, offset=_PAGE_BYTES)
 
 
-def replay(fd: int) -> Iterator[Record]:
-    """The records of a journal, oldest first. Stops where a batch is not whole and good; raises nothing."""
-    for _end, batch in _batches(fd, _start_of(fd)):
-        yield from batch
+class Replay:
+    """The records of a journal, oldest first, to be drawn once. Stops where a batch is not whole and good; raises
+    nothing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.start: Final = _start_of(fd)
+        self._end = self.start
+        self._batches: Final = _batches(fd, self.start)
+
+    def __iter__(self) -> Iterator[Record]:
+        for self._end, batch in self._batches:
+            yield from batch
+
+    @property
+    def end(self) -> int:
+        """Where they end: their offset in the journal. Reads what was not drawn yet."""
+        for self._end, _batch in self._batches:
+            pass
+        return self._end
 
 
 class Journal:
@@ -91,13 +107,16 @@ class Journal:
         fd: of `create`, perhaps written by an engine before; owned. It goes on where that one's records end.
         snapshot: gives the records that hold everything that is alive, in groups that belong together, each as it is
             when it is drawn; called when a log is begun anew.
+        replayed: its records, if they were read already: it is long work. None: they are read now.
     """
 
-    def __init__(self, fd: int, snapshot: Callable[[], Iterable[list[Record]]]) -> None:
+    def __init__(
+        self, fd: int, snapshot: Callable[[], Iterable[list[Record]]], replayed: Replay | None = None
+    ) -> None:
+        replayed = replayed or Replay(fd)
         self._fd = fd
         self._snapshot = snapshot
-        self._start = _start_of(fd)
-        self._end = max((end for end, _batch in _batches(fd, self._start)), default=self._start)
+        self._start, self._end = replayed.start, replayed.end
         self._alive_bytes = 0  # not known: a longer log is begun anew with the first record
         self._next: _Log | None = None
         self._whole = True
@@ -227,7 +246,7 @@ def _batches(fd: int, at: int) -> Iterator[tuple[int, list[Record]]]:
             batch = json.loads(bytes(body))
         except (ValueError, RecursionError):
             return
-        if not isinstance(batch, list) or not all(isinstance(record, list) and record for record in batch):
+        if not isinstance(batch, list) or not set(map(type, batch)) <= {list} or not all(batch):
             return
         at += _FRAME.size + length
         data = data[_FRAME.size + length :]

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import journal
-from engine.journal import COMPACT_BYTES_MIN, Journal, Record, replay
+from engine.journal import COMPACT_BYTES_MIN, Journal, Record, Replay
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def write(fd: int, records: list[Record], alive: list[Record] | None = None) -> 
 
 
 def test_an_empty_journal_has_no_records(fd: int) -> None:
-    assert list(replay(fd)) == []
+    assert list(Replay(fd)) == []
     write(fd, []).close()
-    assert list(replay(fd)) == []
+    assert list(Replay(fd)) == []
 
 
 def test_records_come_back_in_their_order(fd: int) -> None:
@@ -41,14 +41,14 @@ def test_records_come_back_in_their_order(fd: int) -> None:
     written.append(records[2:])
     written.close()
 
-    assert list(replay(fd)) == records
+    assert list(Replay(fd)) == records
 
 
 def test_a_new_writer_begins_with_its_own_snapshot(fd: int) -> None:
     write(fd, [["old", 1], ["old", 2]]).close()
     write(fd, [["new", 4]], alive=[["old", 2], ["kept", 3]]).close()
 
-    assert list(replay(fd)) == [["old", 2], ["kept", 3], ["new", 4]]
+    assert list(Replay(fd)) == [["old", 2], ["kept", 3], ["new", 4]]
 
 
 def test_a_long_life_takes_no_more_memory_than_what_is_alive(fd: int) -> None:
@@ -61,7 +61,7 @@ def test_a_long_life_takes_no_more_memory_than_what_is_alive(fd: int) -> None:
     held = os.fstat(fd).st_blocks * 512
     assert os.fstat(fd).st_size > 5 * COMPACT_BYTES_MIN
     assert held < 2 * COMPACT_BYTES_MIN
-    assert alive[0] in list(replay(fd))
+    assert alive[0] in list(Replay(fd))
 
 
 def test_what_a_killed_writer_had_appended_is_there(fd: int) -> None:
@@ -71,7 +71,7 @@ def test_what_a_killed_writer_had_appended_is_there(fd: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
 
-    assert list(replay(fd)) == [["inode", 7]]
+    assert list(Replay(fd)) == [["inode", 7]]
 
 
 @given(cut=st.integers(min_value=0), garbage=st.binary(max_size=64))
@@ -87,7 +87,7 @@ def test_a_torn_end_loses_what_is_torn_only(cut: int, garbage: bytes) -> None:
     keep = start + cut % (size - start)
     os.ftruncate(fd, keep)
     os.pwrite(fd, garbage, keep)
-    found = list(replay(fd))
+    found = list(Replay(fd))
     os.close(fd)
 
     assert found[: len(records)] == records[: len(found)]
@@ -121,7 +121,7 @@ def test_a_log_begun_anew_gets_what_is_alive_little_by_little_and_what_happens_m
 
 def _left(fd: int) -> dict[int, str]:
     found = {}
-    for kind, number, *name in replay(fd):
+    for kind, number, *name in Replay(fd):
         if kind == "inode":
             found[number] = name[0]
         elif kind == "forgot":
@@ -141,9 +141,25 @@ def test_a_long_journal_is_written_on_where_it_ends(fd: int) -> None:
     assert journal._start_of(fd) == before
     written.append([["forgot", 3]])
     written.close()
-    found = list(replay(fd))
+    found = list(Replay(fd))
     assert found[: len(records)] == records
     assert found[-1] == ["forgot", 3]
+
+
+def test_a_successor_that_has_read_the_records_writes_on_behind_them(fd: int) -> None:
+    records: list[Record] = [["inode", number, "x" * 100] for number in range(20_000)]
+    write(fd, records).close()
+    whole = os.fstat(fd).st_size
+    os.pwrite(fd, b"torn", whole)
+    replayed = Replay(fd)
+    drawn = iter(replayed)
+
+    assert next(drawn) == records[0]
+    written = Journal(os.dup(fd), lambda: [[record] for record in records], replayed)
+    written.append([["forgot", 3]])
+    written.close()
+    assert os.pread(fd, 4, whole) != b"torn"
+    assert list(Replay(fd)) == [*records, ["forgot", 3]]
 
 
 @contextlib.contextmanager
@@ -168,13 +184,13 @@ def test_what_could_not_be_added_is_made_up_for_when_there_is_room_again(
             alive.append(["more", number])
             with pytest.raises(OSError):
                 written.append([alive[-1]])
-        assert list(replay(fd)) == [["one", 1]]
+        assert list(Replay(fd)) == [["one", 1]]
     alive.append(["last", 5])
     written.append([alive[-1]])
     written.append([["after", 6]])
     written.close()
 
-    assert list(replay(fd)) == [*alive, ["after", 6]]
+    assert list(Replay(fd)) == [*alive, ["after", 6]]
 
 
 def test_an_engine_begins_also_when_there_is_no_room(fd: int) -> None:
@@ -193,7 +209,7 @@ def test_records_that_are_too_long_for_one_batch_are_written_as_several(
     records: list[Record] = [["inode", number, "x" * 90] for number in range(100)]
     write(fd, records).close()
 
-    assert list(replay(fd)) == records
+    assert list(Replay(fd)) == records
 
 
 def _frame(body: bytes) -> bytes:
@@ -226,10 +242,10 @@ def test_garbage_is_no_error_and_a_successor_begins_all_the_same(header: bytes, 
     os.pwrite(fd, b"".join(parts), journal._LOG_START)
     if size:
         os.ftruncate(fd, size)
-    found = list(replay(fd))
+    found = list(Replay(fd))
     successor = Journal(os.dup(fd), lambda: [[["fresh", 1]]])
     successor.close()
-    after = list(replay(fd))
+    after = list(Replay(fd))
     os.close(fd)
 
     assert all(isinstance(record, list) for record in found)
