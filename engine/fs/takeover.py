@@ -22,13 +22,12 @@ _KEYS_TOLD_MAX: Final = 10
 
 def inherit_names(inherited: Inherited, table: InodeTable) -> None:
     """Know the inodes that the kernel has from an engine before."""
-    gone, pending = inherited.gone, inherited.pending
-    for number, (location, packed) in inherited.inodes.items():
-        table.inherit(number, location, packed, pending=number in pending, removed=number in gone)
+    table.inherit(inherited.inodes, pending=inherited.pending, removed=inherited.gone)
     for file in inherited.files.values():
         # It may be this inode that is open, so it must not be forgotten before the kernel does.
         if (inode := table.at(file.info.key)) is not None and inode.is_version(file.info):
             inode.handles += 1
+    table.make_room()
 
 
 def take_up(

@@ -11,7 +11,7 @@ and what is not in S3 yet. A file that was opened gets a second round, for the s
 
 import collections
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Collection, Container, Iterator
 from typing import Final
 
 from engine.namespace.inode import Inode
@@ -38,10 +38,10 @@ class Crowd:
         self._bytes = 0
         self._order: collections.deque[int] = collections.deque()  # numbers; some of inodes that went, until a sweep
 
-    def came(self, inode: Inode) -> bool:
-        """The table has one more. True: more than there is room for."""
-        self._order.append(inode.number)
-        self._bytes += _weight(inode)
+    def came(self, inodes: Collection[Inode]) -> bool:
+        """The table has these as well. True: more than there is room for."""
+        self._order.extend([inode.number for inode in inodes])
+        self._bytes += sum(map(_weight, inodes))
         return self._bytes > self._bytes_max
 
     def went(self, inode: Inode) -> None:
@@ -52,15 +52,18 @@ class Crowd:
         """Let go of the numbers of inodes that went: to be called when many did."""
         self._order = collections.deque(number for number in self._order if number in known)
 
-    def spare(self, find: Callable[[int], Inode | None], *, besides: Inode) -> Iterator[Inode]:
-        """Inodes to be removed now, each before the next is drawn. `find` gives those that the table still has."""
-        tries = 0
-        while self._bytes > self._bytes_max and self._order and tries < TRIES_MAX:
+    def spare(
+        self, find: Callable[[int], Inode | None], *, besides: Inode | None = None, tries: int = TRIES_MAX
+    ) -> Iterator[Inode]:
+        """Inodes to be removed now, each before the next is drawn. `find` gives those that the table still has;
+        `tries` of those that have to stay are looked at.
+        """
+        while self._bytes > self._bytes_max and self._order and tries > 0:
             inode = find(self._order.popleft())
             if inode is None:
                 continue
             if inode is besides or not _can_go(inode):
-                tries += 1
+                tries -= 1
                 self._order.append(inode.number)
             else:
                 yield inode

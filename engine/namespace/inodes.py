@@ -12,7 +12,7 @@ holds nothing yet. Pending inodes stay whether the kernel remembers them or not,
 directory in S3 hides a pending file, and becomes one with a pending directory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Container, Iterator, Mapping
 from typing import Final
 
 from engine.errors import Stale
@@ -82,21 +82,40 @@ class InodeTable:
         return [number for number in self._by_number if number != ROOT]
 
     def inherit(
-        self, number: int, location: str, packed: bytes | None, *, pending: bool = False, removed: bool = False
+        self,
+        inodes: Mapping[int, tuple[str, bytes | None]],
+        *,
+        pending: Collection[int] = (),
+        removed: Container[int] = (),
     ) -> None:
-        """An inode that the kernel has from an engine before. Not believed.
+        """What the kernel has from an engine before: locations and objects (packed) by number. Not believed.
 
         How many lookups the kernel holds is not known, but that it is one at least: so its FORGET, which gives all of
         them back, drops the inode whatever the number, and taking back one that did not reach the kernel does not.
-        `removed`: its name was something else's, or nothing's, already.
+        Those `removed` have names that are something else's, or nothing's. All stay until `make_room`, as it is not
+        known here what is open.
         """
-        if number == ROOT or location == self.root.location:
-            return  # nobody writes such a thing down
-        inode = Inode(number, location, packed, NEVER)
-        inode.lookups = 1
-        self._put(inode, named=not removed)
-        if pending and not removed:
-            self.hold(inode)
+        by_number, by_location, root = self._by_number, self._by_location, self.root.location
+        came = []
+        for number, (location, packed) in inodes.items():
+            if number == ROOT or location == root:
+                continue  # nobody writes such a thing down
+            inode = Inode(number, location, packed, NEVER)
+            inode.lookups = 1
+            by_number[number] = inode
+            if number not in removed:
+                by_location[location] = inode
+            came.append(inode)
+        self._crowd.came(came)
+        self._stats.inodes = len(by_number)
+        for number in pending:
+            if number not in removed and (held := by_number.get(number)) is not None:
+                self.hold(held)
+
+    def make_room(self) -> None:
+        """Forget what there is no room for, after `inherit`."""
+        for spare in self._crowd.spare(self.find, tries=len(self._by_number)):
+            self._remove(spare)
 
     def get(self, number: int) -> Inode:
         """The inode of a number the kernel uses. Raises Stale if this engine never gave it, or it was forgotten."""
@@ -264,11 +283,9 @@ class InodeTable:
         self._made(inode)
         return inode
 
-    def _put(self, inode: Inode, *, named: bool = True) -> None:
-        self._by_number[inode.number] = inode
-        if named:
-            self._by_location[inode.location] = inode
-        if self._crowd.came(inode):
+    def _put(self, inode: Inode) -> None:
+        self._by_number[inode.number] = self._by_location[inode.location] = inode
+        if self._crowd.came((inode,)):
             for spare in self._crowd.spare(self.find, besides=inode):
                 self._remove(spare)
         self._stats.inodes = len(self._by_number)

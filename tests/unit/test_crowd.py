@@ -6,10 +6,13 @@ import sys
 import pytest
 
 from engine.errors import Stale
+from engine.fs.inherited import Inherited, InheritedFile
+from engine.fs.takeover import inherit_names
 from engine.namespace import crowd
 from engine.namespace.crowd import INODE_BYTES, NAMES_BYTES_MAX, TRIES_MAX
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
+from engine.namespace.packed import pack
 from engine.s3.interface import ObjectInfo
 from engine.stats import EngineStats
 
@@ -92,6 +95,18 @@ def test_a_file_that_was_opened_goes_one_round_later(crowded: Crowded) -> None:
 
     crowded.files(3 * ROOM)
     assert crowded.table.find(opened.number) is None
+
+
+def test_of_what_an_engine_before_left_the_first_go_but_for_what_is_open(crowded: Crowded) -> None:
+    infos = {number: ObjectInfo(f"f{number}", 1, '"1"', 0.0) for number in range(1000, 1000 + 3 * ROOM)}
+    inodes = {number: (info.key, pack(info)) for number, info in infos.items()}
+    inherit_names(Inherited(inodes=inodes, files={7: InheritedFile(infos[1000], direct=False)}), crowded.table)
+
+    kept = len(crowded.table) - 1
+    assert ROOM <= kept < 1.5 * ROOM
+    assert crowded.stats.inodes == kept + 1
+    assert crowded.table.get(1000) is crowded.table.at("f1000")
+    assert crowded.forgotten == list(infos)[1 : 1 + 3 * ROOM - kept]
 
 
 def test_what_the_kernel_drops_makes_room(crowded: Crowded) -> None:

@@ -114,7 +114,7 @@ def test_an_inherited_inode_stays_until_the_kernel_gives_back_what_it_holds() ->
     """How many lookups an engine before had counted is not known: one that did not reach the kernel is not the last."""
     inodes = table(generation=1)
     for number, kept in ((70, 1), (71, 5)):
-        inodes.inherit(number, f"d{number}", None)
+        inodes.inherit({number: (f"d{number}", None)})
         inode = inodes.link(f"d{number}", None, NEVER)
         inodes.forget(number, 1)
         assert inodes.find(number) is inode
