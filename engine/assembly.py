@@ -127,6 +127,7 @@ class _Journalling:
         if self._fd is not None:
             self._journal = Journal(self._fd, filesystem.snapshot, self._replayed)
             self.ledger.flush()
+        self.inherited, self._replayed = Inherited(), None  # as large as all inodes, and taken up
 
     def close(self) -> None:
         """Nothing more is written."""
