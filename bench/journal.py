@@ -16,7 +16,7 @@ import trio
 from engine import journal
 from engine.assembly import serving
 from engine.fs.filesystem import S3Filesystem
-from engine.fs.ledger import Ledger, Record, inode_records
+from engine.fs.ledger import Ledger, inode_records
 from engine.namespace.inodes import InodeTable
 from engine.s3.interface import ObjectInfo
 from engine.s3.memory import MemoryClient
@@ -47,7 +47,7 @@ class _Opener:
         return _Data()
 
 
-def _alive(table: InodeTable) -> Iterator[list[Record]]:
+def _alive(table: InodeTable) -> Iterator[list[str]]:
     for number in table.numbers():
         if inode := table.find(number):
             yield inode_records(inode)

@@ -14,7 +14,7 @@ from engine import malloc
 from engine.arena import Arena
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
-from engine.fs.ledger import Ledger, Record, inherit
+from engine.fs.ledger import Ledger, inherit
 from engine.fs.moving import Arrival
 from engine.fuse.operations import Operations
 from engine.fuse.served import Served, left
@@ -135,7 +135,7 @@ class _Journalling:
             self._journal.close()
             self._journal = None
 
-    def _append(self, records: list[Record]) -> None:
+    def _append(self, records: list[str]) -> None:
         if self._journal is not None:
             self._journal.append(records)
 

@@ -2,7 +2,7 @@
 
 Written through `Journal.append`, one system call a batch, so that what is answered to the kernel is in the memfd
 before the answer is. Read once, by a successor, through `Replay`. What the records mean is their writer's business;
-here they are lists of JSON values.
+here each is a JSON array, written as the text that its writer made, read as a list.
 
 Layout: a header of two words (where the present log begins; a check), pages for notes of what is being served
 (`notes`), then where the header says batches, each a length, a CRC-32 and a JSON array of records. The end is where no
@@ -29,7 +29,7 @@ from typing import Any, Final
 
 logger = logging.getLogger(__name__)
 
-Record = list[Any]
+Record = list[Any]  # one that was read
 
 _HEADER: Final = struct.Struct("<QQ")  # where the log begins, and the same with all bits turned
 _FRAME: Final = struct.Struct("<II")  # bytes of JSON, their CRC-32
@@ -60,7 +60,6 @@ COMPACT_FACTOR: Final = 2
 _FALLOC_PUNCH_HOLE: Final = 2 | 1
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 def create() -> int:
@@ -89,14 +88,15 @@ class Replay:
         self._batches: Final = _batches(fd, self.start)
 
     def __iter__(self) -> Iterator[Record]:
-        for self._end, batch in self._batches:
+        for end, batch in self._batches:
+            self._end = end
             yield from batch
 
     @property
     def end(self) -> int:
         """Where they end: their offset in the journal. Reads what was not drawn yet."""
-        for self._end, _batch in self._batches:
-            pass
+        for end, _batch in self._batches:
+            self._end = end
         return self._end
 
 
@@ -105,14 +105,12 @@ class Journal:
 
     Args:
         fd: of `create`, perhaps written by an engine before; owned. It goes on where that one's records end.
-        snapshot: gives the records that hold everything that is alive, in groups that belong together, each as it is
-            when it is drawn; called when a log is begun anew.
+        snapshot: gives the records (as JSON) that hold everything that is alive, in groups that belong together, each
+            as it is when it is drawn; called when a log is begun anew.
         replayed: its records, if they were read already: it is long work. None: they are read now.
     """
 
-    def __init__(
-        self, fd: int, snapshot: Callable[[], Iterable[list[Record]]], replayed: Replay | None = None
-    ) -> None:
+    def __init__(self, fd: int, snapshot: Callable[[], Iterable[list[str]]], replayed: Replay | None = None) -> None:
         replayed = replayed or Replay(fd)
         self._fd = fd
         self._snapshot = snapshot
@@ -132,8 +130,8 @@ class Journal:
         """What the log takes now, in bytes."""
         return self._end - self._start
 
-    def append(self, records: list[Record]) -> None:
-        """Add records, all or none; they are there when this returns.
+    def append(self, records: list[str]) -> None:
+        """Add records, each a JSON array, all or none; they are there when this returns.
 
         Raises OSError if memory is out. What could not be added is made up for by a snapshot, as soon as one can be
         written.
@@ -202,11 +200,9 @@ class Journal:
 
     def _write(self, data: bytes, at: int) -> int:
         """Write at an offset; returns where it ends."""
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._fd, view, at)
-            at += written
-            view = view[written:]
+        end = at + len(data)
+        while (at := at + os.pwrite(self._fd, data, at)) < end:
+            data = data[at - end :]
         return at
 
 
@@ -216,12 +212,12 @@ class _Log:
 
     start: int
     end: int
-    alive: Iterator[list[Record]]
+    alive: Iterator[list[str]]
 
 
-def _framed(records: list[Record]) -> bytes:
+def _framed(records: list[str]) -> bytes:
     """Records as a batch, or as several if it would be too long."""
-    body = _encode(records).encode("utf-8", "surrogatepass")
+    body = f"[{','.join(records)}]".encode("utf-8", "surrogatepass")
     if len(body) > BATCH_BYTES_MAX and len(records) > 1:
         middle = len(records) // 2
         return _framed(records[:middle]) + _framed(records[middle:])

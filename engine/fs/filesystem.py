@@ -30,7 +30,7 @@ from engine.fs.describe import Describe
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.handles import Handles, is_writers
 from engine.fs.inherited import Inherited, InheritedFile
-from engine.fs.ledger import Ledger, Record, inherit, inode_records, snapshot
+from engine.fs.ledger import Ledger, inherit, inode_records, parsed, snapshot
 from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
 from engine.fs.policy import Access, access, check_synchronous, is_direct, rename_refused, writes
 from engine.fs.takeover import inherit_names, left
@@ -114,10 +114,10 @@ class S3Filesystem:
 
     def bequest(self) -> Inherited:
         """What a successor must know, as of now."""
-        return inherit(record for group in self.snapshot() for record in group)
+        return inherit(parsed(record for group in self.snapshot() for record in group))
 
-    def snapshot(self) -> Iterator[list[Record]]:
-        """The same as records, in groups that belong together; each is as of when it is drawn."""
+    def snapshot(self) -> Iterator[list[str]]:
+        """The same as records (JSON), in groups that belong together; each is as of when it is drawn."""
         for number in self._table.numbers():
             if inode := self._table.find(number):
                 yield inode_records(inode, named=self._table.is_current(inode))

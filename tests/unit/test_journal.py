@@ -1,12 +1,13 @@
 """The journal: what was appended is replayed, whatever a dying writer left at its end."""
 
 import contextlib
+import json
 import os
 import resource
 import signal
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -23,9 +24,13 @@ def fd() -> Iterator[int]:
     os.close(fd)
 
 
+def texts(records: Iterable[Record]) -> list[str]:
+    return [json.dumps(record, ensure_ascii=False) for record in records]
+
+
 def write(fd: int, records: list[Record], alive: list[Record] | None = None) -> Journal:
-    written = Journal(os.dup(fd), lambda: [[record] for record in alive or []])
-    written.append(records)
+    written = Journal(os.dup(fd), lambda: [texts([record]) for record in alive or []])
+    written.append(texts(records))
     return written
 
 
@@ -38,7 +43,7 @@ def test_an_empty_journal_has_no_records(fd: int) -> None:
 def test_records_come_back_in_their_order(fd: int) -> None:
     records = [["inode", 2**62, "größe/\n\u2028 x", 1.5, None], ["forget", 3], ["open", 1, True]]
     written = write(fd, records[:2])
-    written.append(records[2:])
+    written.append(texts(records[2:]))
     written.close()
 
     assert list(Replay(fd)) == records
@@ -55,7 +60,7 @@ def test_a_long_life_takes_no_more_memory_than_what_is_alive(fd: int) -> None:
     alive: list[Record] = [["alive", "x" * 1000]]
     written = write(fd, [], alive)
     for number in range(100):
-        written.append([["passing", number, "y" * 1000] for _ in range(100)])
+        written.append(texts([["passing", number, "y" * 1000] for _ in range(100)]))
     written.close()
 
     held = os.fstat(fd).st_blocks * 512
@@ -81,7 +86,7 @@ def test_a_torn_end_loses_what_is_torn_only(cut: int, garbage: bytes) -> None:
     records: list[Record] = [["inode", number, "name" * (number % 7)] for number in range(20)]
     written = Journal(os.dup(fd), list)
     for record in records:
-        written.append([record])
+        written.append(texts([record]))
     written.close()
     size = os.fstat(fd).st_size
     start = journal._start_of(fd)
@@ -97,20 +102,20 @@ def test_a_torn_end_loses_what_is_torn_only(cut: int, garbage: bytes) -> None:
 def test_a_log_begun_anew_gets_what_is_alive_little_by_little_and_what_happens_meanwhile(fd: int) -> None:
     alive = {number: f"name {number} {'x' * 600}" for number in range(2_000)}
 
-    def snapshot() -> Iterator[list[Record]]:
+    def snapshot() -> Iterator[list[str]]:
         for number in list(alive):
             if number in alive:
-                yield [["inode", number, alive[number]], ["pending", number]]
+                yield texts([["inode", number, alive[number]], ["pending", number]])
 
     written = Journal(os.dup(fd), snapshot)
-    written.append([["inode", number, name] for number, name in alive.items()])
+    written.append(texts([["inode", number, name] for number, name in alive.items()]))
     start = journal._start_of(fd)
     steps = 0
     while journal._start_of(fd) == start:
         gone, came, changed = steps, 100_000 + steps, 1_000 + steps
         alive[came], alive[changed] = "new", "changed"
         del alive[gone]
-        written.append([["forgot", gone], ["inode", came, "new"], ["inode", changed, "changed"]])
+        written.append(texts([["forgot", gone], ["inode", came, "new"], ["inode", changed, "changed"]]))
         steps += 1
         if steps % 5 == 0:
             assert _left(fd) == alive, "whenever its writer dies"
@@ -137,10 +142,10 @@ def test_a_long_journal_is_written_on_where_it_ends(fd: int) -> None:
     records: list[Record] = [["inode", number, "x" * 100] for number in range(20_000)]
     write(fd, records).close()
     before = journal._start_of(fd)
-    written = Journal(os.dup(fd), lambda: [[record] for record in records])
+    written = Journal(os.dup(fd), lambda: [texts([record]) for record in records])
 
     assert journal._start_of(fd) == before
-    written.append([["forgot", 3]])
+    written.append(texts([["forgot", 3]]))
     written.close()
     found = list(Replay(fd))
     assert found[: len(records)] == records
@@ -156,8 +161,8 @@ def test_a_successor_that_has_read_the_records_writes_on_behind_them(fd: int) ->
     drawn = iter(replayed)
 
     assert next(drawn) == records[0]
-    written = Journal(os.dup(fd), lambda: [[record] for record in records], replayed)
-    written.append([["forgot", 3]])
+    written = Journal(os.dup(fd), lambda: [texts([record]) for record in records], replayed)
+    written.append(texts([["forgot", 3]]))
     written.close()
     assert os.pread(fd, 4, whole) != b"torn"
     assert list(Replay(fd)) == [*records, ["forgot", 3]]
@@ -184,11 +189,11 @@ def test_what_could_not_be_added_is_made_up_for_when_there_is_room_again(
         for number in range(2, 5):
             alive.append(["more", number])
             with pytest.raises(OSError):
-                written.append([alive[-1]])
+                written.append(texts([alive[-1]]))
         assert list(Replay(fd)) == [["one", 1]]
     alive.append(["last", 5])
-    written.append([alive[-1]])
-    written.append([["after", 6]])
+    written.append(texts([alive[-1]]))
+    written.append(texts([["after", 6]]))
     written.close()
 
     assert list(Replay(fd)) == [*alive, ["after", 6]]
@@ -199,7 +204,7 @@ def test_an_engine_begins_also_when_there_is_no_room(fd: int) -> None:
     with full(fd):
         written = write(fd, [])
         with pytest.raises(OSError):
-            written.append([["one", 1]])
+            written.append(texts([["one", 1]]))
         written.close()
 
 
@@ -244,7 +249,7 @@ def test_garbage_is_no_error_and_a_successor_begins_all_the_same(header: bytes, 
     if size:
         os.ftruncate(fd, size)
     found = list(Replay(fd))
-    successor = Journal(os.dup(fd), lambda: [[["fresh", 1]]])
+    successor = Journal(os.dup(fd), lambda: [texts([["fresh", 1]])])
     successor.close()
     after = list(Replay(fd))
     os.close(fd)

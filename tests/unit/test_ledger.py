@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
-from engine.fs.ledger import Ledger, Record, inherit, snapshot
+from engine.fs.ledger import Ledger, Record, inherit, parsed, snapshot
 from engine.namespace.inode import Inode
 from engine.namespace.listing import FIRST
 from engine.namespace.packed import pack, unpack
@@ -18,7 +18,7 @@ INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)
 
 
 def test_open_files_directories_and_inodes_are_inherited() -> None:
-    records: list[Record] = []
+    records: list[str] = []
     ledger = Ledger(records.extend)
     for inode in (Inode(5, "d", None, 0.0), Inode.of(6, "d/f", INFO, 0.0), Inode.of(7, "gone", INFO, 0.0)):
         ledger.inode(inode)
@@ -31,7 +31,7 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     assert records == []
     ledger.flush()
 
-    found = inherit(records)
+    found = inherit(parsed(records))
 
     assert found.inodes == {5: ("d", None), 6: ("d/f", pack(INFO))}
     assert found.files == {20: InheritedFile(INFO, direct=True)}
@@ -40,7 +40,7 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
 
 def test_a_file_and_a_directory_of_the_same_number_are_closed_by_themselves() -> None:
     """The kernel knows of each number what it is of."""
-    records: list[Record] = []
+    records: list[str] = []
     ledger = Ledger(records.extend)
     for handle in (2, 4):
         ledger.opened(handle, INFO, direct=False)
@@ -48,12 +48,12 @@ def test_a_file_and_a_directory_of_the_same_number_are_closed_by_themselves() ->
     ledger.closed_directory(2)
     ledger.closed(4)
     ledger.flush()
-    found = inherit(records)
+    found = inherit(parsed(records))
     assert (set(found.files), set(found.directories)) == ({2}, {4})
 
 
 def test_what_is_being_written_is_inherited_as_far_as_it_came() -> None:
-    records: list[Record] = []
+    records: list[str] = []
     ledger = Ledger(records.extend)
     directory, file, gone = Inode(5, "d", None, 0.0), Inode.of(6, "d/f", INFO, 0.0), Inode.of(7, "g", INFO, 0.0)
     for inode in (directory, file, gone):
@@ -74,7 +74,7 @@ def test_what_is_being_written_is_inherited_as_far_as_it_came() -> None:
     ledger.upload_ended("one")
     ledger.publishing(27, Likeness(10, '"e3"'))  # is written down at once, and all before it
 
-    found = inherit(records)
+    found = inherit(parsed(records))
 
     assert (set(found.inodes), found.pending, found.removed) == ({5, 6, 7}, {5}, {7})
     assert found.writers == {
@@ -89,14 +89,14 @@ def test_what_is_being_written_is_inherited_as_far_as_it_came() -> None:
 
 
 def test_a_directory_that_is_read_again_starts_without_pages() -> None:
-    records: list[Record] = []
+    records: list[str] = []
     ledger = Ledger(records.extend)
     ledger.opened_directory(22, 5)
     ledger.page(22, 1, ("old", ()))
     ledger.opened_directory(22, 5)
     ledger.flush()
 
-    assert inherit(records).directories[22].pages == [FIRST]
+    assert inherit(parsed(records)).directories[22].pages == [FIRST]
 
 
 def test_a_snapshot_is_inherited_as_it_was() -> None:
@@ -116,7 +116,7 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
         asked={"größe": 12.5},
     )
 
-    after = inherit(snapshot(before))
+    after = inherit(parsed(snapshot(before)))
 
     assert (after.mounted, after.files, after.directories) == (12.5, before.files, before.directories)
     assert (after.pending, after.removed, after.writers) == (before.pending, before.removed, before.writers)
@@ -127,7 +127,7 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
 
 
 def test_a_journal_that_takes_nothing_more_is_no_error_to_programs(caplog: pytest.LogCaptureFixture) -> None:
-    def full(records: list[Record]) -> None:
+    def full(records: list[str]) -> None:
         raise OSError(28, "No space left on device")
 
     ledger = Ledger(full)

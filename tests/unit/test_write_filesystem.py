@@ -34,7 +34,7 @@ from engine.errors import (
 from engine.fs.attributes import Wanted
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
-from engine.fs.ledger import Ledger, Record, inherit, snapshot
+from engine.fs.ledger import Ledger, inherit, parsed, snapshot
 from engine.namespace.lookup import JUST_MISSING_SECONDS
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
@@ -61,8 +61,8 @@ class Mount:
         **options: Any,
     ) -> None:
         self.bucket = Bucket(*keys) if before is None else before.bucket
-        self.records: list[Record] = []
-        left = Inherited() if before is None else inherit(before.records)
+        self.records: list[str] = []
+        left = Inherited() if before is None else inherit(parsed(before.records))
         ledger = Ledger(self.records.extend, left)
         self.stats = EngineStats()
         self.arena = Arena(memory * MiB)
