@@ -1,6 +1,6 @@
 """An S3 that is not the bottleneck: nginx sends objects from a folder in memory, bench/listing.py lists that folder.
 
-Used by the benches. Reads only: GET, HEAD and LIST; no signature is checked. ETags are nginx's own (modification time
+Used by the benches. GET, HEAD, LIST and PutObject; no signature is checked. ETags are nginx's own (modification time
 and size), in listings too, so that If-Match holds everywhere. With `Manners` it answers as S3 over a network does: so
 many milliseconds to the first byte of each answer, so many MB/s on each connection.
 """
@@ -141,6 +141,9 @@ http {{
     }}
     location / {{
       {delay} {pace}
+      if ($request_method = PUT) {{ proxy_pass http://lister; }}
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
       add_header x-amz-request-id 1 always;
       if (-d $request_filename) {{ return 404; }}
       error_page 404 =404 /.no-such-key;

@@ -1,4 +1,4 @@
-"""The lister behind bench/fast_s3.py: ListObjects (both versions) and HeadBucket over a folder of objects.
+"""The lister behind bench/fast_s3.py: ListObjects (both versions), HeadBucket and PutObject over a folder of objects.
 
 `python -m bench.listing FOLDER PORT`; each folder in FOLDER is a bucket, read once, at its first listing.
 """
@@ -6,6 +6,7 @@
 import functools
 import os
 import sys
+import threading
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from xml.sax.saxutils import escape
 # S3's own bound on entries of a page.
 ENTRIES_MAX = 1000
 
+_changing = threading.Lock()
+
 
 class Entry(NamedTuple):
     """One object."""
@@ -26,11 +29,16 @@ class Entry(NamedTuple):
     size: int
     modified: int
 
+    @property
+    def etag(self) -> str:
+        """nginx's, without its quotes."""
+        return f"{self.modified:x}-{self.size:x}"
+
     def xml(self, encode: Callable[[str], str]) -> str:
         when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(self.modified))
         return (
             f"<Contents><Key>{encode(self.key)}</Key><LastModified>{when}</LastModified>"
-            f"<ETag>&quot;{self.modified:x}-{self.size:x}&quot;</ETag><Size>{self.size}</Size>"
+            f"<ETag>&quot;{self.etag}&quot;</ETag><Size>{self.size}</Size>"
             "<StorageClass>STANDARD</StorageClass></Contents>"
         )
 
@@ -46,14 +54,28 @@ class Page(NamedTuple):
 @functools.cache
 def bucket(folder: Path) -> tuple[list[str], list[Entry]]:
     """Keys in order, and what is known of each."""
-    entries = []
-    for directory, _, names in os.walk(folder):
-        for name in names:
-            path = Path(directory, name)
-            stat = path.stat()
-            entries.append(Entry(str(path.relative_to(folder)), stat.st_size, int(stat.st_mtime)))
-    entries.sort()
+    entries = sorted(
+        _entry(folder, str(Path(directory, name).relative_to(folder)))
+        for directory, _, names in os.walk(folder)
+        for name in names
+    )
     return [entry.key for entry in entries], entries
+
+
+def put(folder: Path, key: str) -> Entry:
+    """There is a new file in a bucket."""
+    entry = _entry(folder, key)
+    with _changing:
+        keys, entries = bucket(folder)
+        at = bisect_left(keys, key)
+        there = at < len(keys) and keys[at] == key
+        keys[at : at + there], entries[at : at + there] = [key], [entry]
+    return entry
+
+
+def _entry(folder: Path, key: str) -> Entry:
+    stat = (folder / key).stat()
+    return Entry(key, stat.st_size, int(stat.st_mtime))
 
 
 def page(folder: Path, prefix: str, delimiter: str, after: str, limit: int) -> Page:
@@ -106,9 +128,18 @@ class Handler(BaseHTTPRequestHandler):
         limit = min(ENTRIES_MAX, int(query.get("max-keys", ENTRIES_MAX)))
         self._answer(200, _xml(page(folder, query.get("prefix", ""), query.get("delimiter", ""), after, limit), query))
 
-    def _answer(self, status: int, text: str) -> None:
+    def do_PUT(self) -> None:
+        name, _, key = unquote(urlsplit(self.path).path).strip("/").partition("/")
+        path = self.root / name / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+        self._answer(200, "", etag=f'"{put(self.root / name, key).etag}"')
+
+    def _answer(self, status: int, text: str, *, etag: str = "") -> None:
         body = text.encode()
         self.send_response(status)
+        if etag:
+            self.send_header("ETag", etag)
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(body)))
         self.send_header("x-amz-request-id", "1")
