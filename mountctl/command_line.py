@@ -1,6 +1,6 @@
 """How the command line is made: the program, the options of every command, and how a function becomes a command.
 
-Used by cli.py and file_commands.py, which have the commands. Runs nothing.
+Used by parser.py and the files of commands beside it. Runs nothing.
 """
 
 import inspect
@@ -8,25 +8,31 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
 import engine
+from mountctl.completion import mount_names
+from mountctl.places import CONFIG, CONFIG_VARIABLE, ONE_MOUNT_RUNTIME_DIR, RUNTIME_DIR, RUNTIME_DIR_VARIABLE
 
-RUNTIME_DIR_VARIABLE: Final = "MOUNTCTL_RUNTIME_DIR"
-
-_RUNTIME_DIR: Final = Path("/run/mountctl")
-# `mount` runs beside the supervisor of the file, so each of its own mounts has a place of its own.
-ONE_MOUNT_RUNTIME_DIR: Final = Path("/run/mountctl-mounts")
+# Options and arguments that several commands have.
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="As JSON, in full.")]
+Follow: TypeAlias = Annotated[bool, typer.Option("--follow", "-f", help="Go on, and show what comes.")]
+Names: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help="The mounts.", autocompletion=mount_names)
+]
+SomeNames: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.", autocompletion=mount_names)
+]
 
 
 @dataclass(frozen=True)
 class Settings:
     """The options that every command takes, before or after its name. `given`: not only the default."""
 
-    runtime_dir: Path = _RUNTIME_DIR
-    config: Path = Path("/etc/mountpoint-s3.toml")
+    runtime_dir: Path = RUNTIME_DIR
+    config: Path = CONFIG
     state_dir: Path = Path("/var/lib/mountctl")
     runtime_dir_given: bool = False
 
@@ -48,8 +54,8 @@ class Settings:
 def _settings_options(*, from_environment: bool) -> list[inspect.Parameter]:
     """The parameters for Settings. The environment counts once, in front of the command."""
     told = {
-        "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {_RUNTIME_DIR}]"),
-        "config": ("MOUNTCTL_CONFIG", f"The configuration file. [default: {Settings.config}]"),
+        "runtime_dir": (RUNTIME_DIR_VARIABLE, f"Where the control socket is. [default: {RUNTIME_DIR}]"),
+        "config": (CONFIG_VARIABLE, f"The configuration file. [default: {Settings.config}]"),
         "state_dir": (
             "MOUNTCTL_STATE_DIR",
             f"What is noted for later runs, and outlives a reboot. [default: {Settings.state_dir}]",

@@ -15,8 +15,8 @@ control/server.py. Never raised by an engine.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
 class MountctlError(Exception):
@@ -25,8 +25,7 @@ class MountctlError(Exception):
     exit_code: int = 1
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with a configuration, or (a warning) legal and unwise.
 
     Args:

@@ -1,13 +1,13 @@
 """The commands about the configuration file, as the command line has them: `check`, `config show`, `schema`.
 
-Registered by cli.py. The bodies are in mountctl/commands, imported when called.
+Registered by parser.py. The bodies are in mountctl/commands, imported when called.
 """
 
 from typing import Annotated
 
 import typer
 
-from mountctl.command_line import Settings, command, group
+from mountctl.command_line import AsJson, Settings, SomeNames, command, group
 
 
 def register() -> None:
@@ -32,7 +32,7 @@ def check(
 
 def show(
     settings: Settings,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.")] = None,
+    names: SomeNames = None,
     origin: Annotated[  # noqa: FBT002
         bool, typer.Option("--origin", help="Tell where each value is from, and what is built in.")
     ] = False,
@@ -44,8 +44,8 @@ def show(
     return body.show(settings.config, names or (), origin=origin, as_json=as_json)
 
 
-def schema(_settings: Settings) -> int:
-    """Print the JSON Schema of the configuration file, for editors."""
+def schema(_settings: Settings, as_json: AsJson = True) -> int:  # noqa: FBT002
+    """Print the JSON Schema of the configuration file, for editors; it is JSON anyway."""
     from mountctl.commands import schema as body
 
     return body.schema()

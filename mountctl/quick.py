@@ -6,9 +6,8 @@ included, it says nothing, and the parser decides.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 STATUS: Final = "status"
 _RUNTIME_DIR: Final = "--runtime-dir"
@@ -16,24 +15,25 @@ _RUNTIME_DIR: Final = "--runtime-dir"
 _PLACES: Final = (_RUNTIME_DIR, "--config", "--state-dir")
 
 
-@dataclass(frozen=True)
-class StatusAsked:
+class StatusAsked(NamedTuple):
     """What `status` is asked for.
 
     Args:
         runtime_dir: as it was given; None: it was not.
         names: of the mounts; none: all.
         as_json: in full, as JSON.
+        no_color: without colours, also on a terminal.
     """
 
     runtime_dir: Path | None
     names: tuple[str, ...]
     as_json: bool
+    no_color: bool = False
 
 
 def status_asked(arguments: Sequence[str]) -> StatusAsked | None:
     """The arguments as a plain `status`; None if they are anything else, or anything that could be."""
-    runtime_dir, names, as_json, is_status = None, [], False, False
+    runtime_dir, names, flags, is_status = None, [], set(), False
     rest = iter(arguments)
     for argument in rest:
         if argument in _PLACES:
@@ -46,10 +46,12 @@ def status_asked(arguments: Sequence[str]) -> StatusAsked | None:
             if argument != STATUS:
                 return None
             is_status = True
-        elif argument == "--json":
-            as_json = True
+        elif argument in ("--json", "--no-color"):
+            flags.add(argument)
         elif argument.startswith("-") or not argument:
             return None
         else:
             names.append(argument)
-    return StatusAsked(runtime_dir, tuple(names), as_json) if is_status else None
+    if not is_status:
+        return None
+    return StatusAsked(runtime_dir, tuple(names), "--json" in flags, "--no-color" in flags)

@@ -4,34 +4,63 @@ Called by commands/status.py. Of the standard library only: the models of the co
 everything else that `status` does. Pure: no I/O, no clock.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-# A terminal beside another on a laptop; tables that wrap can't be read.
-COLUMNS: Final = 100
+from mountctl.terminal import COLUMNS
+
 _GAP: Final = "  "
 _INDENT: Final = "    "
 # Narrower than this a name, source or path says nothing any more.
 _WIDTH_MIN: Final = 8
 _CUT: Final = "..."
 
+# SGR codes (ECMA-48) of the eight colours that every terminal has, by states and health. What is as it should be is
+# green, what passes by itself yellow, what needs somebody red; the words say the same.
+_COLOURS: Final = {
+    "ready": "32",
+    **dict.fromkeys(("starting", "degraded", "recovering", "draining"), "33"),
+    **dict.fromkeys(("backoff", "failed"), "31"),
+    **dict.fromkeys(("held", "stopped"), "36"),
+}
+_REFUSED: Final = "31"
+_BOLD: Final = "1"
+
 # A part of the answer.
 _Part = Mapping[str, Any]
 
 
-def render(status: _Part, now: datetime) -> str:
-    """The table that a person sees: at most COLUMNS wide, without a newline at its end.
+class Look(NamedTuple):
+    """How a table is to look.
+
+    Args:
+        columns: it is at most so wide, if that can be.
+        colour: with colours.
+    """
+
+    columns: int = COLUMNS
+    colour: bool = False
+
+    def paint(self, text: str, code: str | None) -> str:
+        """The text in this colour."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
+
+
+_PLAIN: Final = Look()
+
+
+def render(status: _Part, now: datetime, look: Look = _PLAIN) -> str:
+    """The table that a person sees, without a newline at its end.
 
     Raises KeyError, TypeError, ValueError or AttributeError for what is not a status.
     """
-    lines = [*_headline(status), ""] if status["mounts"] else _headline(status)
+    lines = [*_headline(status, look), ""] if status["mounts"] else _headline(status, look)
     rows = [_row(mount, now) for mount in status["mounts"]]
-    table = _table(_HEADINGS, rows) if rows else []
-    lines += table[:1]
+    table = _table(_HEADINGS, rows, look) if rows else []
+    lines += [look.paint(line, _BOLD) for line in table[:1]]
     for mount, line in zip(status["mounts"], table[1:], strict=True):
-        lines += [line, *_remarks(mount, now)]
+        lines += [line, *(look.paint(each, _COLOURS.get(mount["state"])) for each in _remarks(mount, now, look))]
     return "\n".join(lines)
 
 
@@ -55,23 +84,28 @@ def size(number: float) -> str:
     return f"{number:.1f} PiB"
 
 
-def _headline(status: _Part) -> list[str]:
+def _headline(status: _Part, look: Look) -> list[str]:
     supervisor = status["supervisor"]
     count = len(status["mounts"])
     mounts = f"{count} mount" if count == 1 else f"{count} mounts"
     process = f"supervisor {supervisor['pid']}, version {supervisor['version']}, generation {supervisor['generation']}"
     config = supervisor["config"]
-    lines = [f"{status['health']}: {mounts}; {process}", f"configuration: {_printable(config['path'])}"]
+    lines = _wrapped(f"{status['health']}: {mounts}; {process}", look)
+    health, rest = lines[0].split(":", 1)
+    lines[0] = f"{look.paint(health, _COLOURS.get(health))}:{rest}"
+    lines += _wrapped(f"configuration: {_printable(config['path'])}", look)
     reload = config["last_reload"]
     if not reload["ok"]:
         at = datetime.fromisoformat(reload["at"])
-        lines.append(f"the last reload, at {at:%Y-%m-%d %H:%M:%S} UTC, was refused and changed nothing:")
+        told = _wrapped(f"the last reload, at {at:%Y-%m-%d %H:%M:%S} UTC, was refused and changed nothing:", look)
         for error in reload["errors"]:
-            lines += _indented(error)
-    return [line for each in lines for line in (textwrap.wrap(each, COLUMNS) if len(each) > COLUMNS else [each])]
+            told += _indented(error, look)
+        lines += [look.paint(line, _REFUSED) for line in told]
+    return lines
 
 
 _HEADINGS: Final = ("NAME", "STATE", "SOURCE", "MOUNTPOINT", "SINCE", "ENGINE", "READ")
+_STATE: Final = 1
 # The columns that are cut when a line gets too long, and whether their end tells more than their beginning.
 _KEEPS_END: Final = {0: False, 2: True, 3: True}
 
@@ -88,15 +122,15 @@ def _row(mount: _Part, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _remarks(mount: _Part, now: datetime) -> list[str]:
+def _remarks(mount: _Part, now: datetime, look: Look) -> list[str]:
     said = [mount["reason"]] if mount["reason"] else []
     for trouble in (mount["backend"]["error"], mount["backend"].get("refused")):
-        if trouble and trouble not in said:
+        if trouble and not any(trouble in each for each in said):
             said.append(f"S3: {trouble}")
     said += _about_credentials(mount, now)
     if (last := mount.get("last_error")) and last not in said:
         said.append(f"last error: {last}")
-    return [line for remark in said for line in _indented(remark)]
+    return [line for remark in said for line in _indented(remark, look)]
 
 
 def _about_credentials(mount: _Part, now: datetime) -> list[str]:
@@ -115,28 +149,36 @@ def _about_credentials(mount: _Part, now: datetime) -> list[str]:
     return [f"credentials: {whose}; {'; '.join(parts)}"]
 
 
-def _indented(text: str) -> list[str]:
-    return textwrap.wrap(
-        _printable(" ".join(text.split())), COLUMNS, initial_indent=_INDENT, subsequent_indent=_INDENT + "  "
-    )
+def _indented(text: str, look: Look) -> list[str]:
+    return _wrapped(_printable(" ".join(text.split())), look, _INDENT)
 
 
-def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+def _wrapped(text: str, look: Look, indent: str = "") -> list[str]:
+    if len(indent) + len(text) <= look.columns:
+        return [indent + text]
+    import textwrap  # and with it regular expressions: most of what is shown is short
+
+    return textwrap.wrap(text, look.columns, initial_indent=indent, subsequent_indent=indent and indent + "  ")
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], look: Look) -> list[str]:
     widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - COLUMNS
+    excess = sum(widths) + len(_GAP) * (len(widths) - 1) - look.columns
     while excess > 0:
         widest = max(_KEEPS_END, key=lambda column: widths[column])
         if widths[widest] <= _WIDTH_MIN:
             break
         widths[widest] -= 1
         excess -= 1
-    return [
-        _GAP.join(
+    table = []
+    for row in (headings, *rows):
+        cells = [
             _cut(cell, widths[column], keep_end=_KEEPS_END.get(column, False)).ljust(widths[column])
             for column, cell in enumerate(row)
-        ).rstrip()
-        for row in (headings, *rows)
-    ]
+        ]
+        cells[_STATE] = look.paint(cells[_STATE], _COLOURS.get(row[_STATE]))
+        table.append(_GAP.join(cells).rstrip())
+    return table
 
 
 def _cut(text: str, width: int, *, keep_end: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from mountctl.commands.outcome import show
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 
@@ -13,7 +14,7 @@ from mountctl.errors import MountctlError
 _TELL_SECONDS: Final = 2.0
 
 
-def stop(runtime_dir: Path, names: Sequence[str], seconds: float) -> int:
+def stop(runtime_dir: Path, names: Sequence[str], seconds: float, *, as_json: bool) -> int:
     """Print what became of each mount, and meanwhile who holds it up. Returns 0, or 1 when something was cut off.
 
     Raises MountctlError.
@@ -25,17 +26,13 @@ def stop(runtime_dir: Path, names: Sequence[str], seconds: float) -> int:
             for line in _waiting(client, names):
                 sys.stderr.write(f"mountctl: {line}\n")
         result = asked.result()
-    for name, done in result.mounts.items():
-        sys.stdout.write(f"{name}: {done}\n")
-    return 1 if result.troubled else 0
+    return show(result, as_json=as_json)
 
 
-def start(runtime_dir: Path, names: Sequence[str]) -> int:
+def start(runtime_dir: Path, names: Sequence[str], *, as_json: bool) -> int:
     """Print what became of each mount. Returns 0, or 1 when one is not ready. Raises MountctlError."""
     result = ControlClient(runtime_dir).start(names)
-    for name, done in result.mounts.items():
-        sys.stdout.write(f"{name}: {done}\n")
-    return 1 if result.troubled else 0
+    return show(result, as_json=as_json)
 
 
 def _waiting(client: ControlClient, names: Sequence[str]) -> list[str]:

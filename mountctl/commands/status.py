@@ -2,35 +2,53 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from mountctl import terminal
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorSilent
-from mountctl.status_table import render
+from mountctl.status_table import Look, render
 
-_EXIT_CODES: Final = {"ready": 0, "degraded": 3, "failed": 4}
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXIT_CODES: Final = {"ready": 0, "degraded": 3, "failed": 4}
 # No answer is no mount, as far as anybody can tell.
-_EXIT_NO_ANSWER: Final = 4
+EXIT_NO_ANSWER: Final = 4
 
 
-def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool) -> int:
+def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool) -> int:
     """Print the status; the exit code is its health: 0 ready, 3 degraded, 4 failed or nobody answers.
 
     Raises MountctlError with that exit code.
     """
-    try:
+    with answering():
         answer = ControlClient(runtime_dir).status(names)
-        text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else render(answer, datetime.now(UTC))
-        code = _EXIT_CODES[answer["health"]]
+        text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else shown(answer, no_color=no_color)
+        code = EXIT_CODES[answer["health"]]
+    sys.stdout.write(f"{text}\n")
+    return code
+
+
+def shown(answer: Mapping[str, Any], *, no_color: bool) -> str:
+    """The table of an answer, for whatever stdout is. Raises as `render` does."""
+    columns, _ = terminal.size()
+    return render(answer, datetime.now(UTC), Look(columns, colour=terminal.has_colour(refused=no_color)))
+
+
+@contextmanager
+def answering() -> "Iterator[None]":
+    """Around what asks for a status and shows it: every failure is a MountctlError with the exit code of `status`."""
+    try:
+        yield
     except MountctlError as error:
-        error.exit_code = _EXIT_NO_ANSWER
+        error.exit_code = EXIT_NO_ANSWER
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         silent = SupervisorSilent("the supervisor's answer is not a status: is it of another version?")
-        silent.exit_code = _EXIT_NO_ANSWER
+        silent.exit_code = EXIT_NO_ANSWER
         raise silent from error
-    sys.stdout.write(f"{text}\n")
-    return code

@@ -5,7 +5,7 @@ parsing for positions. Never decides what an error is.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -67,7 +67,7 @@ class Findings:
             told.append(
                 Problem(told[-1].file, None, None, "", f"more than {PROBLEMS_MAX} {what}: the rest is not told")
             )
-        return [replace(problem, is_warning=True) for problem in told] if self._are_warnings else told
+        return [problem._replace(is_warning=True) for problem in told] if self._are_warnings else told
 
     def _add(self, finding: Finding) -> None:
         self._found.append(finding)

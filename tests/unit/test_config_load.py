@@ -1,7 +1,6 @@
 """Loading a configuration that can be read: what is accepted, what drop-ins do, and the words of every error."""
 
 import grp
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def _problems(path: Path) -> list[Problem]:
 
 def _told(path: Path) -> list[str]:
     """The problems as they are printed, without directory and column (test_config_positions.py has columns)."""
-    return [str(replace(problem, column=None)).removeprefix(f"{path.parent}/") for problem in _problems(path)]
+    return [str(problem._replace(column=None)).removeprefix(f"{path.parent}/") for problem in _problems(path)]
 
 
 def test_a_file_without_mounts_is_an_empty_supervisor(tmp_path: Path) -> None:

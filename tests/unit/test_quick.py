@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from mountctl import cli
+from mountctl import cli, parser
 from mountctl.commands import status as body
 from mountctl.quick import StatusAsked, status_asked
 
@@ -25,17 +24,18 @@ from mountctl.quick import StatusAsked, status_asked
         ["--config", "/c", "--state-dir", "status", "status", "--config", "/d"],
         ["status", "status"],
         ["status", "mount"],
+        ["status", "--no-color", "a"],
     ],
 )
 def test_it_is_asked_what_the_parser_would_ask(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     calls: list[Any] = []
 
-    def noted(runtime_dir: Path, names: list[str], *, as_json: bool) -> int:
-        calls.append((runtime_dir, list(names), as_json))
+    def noted(runtime_dir: Path, names: list[str], *, as_json: bool, no_color: bool) -> int:
+        calls.append((runtime_dir, list(names), as_json, no_color))
         return 0
 
     monkeypatch.setattr(body, "status", noted)
-    assert CliRunner().invoke(cli.app, arguments).exit_code == 0
+    assert CliRunner().invoke(parser.app, arguments).exit_code == 0
     with pytest.raises(SystemExit):
         cli.main(arguments)
     assert status_asked(arguments) is not None
@@ -52,6 +52,7 @@ def test_it_is_asked_what_the_parser_would_ask(monkeypatch: pytest.MonkeyPatch, 
         ["--help", "status"],
         ["--version", "status"],
         ["status", "--jsno"],
+        ["status", "--watch"],
         ["status", "--"],
         ["status", ""],
         ["status", "--runtime-dir"],
@@ -79,7 +80,7 @@ def test_the_environment_counts_where_no_directory_is_given(monkeypatch: pytest.
 
 def test_the_options_of_every_command_are_those_that_have_a_value() -> None:
     assert status_asked(["status", "--json", "a"]) == StatusAsked(None, ("a",), as_json=True)
-    command = typer.main.get_command(cli.app).commands["status"]  # type: ignore[attr-defined]
+    command = parser.program().commands["status"]
     flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
-    known = {"--runtime-dir", "--config", "--state-dir", "--json"}
+    known = {"--runtime-dir", "--config", "--state-dir", "--json", "--no-color"}
     assert known <= flags

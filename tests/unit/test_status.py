@@ -20,7 +20,8 @@ from mountctl.status import (
     health,
     utc,
 )
-from mountctl.status_table import COLUMNS, duration, render, size
+from mountctl.status_table import duration, render, size
+from mountctl.terminal import COLUMNS
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,0 +1,123 @@
+"""The commands that run a supervisor or talk with one, as the command line has them. Registered by parser.py.
+
+The bodies are in mountctl/commands, imported when called.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+import engine
+from mountctl.command_line import AsJson, Names, Settings, SomeNames, command
+
+
+def register() -> None:
+    """Add the commands to the program."""
+    for each in (run, plan, status, reload, confirm, stop, start, restart, upgrade, version):
+        command(each)
+
+
+def run(
+    settings: Settings,
+    no_watch: Annotated[  # noqa: FBT002
+        bool, typer.Option("--no-watch", envvar="MOUNTCTL_NO_WATCH", help="Reload only when told to.")
+    ] = False,
+) -> int:
+    """Mount all that the configuration file declares and keep it so, in the foreground."""
+    from mountctl.commands import run as body
+
+    return body.run(settings.config, settings.runtime_dir, settings.state_dir, watch=not no_watch)
+
+
+def plan(settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Show what a reload would do, mount by mount; touch nothing. Exit code 0: nothing, 2: changes, 1: an error."""
+    from mountctl.commands import plan as body
+
+    return body.plan(settings.runtime_dir, as_json=as_json)
+
+
+def status(
+    settings: Settings,
+    names: SomeNames = None,
+    as_json: AsJson = False,  # noqa: FBT002
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and show changes as they happen.")] = False,  # noqa: FBT002
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours, also on a terminal.")] = False,  # noqa: FBT002
+) -> int:
+    """Show all mounts. Exit code 0: all ready, 3: degraded, 4: nothing is served, or there is no supervisor."""
+    if watch:
+        from mountctl.commands import status_watch
+
+        return status_watch.watch(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
+    from mountctl.commands import status as body
+
+    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
+
+
+def reload(
+    settings: Settings,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; that is always so.")] = False,  # noqa: FBT002
+    yes: Annotated[bool, typer.Option("--yes", help="Even if most mounts would go.")] = False,  # noqa: FBT002
+    atomic: Annotated[bool, typer.Option("--atomic", help="Change all mounts, or none.")] = False,  # noqa: FBT002
+    confirm: Annotated[
+        float | None,
+        typer.Option("--confirm", metavar="SECONDS", min=1, help="Go back unless `mountctl confirm` comes in time."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="NAME", help="Only this mount; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Have the supervisor read its file again and make it so; an error in it changes nothing."""
+    from mountctl.commands import reload as body
+
+    return body.reload(settings.runtime_dir, yes=yes, atomic=atomic, only=only or (), confirm=confirm, as_json=as_json)
+
+
+def confirm(settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Keep what `reload --confirm` has put in force, for good."""
+    from mountctl.commands import reload as body
+
+    return body.confirm(settings.runtime_dir, as_json=as_json)
+
+
+def stop(
+    settings: Settings,
+    names: Names,
+    deadline: Annotated[
+        float, typer.Option("--deadline", metavar="SECONDS", min=0, help="For what is being written.")
+    ] = 30.0,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Unmount mounts and keep them so, over reloads and reboots, until `mountctl start`."""
+    from mountctl.commands import hold as body
+
+    return body.stop(settings.runtime_dir, names, deadline, as_json=as_json)
+
+
+def start(settings: Settings, names: Names, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Mount again what `mountctl stop` has unmounted."""
+    from mountctl.commands import hold as body
+
+    return body.start(settings.runtime_dir, names, as_json=as_json)
+
+
+def restart(settings: Settings, names: Names, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Have a new engine serve a mount, or try again at once one that failed or waits for its next try."""
+    from mountctl.commands import restart as body
+
+    return body.restart(settings.runtime_dir, names, as_json=as_json)
+
+
+def upgrade(settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Have all mounts served by the engine that is installed now; programs that use them notice nothing."""
+    from mountctl.commands import upgrade as body
+
+    return body.upgrade(settings.runtime_dir, as_json=as_json)
+
+
+def version(_settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Print the version."""
+    text = f'{{"version": "{engine.__version__}"}}' if as_json else f"mountctl {engine.__version__}"
+    sys.stdout.write(f"{text}\n")
+    return 0
