@@ -1,8 +1,7 @@
 """Messages between supervisor, zygote, broker and engines, and the sockets that carry them.
 
 Every message is one SOCK_SEQPACKET packet of JSON; file descriptors go along by SCM_RIGHTS. The supervisor relays
-credentials from the broker to engines, so that each process has one link only. Secrets are SecretStr: a message
-can be logged.
+credentials from broker to engines, so that a process has one link. Secrets are SecretStr: a message can be logged.
 
 An engine may be older or younger than the supervisor that adopts it. So fields are only ever added, with a default, and
 what one side does not know, a field or a whole message, it passes by.
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
+from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import AbortUploads, TellUploads, UploadsTold
 
@@ -275,6 +275,7 @@ Message = Annotated[
     | LogFile
     | LogLevel
     | Beat
+    | Logged
     | UploadsTold
     | TellUploads
     | AbortUploads,

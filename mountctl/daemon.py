@@ -28,10 +28,13 @@ from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.plan import Plan
 from mountctl.status import Status
 from mountctl.supervisor import by_hand, orphans, planning, report, systemd
+from mountctl.supervisor.changes import Changes
+from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
+from mountctl.supervisor.log_lines import Listener, LogLines
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.runtime import RuntimeDirectory
@@ -144,6 +147,7 @@ class _Daemon:
         last_good: LastGood | None,
         holds: Holds | None,
     ) -> None:
+        self.changes: Final = Changes()
         self._mounted = mounted
         # Before the file is read: see there.
         self._watcher = None if watched is None else Watcher(watched, lambda: self._supervisor.config.referenced)
@@ -171,6 +175,8 @@ class _Daemon:
 
     async def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
+        logging.getLogger().addHandler(Listener(self._supervisor.logs))
+        self.events.note(Kind.SUPERVISOR, f"supervisor {os.getpid()}, version {report.VERSION}, begins")
         failure: MountctlError | None = None
         async with trio.open_nursery() as nursery:
             await nursery.start(vital(self._obey_signals), nursery)
@@ -196,6 +202,23 @@ class _Daemon:
         """The control socket's `status`."""
         watching = None if self._watcher is None else self._watcher.manner
         return report.status(self._supervisor, names, watching)
+
+    def present(self, names: Sequence[str], *, at_first: bool) -> Status:
+        """The control socket's `status` while it is watched."""
+        if at_first:
+            report.known(self._supervisor, names)
+        watching = None if self._watcher is None else self._watcher.manner
+        return report.status(self._supervisor, names, watching, present_only=True)
+
+    @property
+    def events(self) -> Events:
+        """The control socket's `events`."""
+        return self._supervisor.events
+
+    def log_lines(self, name: str) -> LogLines:
+        """The control socket's `logs`."""
+        report.known(self._supervisor, [name])
+        return self._supervisor.logs.of(name)
 
     async def plan(self) -> Plan:
         """The control socket's `plan`."""
@@ -278,6 +301,7 @@ class _Daemon:
                     else:
                         what = "unmounting all"
                     _log.info("%s: %s", signal.Signals(number).name, what)
+                    self.events.note(Kind.SUPERVISOR, f"{signal.Signals(number).name}: {what}")
                     self._notifier.stopping(what)
                     nursery.cancel_scope.cancel()
                     # Stays, so that another signal does not cut the clean-up short.
@@ -312,6 +336,7 @@ class _Daemon:
         return "; ".join([f"{len(self._supervisor.mounts)} mounts: {told}" if told else "no mounts", *errors, *trouble])
 
     def _tell_status(self) -> None:
+        self.changes.tell()
         self._notifier.status(self._summary())
 
 

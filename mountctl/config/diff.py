@@ -89,3 +89,8 @@ def clashes(spec: MountSpec, others: Iterable[MountSpec]) -> str | None:
         if place.is_relative_to(there) or there.is_relative_to(place):
             return f"{place} and the mountpoint of {other.name}, {there}, are one in the other: mounts can't be nested"
     return None
+
+
+def names_of(changes: Mapping[str, Change], kind: ChangeClass) -> list[str]:
+    """The mounts that are changed so."""
+    return [name for name, change in changes.items() if change.kind is kind]

@@ -1,6 +1,13 @@
 """What goes over the control socket: paths, JSON shapes, limits. Shared by server.py and client.py.
 
     GET  /v1/status[?name=NAME]...   200 Status (mountctl/status.py), 404 no mount of that name
+    GET  /v1/status?watch=1[&name=NAME]...
+                                     200 a stream: Status now and after each change; one that is gone is left out
+    GET  /v1/events[?since=ID][&follow=1]
+                                     200 a stream: events (supervisor/events.py) after that one, as far as they are kept
+                                     With `follow` also what happens; {"missed": N}: for so many its reader was too slow
+    GET  /v1/logs?name=NAME[&lines=N][&follow=1]
+                                     200 a stream: {"line": TEXT}, the last of a mount's log; 404 no mount of that name
     GET  /v1/plan                    200 Plan (mountctl/plan.py): what a reload would do now, or why it would be refused
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
@@ -13,6 +20,9 @@
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
     POST /v1/reload[?yes=1][&atomic=1][&confirm=SECONDS][&only=NAME]...
                                      200 ReloadResult, also when the reload was refused: the request was understood
+
+A stream is lines of JSON (application/x-ndjson). An empty line, each second without another one, is a sign of life. Who
+does not read is dropped.
 
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
 """
@@ -30,6 +40,7 @@ RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"
 NAME_PARAMETER: Final = "name"
+LINES_MAX: Final = 300  # of a mount's log that the supervisor has
 
 # Results of a reload that need nobody's attention; every other word is trouble.
 _DONE: Final = frozenset(

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import parse_qs
 
 import h11
@@ -22,6 +22,8 @@ import trio
 from pydantic import ValidationError
 
 from engine.spec import MountSpec
+from mountctl.control import streams
+from mountctl.control.offer import Control
 from mountctl.control.protocol import (
     CONFIRM_SECONDS_MAX,
     MOUNTS_PATH,
@@ -29,72 +31,28 @@ from mountctl.control.protocol import (
     STOP_SECONDS_MAX,
     ErrorBody,
     ReloadResult,
-    RestartResult,
-    UsersResult,
 )
+from mountctl.control.streams import Stream
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
-from mountctl.plan import Plan
-from mountctl.status import Status
 from mountctl.supervisor.wanted import Wish
 
 # A request is a line, a few headers and at most a mount: a thousand mounts' names fit.
 REQUEST_BYTES_MAX: Final = 64 * 1024
 # Commands and a few monitors; each is done in milliseconds.
 CONNECTIONS_MAX: Final = 64
+# Of them those that are watched by somebody, for as long as he likes: commands must always find one.
+STREAMS_MAX: Final = 32
 # For a peer to send its request, and again to take the answer. A reload in between takes as long as it takes.
 PEER_SECONDS_MAX: Final = 30.0
 # For a peer that was turned away to take its answer; it has a slot of the kernel's, none of ours.
 _REFUSAL_SECONDS_MAX: Final = 1.0
 _RECEIVE_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 64
+_CLOSE: Final = ("Connection", "close")
 # struct ucred of unix(7): pid, uid, gid
 _UCRED: Final = struct.Struct("iII")
 
 _log = logging.getLogger(__name__)
-
-
-class Control(Protocol):
-    """What the supervisor offers over the socket."""
-
-    def status(self, names: Sequence[str]) -> Status:
-        """The status of all mounts, or of these. Raises UnknownMount."""
-        ...
-
-    async def plan(self) -> Plan:
-        """What a reload would do now; a configuration with errors is a result, not an exception."""
-        ...
-
-    async def reload(self, wish: Wish) -> ReloadResult:
-        """Read the configuration again and make it so, as wished; an error in it is a result, not an exception."""
-        ...
-
-    async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
-        """Unmount these and hold them for this user, after `seconds` for what is being written. Raises UnknownMount."""
-        ...
-
-    async def start(self, names: Sequence[str]) -> RestartResult:
-        """Mount these again. Raises UnknownMount."""
-        ...
-
-    async def users(self, name: str) -> UsersResult:
-        """Who has this mount open. Raises UnknownMount."""
-        ...
-
-    async def confirm(self) -> None:
-        """Keep what a reload has put on trial. Raises MountctlError when there is nothing."""
-        ...
-
-    async def restart(self, names: Sequence[str]) -> RestartResult:
-        """Have other engines serve these mounts; returns when it is known how each is. Raises UnknownMount."""
-        ...
-
-    async def upgrade(self) -> ReloadResult:
-        """Have all mounts served by the engine that is installed now; a failure is a result, not an exception."""
-        ...
-
-    async def add(self, spec: MountSpec) -> None:
-        """Have a mount that no file declares. Returns when it can be used; raises MountctlError when it can't."""
-        ...
 
 
 async def serve(
@@ -165,6 +123,7 @@ class _Server:
         self.gid: Final = gid
         self._control = control
         self._connections = 0
+        self._streams = 0
         # Looking up a user may ask a directory server; a few who are not root can wait for each other.
         self._lookups = trio.CapacityLimiter(2)
 
@@ -210,11 +169,32 @@ class _Server:
         else:
             if request is None:
                 return
-            answer = await self._answer(request, peer)
+            found = await self._answer(request, peer)
+            if isinstance(found, Stream):
+                await self._stream(stream, connection, found)
+                return
+            answer = found
         with trio.move_on_after(PEER_SECONDS_MAX):
             await _send_answer(stream, connection, answer)
 
-    async def _answer(self, request: _Request, peer: Peer) -> _Answer:
+    async def _stream(self, stream: trio.SocketStream, connection: h11.Connection, answer: Stream) -> None:
+        """Send an answer that goes on. A peer that does not take it in time is dropped, and loses the rest."""
+
+        async def send(event: h11.Event) -> None:
+            with trio.fail_after(PEER_SECONDS_MAX):
+                await stream.send_all(connection.send(event) or b"")
+
+        self._streams += 1
+        try:
+            await send(h11.Response(status_code=200, headers=[("Content-Type", streams.CONTENT_TYPE), _CLOSE]))
+            await answer(lambda lines: send(h11.Data(data=lines)))
+            await send(h11.EndOfMessage())
+        except trio.TooSlowError:
+            _log.info("control socket: dropped a watcher that has not read for %.0f s", PEER_SECONDS_MAX)
+        finally:
+            self._streams -= 1
+
+    async def _answer(self, request: _Request, peer: Peer) -> "_Answer | Stream":
         try:
             return await self._route(request, peer)
         except UnknownMount as error:
@@ -225,11 +205,15 @@ class _Server:
             _log.exception("control socket: %s failed", request.head.target.decode())
             return _problem(500, "internal error; the supervisor's log has it")
 
-    async def _route(self, request: _Request, peer: Peer) -> _Answer:
+    async def _route(self, request: _Request, peer: Peer) -> "_Answer | Stream":
         path, _, query = request.head.target.decode("ascii").partition("?")
         asked = parse_qs(query, keep_blank_values=True)
         names = asked.get(NAME_PARAMETER, [])
         match request.head.method, path:
+            case b"GET", "/v1/events" | "/v1/logs":
+                return self._streamed(path, asked)
+            case b"GET", "/v1/status" if "watch" in asked:
+                return self._streamed(path, asked)
             case b"GET", "/v1/status":
                 return _Answer(200, self._control.status(names).model_dump_json().encode())
             case b"GET", "/v1/plan":
@@ -255,7 +239,7 @@ class _Server:
                 return await self._add(request.body, peer)
             case b"HEAD", _:
                 return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
-            case _, "/v1/status" | "/v1/plan" | "/v1/users":
+            case _, "/v1/status" | "/v1/plan" | "/v1/users" | "/v1/events" | "/v1/logs":
                 return _problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
@@ -263,6 +247,14 @@ class _Server:
                 return _problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return _problem(404, f"nothing is at {path}")
+
+    def _streamed(self, path: str, asked: Mapping[str, Sequence[str]]) -> "_Answer | Stream":
+        if self._streams >= STREAMS_MAX:
+            return _problem(503, f"{STREAMS_MAX} streams are open; try again")
+        try:
+            return streams.stream(path, self._control, asked)
+        except streams.WrongQuestion as error:
+            return _problem(400, str(error))
 
     async def _reload(self, asked: Mapping[str, Sequence[str]]) -> _Answer:
         try:
@@ -323,7 +315,7 @@ async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, an
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(answer.body))),
-        ("Connection", "close"),
+        _CLOSE,
         *([("Allow", answer.allow)] if answer.allow else []),
     ]
     head = h11.Response(status_code=answer.status, headers=headers)

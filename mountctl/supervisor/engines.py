@@ -26,15 +26,18 @@ from engine.link import (
     Stats,
     TakeOver,
 )
+from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import TellUploads, UploadsTold
-from mountctl.supervisor import endings, inflight, tally
+from mountctl.supervisor import endings, inflight, tally, telling
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import Engine, Hearer
+from mountctl.supervisor.events import Events
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.leftovers import Leftovers
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.watch import Watch
@@ -103,6 +106,8 @@ class Engines:
         access: gives them their keys.
         keeping: what a supervisor after this one finds of them.
         leftovers: is told of their uploads.
+        events: is told of their ends.
+        logs: are told what they log.
         adopted: the one that serves already; owned.
         region: where one found the bucket to be.
     """
@@ -116,6 +121,8 @@ class Engines:
         access: AccessHub,
         keeping: Keeping,
         leftovers: Leftovers,
+        events: Events,
+        logs: Logs,
         adopted: Engine | None = None,
         region: str = "",
     ) -> None:
@@ -129,6 +136,9 @@ class Engines:
         self._access: Final = access
         self._keeping: Final = keeping
         self._leftovers: Final = leftovers
+        self._events: Final = events
+        self._logs: Final = logs
+        self._logs.of(host.spec.name)  # so that the supervisor's own lines of it are heard from now on
         self._region = region
         self._before = Stats()  # counted by those that are gone
         self._now = Stats()
@@ -220,7 +230,9 @@ class Engines:
         async def hear(message: Message, fds: list[int]) -> None:
             for fd in fds:
                 os.close(fd)
-            if isinstance(message, UploadsTold) and session is not None:
+            if isinstance(message, Logged):
+                self._logged(message)
+            elif isinstance(message, UploadsTold) and session is not None:
                 self._leftovers.heard(session, message)
 
         if (successor := self._successor()) is not None:
@@ -274,6 +286,8 @@ class Engines:
         end = await self._end(engine, EXIT_TIMEOUT_SECONDS)
         out_of_memory = endings.oom_kills() > oom_kills
         self.current, self.last_exit = None, endings.told(end, engine.killed_for, out_of_memory=out_of_memory)
+        if self._ready_at is not None:  # of one that never served, the mount's state says what there is to say
+            telling.engine(self._events, self._host.spec.name, f"engine {engine.pid} {self.last_exit}")
         # Without a connection no engine can do anything but end.
         lost = not session.connected()
         ending = Ending.OUTSIDE if lost else endings.of(end, known, out_of_memory=out_of_memory)
@@ -340,6 +354,8 @@ class Engines:
                     self._host.engine_beats(message)
                 case RefreshAccess():
                     self._access.refresh(self._host.spec.name)
+                case Logged():
+                    self._logged(message)
                 case UploadsTold():
                     self._leftovers.heard(session, message, engine.post)
                 case HandedOver() if self._handover is not None and self._handover.old is engine:
@@ -370,3 +386,8 @@ class Engines:
     def _hear_from_successor(self, message: Message) -> None:
         if isinstance(message, RefreshAccess):
             self._access.refresh(self._host.spec.name)
+        elif isinstance(message, Logged):
+            self._logged(message)
+
+    def _logged(self, message: Logged) -> None:
+        self._logs.of(self._host.spec.name).add(message.line)

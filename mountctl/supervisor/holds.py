@@ -61,9 +61,9 @@ class Holds:
         """A mount is held from now on. `write` comes after."""
         self._held[name] = Hold(by=by, at=time.time())
 
-    def drop(self, name: str) -> None:
-        """A mount is held no longer. `write` comes after."""
-        self._held.pop(name, None)
+    def drop(self, name: str) -> bool:
+        """A mount is held no longer. `write` comes after. Returns whether it was."""
+        return self._held.pop(name, None) is not None
 
     def write(self) -> str | None:
         """Keep what is held now. Blocks as long as the disk takes. Returns why it is not kept over a restart."""

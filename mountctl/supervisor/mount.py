@@ -9,13 +9,14 @@ import logging
 import math
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import trio
 
 from engine.link import Access, AccessFailed, Backend, Heartbeat, Stats
 from engine.spec import MountSpec
-from mountctl.supervisor import inflight, placing
+from mountctl.supervisor import inflight, placing, telling
 from mountctl.supervisor.access import Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
@@ -78,6 +79,7 @@ class Mount:
         self.backend = Backend()
         self.last_error: str | None = None
         self._services = services
+        self._tell = partial(telling.engine, services.events, spec.name)
         self._session = session
         self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name, mine=instead_of is None)
         self._unanswered = session is not None and engine is None  # what the engine before had read may be
@@ -88,6 +90,8 @@ class Mount:
             access=services.access,
             keeping=self._keeping,
             leftovers=services.leftovers,
+            events=services.events,
+            logs=services.logs,
             adopted=engine,
             region=session.region if session is not None else "",
         )
@@ -283,12 +287,13 @@ class Mount:
     async def engine_is_ready(self, engine: Engine, session: Session, *, planned: bool) -> None:
         """An engine serves: attach the session, if it is new. Raises EndOfConversation if that can't be."""
         if planned:
-            _log.info("%s: another engine serves it now", self.spec.name)
+            self._tell(f"engine {engine.pid} serves it now, handed over by the one before")
             return
         if self.given_way:
             raise EndOfConversation("another mount has its place")
         if session.attached:
             self.takeovers += 1
+            self._tell(f"engine {engine.pid} took it over from one that is gone")
         else:
             try:
                 await self._attach(session, engine)
@@ -318,7 +323,7 @@ class Mount:
     def engine_is_adopted(self, engine: Engine) -> None:
         """An engine that a supervisor before this one has started has served all the while."""
         self._apply(MountEvent.ENGINE_READY)
-        _log.info("%s: adopted engine %d, which has served all the while", self.spec.name, engine.pid)
+        self._tell(f"adopted engine {engine.pid}, which has served all the while")
 
     def _pass_on(self, message: Access | AccessFailed) -> None:
         if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
@@ -344,10 +349,7 @@ class Mount:
         """Go where the table says, and tell."""
         before, self.state = self.state, next_state(self.state, event)
         if event is not MountEvent.RETRY:  # while it is tried again, the reason for the last failure is still of use
-            # A retry that fails as before is not news.
-            repeated = logging.DEBUG if self.state is MountState.BACKOFF else logging.INFO
-            level = logging.INFO if reason is None else repeated if reason == self.reason else logging.WARNING
-            _log.log(level, "%s: %s -> %s%s", self.spec.name, before, self.state, f": {reason}" if reason else "")
+            telling.state(self._services.events, self.spec.name, event, (before, self.state), reason, said=self.reason)
             self.reason = reason
         if self.state is not before:
             self.since = time.time()

@@ -1,8 +1,10 @@
 """What `status` tells, put together from the supervisor and its mounts. Pure reading; called by daemon.py."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from importlib.metadata import version
 from typing import Final
 
@@ -16,21 +18,34 @@ from mountctl.supervisor.results import Reload
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.supervisor import Supervisor
 
+# Of the names of a thousand mounts, in one sentence.
+_NAMES_MAX: Final = 20
+# Longer ones are no mount's (engine/spec.py), and likeness takes time.
+_NAME_CHARACTERS_MAX: Final = 63
+_BEGAN: Final = time.time()
+
 VERSION: Final = version("mountctl-s3")
 
 
-def status(supervisor: Supervisor, names: Sequence[str], watching: str | None = None) -> contract.Status:
+def status(
+    supervisor: Supervisor, names: Sequence[str], watching: str | None = None, *, present_only: bool = False
+) -> contract.Status:
     """The status of all mounts, or of the named ones in their order. Raises UnknownMount.
 
     Args:
         supervisor: it.
         names: of the mounts; none: all.
         watching: how changes of the configuration are heard of; None: they are not.
+        present_only: of those that are named leave out what there is not, instead of raising.
     """
     watching = watching if supervisor.config.supervisor.watch else None
     held = {name: hold for name, hold in supervisor.holds.held().items() if _is_held(supervisor, name)}
-    running = [name for name in names if name not in held]
+    coming = {name: spec for name, spec in _coming(supervisor).items() if name not in held}
+    running = [name for name in names if name not in held and name not in coming]
+    if present_only:
+        running = [name for name in running if name in supervisor.mounts]
     mounts = [_mount(mount) for mount in (chosen(supervisor, running) if running or not names else [])]
+    mounts += [_starting(spec) for name, spec in coming.items() if not names or name in names]
     mounts += [_held(supervisor.config.mounts[name], hold) for name, hold in held.items() if not names or name in names]
     return contract.Status(
         schema_version=contract.SCHEMA,
@@ -54,6 +69,23 @@ def _is_held(supervisor: Supervisor, name: str) -> bool:
     return name in supervisor.config.mounts and name not in supervisor.mounts
 
 
+def _coming(supervisor: Supervisor) -> Mapping[str, MountSpec]:
+    """Mounts that a supervisor that has just begun has not come to yet: it looks at what was left first."""
+    declared = supervisor.config.mounts.items() if supervisor.beginning else ()
+    return {name: spec for name, spec in declared if name not in supervisor.mounts}
+
+
+def _starting(spec: MountSpec) -> contract.MountStatus:
+    return contract.MountStatus(
+        name=spec.name,
+        mountpoint=spec.mountpoint,
+        source=spec.source,
+        state="starting",
+        since=contract.utc(_BEGAN),
+        reason="the supervisor has just begun",
+    )
+
+
 def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
     return contract.MountStatus(
         name=spec.name,
@@ -68,17 +100,31 @@ def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
 def declared(supervisor: Supervisor, names: Sequence[str]) -> None:
     """Have it that all of these are the configuration's. Raises UnknownMount."""
     if unknown := [name for name in names if name not in supervisor.config.mounts]:
-        known = ", ".join(sorted(supervisor.config.mounts)) or "none"
-        raise UnknownMount(f"the configuration has no mount {', '.join(map(repr, unknown))}; there is: {known}")
+        raise UnknownMount(f"the configuration has no mount {_instead(unknown, supervisor.config.mounts)}")
+
+
+def known(supervisor: Supervisor, names: Sequence[str]) -> None:
+    """Have it that each of these is or was to be a mount. Raises UnknownMount."""
+    there = {*supervisor.config.mounts, *supervisor.mounts}
+    if unknown := [name for name in names if name not in there]:
+        raise UnknownMount(f"no mount is named {_instead(unknown, there)}")
 
 
 def chosen(supervisor: Supervisor, names: Sequence[str]) -> list[Mount]:
     """The mounts of these names, in their order; all, if none is named. Raises UnknownMount."""
     unknown = [name for name in names if name not in supervisor.mounts]
     if unknown:
-        known = ", ".join(sorted(supervisor.mounts)) or "none"
-        raise UnknownMount(f"no mount is named {', '.join(map(repr, unknown))}; there is: {known}")
+        raise UnknownMount(f"no mount is named {_instead(unknown, supervisor.mounts)}")
     return [supervisor.mounts[name] for name in names or supervisor.mounts]
+
+
+def _instead(unknown: Sequence[str], there: Collection[str]) -> str:
+    """The names that are none, what may have been meant, and what there is."""
+    close = [guess for name in unknown for guess in get_close_matches(name[:_NAME_CHARACTERS_MAX], there, n=1)]
+    meant = f" (did you mean {', '.join(close)}?)" if close else ""
+    listed = sorted(there)
+    more = f" and {len(listed) - _NAMES_MAX} more" if len(listed) > _NAMES_MAX else ""
+    return f"{', '.join(map(repr, unknown))}{meant}; there is: {', '.join(listed[:_NAMES_MAX]) or 'none'}{more}"
 
 
 def _mount(mount: Mount) -> contract.MountStatus:

@@ -1,11 +1,13 @@
 """What came of a reload, a restart or an upgrade, in words. Made by supervisor.py; control and report.py show it."""
 
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from mountctl.errors import MountctlError
+from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.state import MountState
 
@@ -15,8 +17,11 @@ HANDED_OVER: Final = "handed over"
 CHANGED_LIVE: Final = "changed live"
 MOVED: Final = "moved"
 REPLACED: Final = "replaced"
+_UNCHANGED: Final = "unchanged"
 # All that need nobody's attention.
-WELL: Final = frozenset({"added", "removed", "restarted", "unchanged", HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
+WELL: Final = frozenset({"added", "removed", "restarted", _UNCHANGED, HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
+
+_log = logging.getLogger(__name__)
 
 
 class CannotAdd(MountctlError):
@@ -41,3 +46,22 @@ def trouble(mount: Mount) -> str:
 def told(results: Mapping[str, str]) -> str:
     """The results of all mounts, for the log."""
     return ", ".join(f"{name}: {result}" for name, result in results.items()) or "no mounts"
+
+
+def refused(events: Events, problems: Sequence[str]) -> None:
+    """A configuration is not put in force."""
+    for problem in problems:
+        _log.error("reload refused, nothing changed: %s", problem)
+    more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+    events.note(Kind.CONFIG, f"reload refused, nothing changed: {problems[0]}{more}")
+
+
+def ended(events: Events, what: str, results: Mapping[str, str]) -> None:
+    """A reload or an upgrade came to its end: each mount's result, and all of it."""
+    _log.info("%s: %s", what, told(results))
+    changed = {name: result for name, result in results.items() if result != _UNCHANGED}
+    for name, result in changed.items():
+        events.note(Kind.RELOAD, result, mount=name)
+    troubled = sum(result not in WELL for result in changed.values())
+    trouble = f", {troubled} of them not as they should be" if troubled else ""
+    events.note(Kind.RELOAD, f"{what}: {len(changed)} of {len(results)} mounts changed{trouble}")

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.events import Events
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.leftovers import Leftovers
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.zygote import Zygote
 
@@ -21,4 +23,6 @@ class Services:
     leftovers: Leftovers
     changed: Callable[[], None]  # called after each change of a state
     leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
+    events: Events
+    logs: Logs
     left: set[int]  # processes of engines that are left to it

@@ -13,21 +13,23 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.config.classes import ChangeClass
-from mountctl.config.diff import Change, clashes, diff
+from mountctl.config.diff import clashes, diff, names_of
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError
 from mountctl.supervisor import adoption, applying, old_mounts, orphans, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
+from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.leftovers import Leftovers
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.replacing import Replacing
-from mountctl.supervisor.results import CannotAdd, Reload, told, trouble
+from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, trouble
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
@@ -82,8 +84,9 @@ class Supervisor:
         self.config, self.last_reload = (load(), Reload(ok=True)) if last_good is None else last_good.begin(load)
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
-        self._replacing = Replacing()
-        self.trial = Trial()
+        self._replacing, self.trial = Replacing(), Trial()
+        self.events, self.logs = Events(), Logs()
+        self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
         self._changed = changed
@@ -133,6 +136,8 @@ class Supervisor:
                 changed=self._changed,
                 leaving=lambda: self._leaving,
                 left=self.left_engines,
+                events=self.events,
+                logs=self.logs,
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
@@ -142,6 +147,7 @@ class Supervisor:
                 outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values())
                 self._running.set()
                 await self._make_it_so(self.config)
+                self.beginning = False
                 task_status.started()
                 await trio.sleep_forever()
 
@@ -183,7 +189,6 @@ class Supervisor:
         reason = mount.reason or f"it is still {mount.state}"
         if self.mounts.get(spec.name) is mount:
             await self.remove(spec.name)
-            self._changed()
         raise CannotAdd(reason)
 
     async def confirm(self) -> None:
@@ -191,7 +196,7 @@ class Supervisor:
         self.trial.confirm()
         if self._last_good is not None:
             await trio.to_thread.run_sync(self._last_good.note, self.config)
-        _log.info("confirmed: generation %d stays", self.generation)
+        self.events.note(Kind.RELOAD, f"confirmed: generation {self.generation} stays")
         self._changed()
 
     async def _go_back(self, before: Config, seconds: float) -> None:
@@ -202,7 +207,7 @@ class Supervisor:
             self.config = before
             error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
             self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
-            _log.warning("%s: %s", error, told(results))
+            ended(self.events, error, results)
         self._changed()
 
     async def _reload(self, wish: wanted.Wish) -> Reload:
@@ -216,11 +221,13 @@ class Supervisor:
                 raise wanted.Refusal([f"{risk}: only with --yes" for risk in planned.risks])
         except wanted.Refusal as refusal:
             return self._refuse(refusal.problems)
+        self.events.note(Kind.RELOAD, "a reload begins")
         apply = applying.apply_all_or_none if wish.atomic else applying.apply
         try:
             results = await apply(planned.changes, self)
         except applying.WentBack as back:
             self.last_reload = Reload(ok=False, errors=(str(back),), mounts=back.results)
+            ended(self.events, str(back), back.results)
             self._changed()
             return self.last_reload
         before, self.config = self.config, planned.config
@@ -231,7 +238,8 @@ class Supervisor:
             await trio.to_thread.run_sync(self._last_good.note, self.config)
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)
-        _log.info("reloaded: %s", told(results))
+        self.logs.keep(self.config.mounts.keys() | self.mounts.keys())
+        ended(self.events, "reloaded", results)
         self._changed()
         return self.last_reload
 
@@ -245,8 +253,7 @@ class Supervisor:
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))
-        for problem in problems:
-            _log.error("reload refused, nothing changed: %s", problem)
+        refused(self.events, problems)
         self._changed()
         return self.last_reload
 
@@ -268,17 +275,15 @@ class Supervisor:
             for name, mount in sorted(self.mounts.items()):
                 served = mount.state in SERVED  # if not, the next engine that is tried is a new one
                 results[name] = await applying.hand_over(mount, mount.spec) if served else "unchanged"
-            _log.info("upgraded to %s: %s", self._services.zygote.version, told(results))
+            ended(self.events, f"upgraded to {self._services.zygote.version}", results)
         self._changed()
         return Reload(ok=True, mounts=results)
 
     async def start(self, specs: Iterable[MountSpec]) -> None:
         """Start mounts and wait a bounded while until it is known how each is."""
         assert self._nursery is not None
-        started = []
-        for spec in specs:
-            mount = self._new_mount(spec, transient=self._transient)
-            started.append(mount)
+        started = [self._new_mount(spec, transient=self._transient) for spec in specs]
+        for mount in started:
             self._nursery.start_soon(self._run_mount, mount)
         await self._settle(started)
 
@@ -288,9 +293,8 @@ class Supervisor:
                 await mount.settled()
 
     def _sessions(self) -> list[Session]:
-        return [
-            mount.session for mount in (*self.mounts.values(), *self._replacing.beside) if mount.session is not None
-        ]
+        mounts = (*self.mounts.values(), *self._replacing.beside)
+        return [mount.session for mount in mounts if mount.session is not None]
 
     def _specs(self) -> list[MountSpec]:
         return [*self.config.mounts.values(), *(mount.spec for mount in self.mounts.values())]
@@ -302,9 +306,8 @@ class Supervisor:
         for name, left in sorted(found.items(), key=lambda each: each[1].engine is None):
             assert left.session is not None
             transient = self._transient if name in self.config.mounts else left.session.transient
-            self._nursery.start_soon(
-                self._run_mount, self._new_mount(left.session.spec, transient=transient, left=left)
-            )
+            mount = self._new_mount(left.session.spec, transient=transient, left=left)
+            self._nursery.start_soon(self._run_mount, mount)
 
     async def _make_it_so(self, config: Config) -> None:
         """From what was adopted to what is wanted: as a reload would, and waiting as long."""
@@ -313,9 +316,9 @@ class Supervisor:
         keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - mounts.keys()
         adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}
         changes = diff(adopted, mounts)
-        for name in _of(changes, ChangeClass.REMOVE):
+        for name in names_of(changes, ChangeClass.REMOVE):
             _log.info("%s: the mount of the supervisor before is no longer wanted", name)
-        same, new = _of(changes, ChangeClass.NOTHING), _of(changes, ChangeClass.ADD)
+        same, new = names_of(changes, ChangeClass.NOTHING), names_of(changes, ChangeClass.ADD)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._settle, [self.mounts[name] for name in same])
             if len(same) + len(new) < len(changes):
@@ -393,7 +396,4 @@ class Supervisor:
         await mount.stop()
         if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
             del self.mounts[name]
-
-
-def _of(changes: Mapping[str, Change], kind: ChangeClass) -> list[str]:
-    return [name for name, change in changes.items() if change.kind is kind]
+        self._changed()

@@ -15,6 +15,9 @@ from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.errors import UnknownMount
 from mountctl.plan import MountPlan, Plan
 from mountctl.status import ConfigStatus, LastReload, MountStatus, State, Status, SupervisorStatus, health
+from mountctl.supervisor.changes import Changes
+from mountctl.supervisor.events import Events
+from mountctl.supervisor.log_lines import LogLines, Logs
 from mountctl.supervisor.wanted import Wish
 
 
@@ -22,6 +25,10 @@ class Supervisor:
     """A `Control` with two mounts. `reload` waits until it is let go."""
 
     def __init__(self) -> None:
+        self.changes = Changes()
+        self.events = Events()
+        self.logs = Logs()
+        self.gone: set[str] = set()
         self.reloads = 0
         self.wishes: list[Wish] = []
         self.added: list[MountSpec] = []
@@ -48,6 +55,14 @@ class Supervisor:
         return Status(
             schema_version=1, health=health(mount.state for mount in mounts), supervisor=supervisor, mounts=mounts
         )
+
+    def present(self, names: Sequence[str], *, at_first: bool) -> Status:
+        there = [name for name in names or ("one", "zwei ü") if at_first or name not in self.gone]
+        return self.status(there) if there else self.status(["one"]).model_copy(update={"mounts": []})
+
+    def log_lines(self, name: str) -> LogLines:
+        self.status([name])
+        return self.logs.of(name)
 
     async def add(self, spec: MountSpec) -> None:
         await trio.lowlevel.checkpoint()

@@ -1,0 +1,26 @@
+"""Tells many tasks that something has changed, without a queue for any of them. Used by events.py and daemon.py.
+
+Each remembers the count that it has seen, and looks itself at what there is now: who is slow misses what was in
+between, and costs nothing.
+"""
+
+import trio
+
+
+class Changes:
+    """A count that can be waited for."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next = trio.Event()
+
+    def tell(self) -> None:
+        """Something has changed."""
+        self.count += 1
+        told, self._next = self._next, trio.Event()
+        told.set()
+
+    async def after(self, seen: int) -> None:
+        """Wait until more has changed than was seen."""
+        while self.count <= seen:
+            await self._next.wait()

@@ -1,0 +1,93 @@
+"""What has happened to mounts and their supervisor: a ring of sentences, for `mountctl events`. In memory only.
+
+The supervisor's parts note what they do or see (each where its log line is written); control/streams.py reads. What
+is older than EVENTS_MAX events is in the log.
+"""
+
+import json
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import StrEnum
+from itertools import islice
+from typing import Final, NamedTuple
+
+from mountctl.status import utc
+from mountctl.supervisor.changes import Changes
+
+# A day with a hundred mounts and a reload an hour; about half a MiB.
+EVENTS_MAX: Final = 2000
+# Of one sentence. What S3 or an operating system says can be long; a reload of a thousand mounts has an event a mount.
+TEXT_CHARACTERS_MAX: Final = 500
+
+
+class Kind(StrEnum):
+    """What kind of thing happened."""
+
+    STATE = "state"  # a mount is in another state
+    S3 = "s3"  # S3 does not answer a mount, or refuses it; or does so no longer
+    ENGINE = "engine"  # an engine died, took over or was handed a mount
+    RELOAD = "reload"  # begun; its end, for each mount and as a whole; on trial, confirmed or taken back
+    CONFIG = "config"  # a configuration was refused
+    HOLD = "hold"  # an operator has stopped a mount, or started it
+    SUPERVISOR = "supervisor"  # began or ends; all engines are upgraded
+
+
+class Event(NamedTuple):
+    """One thing that happened.
+
+    Args:
+        id: rises by one from event to event, and over restarts of the supervisor by more.
+        at: seconds since the epoch.
+        kind: of it.
+        mount: whose; None: it is not about one mount.
+        state: the mount's, from then on; None: it is not about that.
+        text: a sentence.
+    """
+
+    id: int
+    at: float
+    kind: Kind
+    mount: str | None
+    state: str | None
+    text: str
+
+    def json(self) -> str:
+        """As it goes over the control socket: keys are added freely, and never renamed."""
+        told = self._asdict() | {"at": utc(self.at).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        return json.dumps(told, ensure_ascii=False)
+
+
+class Events:
+    """The ring.
+
+    Args:
+        clock: seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.changes = Changes()
+        self._clock = clock
+        # So ids go on rising when another supervisor begins anew; a thousand events a second never come for long.
+        self._first = self._next = int(clock() * 1000)
+        self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
+
+    def note(self, kind: Kind, text: str, *, mount: str | None = None, state: str | None = None) -> None:
+        """It has happened now."""
+        if len(text) > TEXT_CHARACTERS_MAX:
+            text = text[: TEXT_CHARACTERS_MAX - 3] + "..."
+        self._ring.append(Event(self._next, self._clock(), kind, mount, state, text))
+        self._next += 1
+        self.changes.tell()
+
+    def after(self, seen: int) -> list[Event]:
+        """Those after the one of this number, which may be another supervisor's; all, if it is none that ever was."""
+        if not self._ring:
+            return []
+        if seen >= self._next:  # of a clock that was ahead
+            seen = 0
+        return list(islice(self._ring, max(0, seen + 1 - self._ring[0].id), None))
+
+    def missed(self, seen: int) -> int:
+        """How many that came after this one are in the ring no longer."""
+        return max(0, self._ring[0].id - 1 - seen) if self._ring and self._first <= seen < self._next else 0

@@ -1,0 +1,49 @@
+"""What becomes of a mount, in the log and among the events. Called by mount.py and engines.py.
+
+One place, so that `mountctl events` and the log tell the same. Decides nothing.
+"""
+
+import logging
+from typing import Final
+
+from mountctl.supervisor.events import Events, Kind
+from mountctl.supervisor.state import MountEvent, MountState
+
+_log = logging.getLogger(__name__)
+
+_OF_S3: Final = (MountEvent.BACKEND_LOST, MountEvent.BACKEND_BACK)
+
+
+def state(
+    events: Events,
+    name: str,
+    event: MountEvent,
+    states: tuple[MountState, MountState],
+    reason: str | None,
+    *,
+    said: str | None,
+) -> None:
+    """A mount has gone from one state to another, or is in the same for another reason.
+
+    Args:
+        events: the ring.
+        name: of the mount.
+        event: what happened to it.
+        states: before and after.
+        reason: why, in a sentence.
+        said: the reason that was given before.
+    """
+    (before, after), known = states, reason == said
+    # A retry that fails as before is not news.
+    is_news = not (known and reason is not None and after is MountState.BACKOFF)
+    level = logging.INFO if reason is None or (known and is_news) else logging.WARNING if is_news else logging.DEBUG
+    text = f"{before} -> {after}{f': {reason}' if reason else ''}"
+    _log.log(level, "%s: %s", name, text)
+    if is_news:
+        events.note(Kind.S3 if event in _OF_S3 else Kind.STATE, text, mount=name, state=after)
+
+
+def engine(events: Events, name: str, text: str) -> None:
+    """Something about the engine of a mount."""
+    _log.info("%s: %s", name, text)
+    events.note(Kind.ENGINE, text, mount=name)
