@@ -10,9 +10,13 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final, TextIO
 
 from engine.flood import FloodGate
+
+# Of a line that the supervisor is told: with its frame it fits a packet of the link, whatever characters it has.
+LINE_CHARACTERS_MAX: Final = 4000
 
 _FILE_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
 
@@ -62,6 +66,29 @@ def set_up(name: str, *, debug: bool = False, silent: bool = False) -> None:
 def set_level(*, debug: bool) -> None:
     """From now on log at debug level, or at the usual one."""
     logging.getLogger().setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def tell_also(tell: Callable[[str], object]) -> None:
+    """Tell each line that goes to stderr to the supervisor, too, which has the last ones. Not those of debug level.
+
+    Args:
+        tell: takes a line; must not wait, and log at debug level at most.
+    """
+    root = logging.getLogger()
+    if any(isinstance(each, _Output) for each in root.handlers):  # or nothing is to be logged at all
+        root.addHandler(_Teller(tell))
+
+
+class _Teller(logging.Handler):
+    def __init__(self, tell: Callable[[str], object]) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter(_FILE_FORMAT))
+        self._tell = tell
+        self._gate = FloodGate()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for each in self._gate.passing(record):
+            self._tell(self.format(each)[:LINE_CHARACTERS_MAX])
 
 
 _lock: Final = threading.Lock()

@@ -45,6 +45,7 @@ from engine.link import (
     TakeOver,
     Unavailable,
 )
+from engine.logged import Logged
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
@@ -115,6 +116,7 @@ class _Engine:
 
     async def run(self) -> int:
         self._link = Link(self._sock, fds_max=links.FDS_MAX)
+        log.tell_also(lambda line: self._tell(Logged(line=line)))
         accesses, self._accesses = trio.open_memory_channel[Access](_ACCESS_WAITING_MAX)
         try:
             async with trio.open_nursery() as nursery:

@@ -19,6 +19,7 @@ from mountctl.places import CONFIG, CONFIG_VARIABLE, ONE_MOUNT_RUNTIME_DIR, RUNT
 # Options and arguments that several commands have.
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="As JSON, in full.")]
 Follow: TypeAlias = Annotated[bool, typer.Option("--follow", "-f", help="Go on, and show what comes.")]
+Name: TypeAlias = Annotated[str, typer.Argument(metavar="NAME", help="The mount.", autocompletion=mount_names)]
 Names: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="NAME...", help="The mounts.", autocompletion=mount_names)
 ]

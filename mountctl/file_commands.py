@@ -1,4 +1,4 @@
-"""The commands about the configuration file, as the command line has them: `check`, `config show`, `schema`.
+"""The commands that need no supervisor, as the command line has them: `check`, `config show`, `schema`, `completion`.
 
 Registered by parser.py. The bodies are in mountctl/commands, imported when called.
 """
@@ -14,6 +14,7 @@ def register() -> None:
     """Add the commands to the program."""
     command(check)
     command(schema)
+    command(completion)
     command(show, of=group("config", "What the configuration file means."))
 
 
@@ -42,6 +43,22 @@ def show(
     from mountctl.commands import config_show as body
 
     return body.show(settings.config, names or (), origin=origin, as_json=as_json)
+
+
+def completion(
+    _settings: Settings,
+    shell: Annotated[
+        str,
+        typer.Argument(metavar="SHELL", help="bash, zsh or fish.", autocompletion=lambda: ["bash", "zsh", "fish"]),
+    ],
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Print what has a shell complete commands and mounts: `source <(mountctl completion bash)`."""
+    from mountctl.commands import completion as body
+
+    if shell not in body.SHELLS:
+        raise typer.BadParameter(f"{shell!r} is no shell that is known here: {', '.join(body.SHELLS)}")
+    return body.completion(shell, as_json=as_json)
 
 
 def schema(_settings: Settings, as_json: AsJson = True) -> int:  # noqa: FBT002

@@ -1,12 +1,15 @@
 """The command line as a whole: all commands, registered and run. Called by cli.py, but for what quick.py recognises."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import typer
+from typer._completion_classes import completion_init
 
 from mountctl import file_commands, mount_command, supervisor_commands
 from mountctl.command_line import app
+from mountctl.commands.completion import VARIABLE
 
 supervisor_commands.register()
 file_commands.register()
@@ -25,4 +28,6 @@ def run(arguments: Sequence[str]) -> Any:
         from mountctl.commands.mount import refuse_unsupported
 
         refuse_unsupported(arguments)
+    if VARIABLE in os.environ:  # a shell asks what could come next
+        completion_init()
     return program(mount_in_full=in_full).main(list(arguments), prog_name="mountctl", standalone_mode=False)

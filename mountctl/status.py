@@ -75,6 +75,14 @@ class SessionStatus(_Part):
     waiting: int | None = Field(None, description="requests without an answer, by the kernel; None: no fusectl")
 
 
+class LogStatus(_Part):
+    """Where the mount's log goes. `mountctl logs` shows it."""
+
+    to: Literal["file", "journal", "stderr", "nowhere"] = Field(description="stderr: the supervisor's")
+    path: str | None = Field(None, description="the file, or what the supervisor's standard error is, if it has a path")
+    unit: str | None = Field(None, description="whose journal it is")
+
+
 class MountStatus(_Part):
     """One mount."""
 
@@ -89,6 +97,7 @@ class MountStatus(_Part):
     backend: BackendStatus = BackendStatus()
     credentials: CredentialsStatus = CredentialsStatus()
     stats: dict[str, Any] = Field(default_factory=dict, description="counters, as an engine's heartbeat has them")
+    log: LogStatus = LogStatus(to="stderr")
     transient: bool = Field(default=False, description="no file declares it: it is over when somebody unmounts it")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
 

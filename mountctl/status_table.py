@@ -93,7 +93,7 @@ def _headline(status: _Part, look: Look) -> list[str]:
     lines = _wrapped(f"{status['health']}: {mounts}; {process}", look)
     health, rest = lines[0].split(":", 1)
     lines[0] = f"{look.paint(health, _COLOURS.get(health))}:{rest}"
-    lines += _wrapped(f"configuration: {_printable(config['path'])}", look)
+    lines += _wrapped(f"configuration: {printable(config['path'])}", look)
     reload = config["last_reload"]
     if not reload["ok"]:
         at = datetime.fromisoformat(reload["at"])
@@ -112,10 +112,10 @@ _KEEPS_END: Final = {0: False, 2: True, 3: True}
 
 def _row(mount: _Part, now: datetime) -> tuple[str, ...]:
     return (
-        _printable(mount["name"]),
-        _printable(mount["state"]),
-        _printable(mount["source"]),
-        _printable(mount["mountpoint"]),
+        printable(mount["name"]),
+        printable(mount["state"]),
+        printable(mount["source"]),
+        printable(mount["mountpoint"]),
         duration((now - datetime.fromisoformat(mount["since"])).total_seconds()),
         str(mount["engine"]["pid"] or "-"),
         size(mount["stats"].get("bytes_read", 0)),
@@ -150,7 +150,7 @@ def _about_credentials(mount: _Part, now: datetime) -> list[str]:
 
 
 def _indented(text: str, look: Look) -> list[str]:
-    return _wrapped(_printable(" ".join(text.split())), look, _INDENT)
+    return _wrapped(printable(" ".join(text.split())), look, _INDENT)
 
 
 def _wrapped(text: str, look: Look, indent: str = "") -> list[str]:
@@ -188,6 +188,6 @@ def _cut(text: str, width: int, *, keep_end: bool) -> str:
     return _CUT + text[-kept:] if keep_end else text[:kept] + _CUT
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Without what could steer the terminal: a key, a path or a server's words may hold anything."""
     return "".join(character if character.isprintable() else "?" for character in text)

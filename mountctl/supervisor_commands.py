@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 import engine
-from mountctl.command_line import AsJson, Names, Settings, SomeNames, command
+from mountctl.command_line import AsJson, Follow, Name, Names, Settings, SomeNames, command
 
 
 def register() -> None:
     """Add the commands to the program."""
-    for each in (run, plan, status, reload, confirm, stop, start, restart, upgrade, version):
+    for each in (run, plan, status, events, logs, wait, reload, confirm, stop, start, restart, upgrade, version):
         command(each)
 
 
@@ -52,6 +52,53 @@ def status(
     from mountctl.commands import status as body
 
     return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
+
+
+def events(
+    settings: Settings,
+    names: SomeNames = None,
+    follow: Follow = False,  # noqa: FBT002
+    since: Annotated[int, typer.Option("--since", metavar="ID", min=0, help="Only those after this one.")] = 0,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Show what has happened: changes of states, reloads, engines that died, trouble of S3."""
+    from mountctl.commands import events as body
+
+    return body.events(settings.runtime_dir, names or (), since=since, follow=follow, as_json=as_json)
+
+
+def logs(
+    settings: Settings,
+    name: Name,
+    follow: Follow = False,  # noqa: FBT002
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many of the last.")] = 100,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Show a mount's log, wherever it is, and say where that is."""
+    from mountctl.commands import logs as body
+
+    return body.logs(settings.runtime_dir, name, count=lines, follow=follow, as_json=as_json)
+
+
+def wait(
+    settings: Settings,
+    names: SomeNames = None,
+    every: Annotated[bool, typer.Option("--all", help="All mounts that there are.")] = False,  # noqa: FBT002
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--state", metavar="STATE", help="As in `status`, or `gone`; may be repeated: any. [default: ready]"
+        ),
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", min=0, help="Then give up. [default: never]")
+    ] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Wait until mounts are ready, or in another state. Exit code 124: not in time, 4: failed or held, so in vain."""
+    from mountctl.commands import wait as body
+
+    return body.wait(settings.runtime_dir, names or (), state or ["ready"], timeout, every=every, as_json=as_json)
 
 
 def reload(

@@ -69,6 +69,18 @@ def write_now(text: str) -> None:
         raise CannotWrite(error.strerror or str(error)) from error
 
 
+def look_for_reader() -> None:
+    """Raises ReaderGone if nobody reads any more: who has nothing to print for long would not hear of it."""
+    import select
+
+    if sys.__stdout__ is None:
+        raise ReaderGone
+    poll = select.poll()
+    poll.register(sys.__stdout__.fileno(), 0)  # what is wrong with it is told all the same: poll(2)
+    if any(seen & (select.POLLERR | select.POLLNVAL) for _, seen in poll.poll(0)):
+        raise ReaderGone
+
+
 def leave_output() -> None:
     """Have nothing more written to where it can't be: Python flushes again at its end, and would complain there."""
     if sys.__stdout__ is not None:

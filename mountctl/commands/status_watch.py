@@ -33,6 +33,8 @@ def watch(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: b
     shows = _Json() if as_json else _Screen(no_color=no_color) if terminal.is_terminal() else _Lines()
     with answering(), shows:
         for status in statuses(ControlClient(runtime_dir), names):
+            if status is None:
+                terminal.look_for_reader()
             shows.show(status)
     return 0
 

@@ -11,7 +11,7 @@ from typing import Final
 from engine.spec import MountSpec
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
-from mountctl.supervisor import abilities, fusectl
+from mountctl.supervisor import abilities, fusectl, log_place
 from mountctl.supervisor.holds import Hold
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import Reload
@@ -83,6 +83,7 @@ def _starting(spec: MountSpec) -> contract.MountStatus:
         state="starting",
         since=contract.utc(_BEGAN),
         reason="the supervisor has just begun",
+        log=log_place.of(spec),
     )
 
 
@@ -94,6 +95,7 @@ def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
         state="held",
         since=contract.utc(hold.at),
         reason=f"{hold} (`mountctl start {spec.name}` mounts it)",
+        log=log_place.of(spec),
     )
 
 
@@ -149,6 +151,7 @@ def _mount(mount: Mount) -> contract.MountStatus:
         ),
         credentials=_credentials(mount),
         stats=mount.stats.model_dump(),
+        log=log_place.of(mount.spec),
         transient=mount.transient,
         last_error=mount.last_error,
     )

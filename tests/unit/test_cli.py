@@ -22,6 +22,9 @@ COMMANDS = (
     "run",
     "check",
     "status",
+    "events",
+    "logs",
+    "wait",
     "plan",
     "reload",
     "confirm",
@@ -31,8 +34,11 @@ COMMANDS = (
     "upgrade",
     "mount",
     "schema",
+    "completion",
     "version",
 )
+# They go on until they are stopped, and print nothing.
+WITHOUT_JSON = ("run", "mount")
 GROUPS = ("config",)
 GOOD = ("bucket", "/mnt/x")
 KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
@@ -74,6 +80,75 @@ def test_every_command_has_help_with_the_places_of_its_files(command: str) -> No
     assert done.stdout.startswith(f"Usage: mountctl {command} ")
     for option in ("--runtime-dir", "--config", "--state-dir"):
         assert option in done.stdout
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in WITHOUT_JSON])
+def test_every_command_that_prints_something_can_print_json(command: str) -> None:
+    assert " --json " in mountctl(command, "--help").stdout
+
+
+def test_what_was_done_to_mounts_is_told_as_json(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        for command, code in (("restart one", 0), ("start one", 0), ("stop one", 1), ("reload", 1), ("upgrade", 1)):
+            ask = partial(mountctl, *command.split(), "--json", "--runtime-dir", runtime_dir)
+            done = await trio.to_thread.run_sync(ask)
+            assert (done.returncode, done.stderr) == (code, "")
+            assert json.loads(done.stdout)["mounts"]["one"]
+        done = await trio.to_thread.run_sync(partial(mountctl, "confirm", "--json", "--runtime-dir", runtime_dir))
+        assert (done.returncode, json.loads(done.stdout)) == (0, {"confirmed": True})
+
+    serving(tmp_path, body)
+
+
+def test_the_version_and_the_schema_are_json_if_wanted() -> None:
+    assert json.loads(mountctl("version", "--json").stdout) == {"version": engine.__version__}
+    assert mountctl("schema", "--json").stdout == mountctl("schema").stdout
+
+
+def completed(words: str, **environment: str) -> list[str]:
+    """What bash would offer for the last of these words."""
+    done = mountctl(
+        _MOUNTCTL_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")), **environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.split()
+
+
+def test_names_are_completed_by_the_supervisor_and_those_given_already_are_left_out(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, _supervisor: Supervisor) -> None:
+        place = {"MOUNTCTL_RUNTIME_DIR": str(runtime_dir)}
+        assert await trio.to_thread.run_sync(partial(completed, "mountctl status o", **place)) == ["one"]
+        assert await trio.to_thread.run_sync(partial(completed, "mountctl logs x", **place)) == []
+        assert await trio.to_thread.run_sync(partial(completed, "mountctl wait one o", **place)) == []
+
+    serving(tmp_path, body)
+
+
+def test_without_a_supervisor_names_are_the_files_and_a_broken_one_has_none(tmp_path: Path) -> None:
+    config = tmp_path / "m.toml"
+    (tmp_path / "m.d").mkdir()
+    places = {"MOUNTCTL_RUNTIME_DIR": str(tmp_path), "MOUNTCTL_CONFIG": str(config)}
+    assert completed("mountctl status ", **places) == []
+    config.write_text('[mount.alpha]\n[mount."be.ta"]\n')
+    (tmp_path / "m.d" / "x.toml").write_text("[mount.gamma]\n")
+    (tmp_path / "m.d" / "y.toml").write_text("[[[")
+    assert completed("mountctl status ", **places) == ["alpha", "be.ta", "gamma"]
+    config.write_text("nonsense")
+    assert completed("mountctl status ", **places) == ["gamma"]
+
+
+def test_commands_are_completed() -> None:
+    assert completed("mountctl re") == ["reload", "restart"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shells_script_asks_the_program(shell: str) -> None:
+    assert "_MOUNTCTL_COMPLETE" in mountctl("completion", shell).stdout
+    assert json.loads(mountctl("completion", shell, "--json").stdout)["shell"] == shell
+
+
+def test_a_shell_that_is_not_known_is_wrong_usage() -> None:
+    assert_one_sentence(mountctl("completion", "tcsh"), exit_code=2, about="'tcsh' is no shell")
 
 
 def test_the_mounts_are_shown_by_the_program(tmp_path: Path) -> None:
@@ -272,6 +347,15 @@ def test_status_imports_nothing_of_the_data_plane_and_no_event_loop(tmp_path: Pa
     assert "mountctl.control.client" in imported
     for heavy in ("trio", "pyfuse3", "boto3", "botocore", "h11", "engine.spec", "engine.link", "mountctl.daemon"):
         assert heavy not in imported
+
+
+def test_status_imports_neither_a_parser_nor_what_takes_as_long() -> None:
+    script = "import sys; from mountctl import cli; from mountctl.commands import status; print(*sys.modules)"
+    imported = program([sys.executable, "-c", script]).stdout.split()
+
+    assert "mountctl.control.exchange" in imported
+    for slow in ("typer", "click", "inspect", "dataclasses", "http.client", "ssl", "email", "logging", "traceback"):
+        assert slow not in imported
 
 
 def test_status_of_a_supervisor_imports_no_models(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""`mountctl logs NAME`: a mount's log, wherever it is. Called by supervisor_commands.py.
+
+The supervisor says where it goes: a file (`log-directory`), the journal, or its own standard error. The first two are
+read by the programs that there are for it; of the third the supervisor has the last lines.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from mountctl import terminal
+from mountctl.control.client import ControlClient
+from mountctl.errors import MountctlError
+from mountctl.status_table import printable
+
+# Of the journal: of a service with hundreds of mounts this is hours.
+_LOOKED_AT_MAX: Final = 200_000
+_JOURNALCTL: Final = "journalctl"
+_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+class LogUnreadable(MountctlError):
+    """A mount's log can't be read; the text says why."""
+
+
+def logs(runtime_dir: Path, name: str, *, count: int, follow: bool, as_json: bool) -> int:
+    """Print the last lines of a mount's log, oldest first; with `follow` go on. Returns 0.
+
+    Raises MountctlError: no supervisor, no such mount, a log that can't be read.
+    """
+    client = ControlClient(runtime_dir)
+    [mount] = client.status([name])["mounts"]
+    log: Mapping[str, Any] = mount.get("log", {})
+    where, path, unit = log.get("to"), log.get("path"), log.get("unit")
+    if where == "file" and path:
+        _say(str(path))
+        lines = _of_file(path, count, follow=follow)
+    elif where == "journal" and shutil.which(_JOURNALCTL):
+        # A mount in the background (fstab) is no unit's; background.py gives it this name.
+        match = f"--unit={unit}" if unit else "--identifier=mountctl"
+        _say(f"the journal: {_JOURNALCTL} {match}")
+        lines = _of_journal(match, name, count, follow=follow)
+    else:
+        _say(_about_stderr(where, path))
+        lines = _of_supervisor(client.logs(name, count, follow=follow))
+    for line in lines:
+        shown = json.dumps({"mount": name, "line": line}, ensure_ascii=False) if as_json else printable(line)
+        terminal.write_now(f"{shown}\n")
+    return 0
+
+
+def _say(where: str) -> None:
+    sys.stderr.write(f"mountctl: from {where}\n")
+
+
+def _about_stderr(where: str | None, path: str | None) -> str:
+    if where == "nowhere":
+        return "the supervisor, of what it says itself: the mount has no-log"
+    goes = f", {path}" if path else ""
+    return f"the supervisor, which has the last lines only: all of them go to its standard error{goes}"
+
+
+def _of_supervisor(told: Iterator[dict[str, Any] | None]) -> Iterator[str]:
+    for each in told:
+        if each is None:
+            terminal.look_for_reader()
+        else:
+            yield each["line"]
+
+
+def _of_file(path: str, count: int, *, follow: bool) -> Iterator[str]:
+    """By tail(1), which goes on when the file is rotated."""
+    return _lines(["tail", f"--lines={count}", *(["--follow=name", "--retry"] if follow else []), "--", path])
+
+
+def _of_journal(match: str, name: str, count: int, *, follow: bool) -> Iterator[str]:
+    """The lines of this mount among those of the service: each begins with a level and the name (engine/log.py)."""
+    command = [_JOURNALCTL, match, "--output=json", "--no-pager", "--quiet", "--all"]
+    newest = [json.loads(line) for line in islice(_lines([*command, "--reverse", "--lines=1"]), 1)]
+    latest = islice(_lines([*command, "--reverse"]), _LOOKED_AT_MAX)
+    found = list(islice(_of_mount(map(json.loads, latest), name), count)) if count else []
+    yield from reversed(found)
+    if follow:
+        after = f"--after-cursor={newest[0]['__CURSOR']}" if newest else "--lines=0"
+        yield from _of_mount(map(json.loads, _lines([*command, "--follow", after])), name)
+
+
+def _of_mount(entries: Iterator[dict[str, Any]], name: str) -> Iterator[str]:
+    for entry in entries:
+        message = entry.get("MESSAGE")
+        if isinstance(message, list):  # journald's form of what is no UTF-8
+            message = bytes(message).decode(errors="backslashreplace")
+        level, _, rest = (message or "").partition(" ")
+        if level in _LEVELS and rest.startswith(f"{name}: "):
+            at = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+            yield f"{at.strftime('%Y-%m-%dT%H:%M:%SZ')} {message}"
+
+
+def _lines(command: list[str]) -> Iterator[str]:
+    """What a program prints, as it comes. It is ended when no more is wanted. Raises LogUnreadable."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for line in process.stdout:
+                yield line.decode(errors="backslashreplace").rstrip("\n")
+            if code := process.wait():
+                said = process.stderr.read().decode(errors="backslashreplace").strip()
+                raise LogUnreadable(said.replace("\n", "; ") or f"{command[0]} ended with {code}")
+        finally:
+            process.kill()
