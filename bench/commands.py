@@ -1,7 +1,7 @@
-"""What people and scripts wait for: `check` of a thousand mounts, and `status`. `python -m bench.commands`, as root.
+"""What people and scripts wait for: `check` of a thousand mounts, `status`, TAB. `python -m bench.commands`, as root.
 
 Starts the program as a shell does, again and again, and prints medians beside the bare interpreter's start, which is in
-each of them. `status` asks a real supervisor, which has no mounts.
+each of them. `status` and what comes behind it ask a real supervisor, which has no mounts.
 """
 
 import contextlib
@@ -29,6 +29,8 @@ _IMPORTS: Final = (
     "import mountctl.cli, mountctl.commands.status; "
     "print(time.perf_counter() - began, time.process_time() - cpu)"
 )
+# What a shell asks when somebody presses TAB.
+_TAB: Final = ("_MOUNTCTL_COMPLETE=complete_bash", "COMP_WORDS=mountctl status ", "COMP_CWORD=2")
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ def main() -> None:
         with supervisor(directory) as options:
             rows["status"] = take([MOUNTCTL, "status", *options])
             rows["of which imports of status"] = imports()
+            rows["events"] = take([MOUNTCTL, "events", *options])
+            rows["wait --all"] = take([MOUNTCTL, "wait", "--all", *options])
+            rows["TAB behind status"] = take(["env", *_TAB, f"MOUNTCTL_RUNTIME_DIR={options[1]}", MOUNTCTL])
     print(f"{'medians of ' + str(ROUNDS):<36} {'wall, ms':>9} {'CPU, ms':>9}")
     for what, taken in rows.items():
         print(f"{what:<36} {taken.wall:>9.0f} {taken.cpu:>9.0f}")

@@ -73,6 +73,25 @@ def test_started_is_ready_and_the_host_sees_the_mount(host: SystemdHost, bucket:
     assert host.run(f"readlink /proc/{main}/ns/mnt").stdout == inside
 
 
+def test_the_log_of_a_mount_is_in_the_journal_and_shown_from_there(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    configure(host, moto, bucket, "data", "data-2")
+    host.run("systemctl reload mountctl")
+    host.wait_until("journalctl --unit=mountctl --no-pager | grep -F 'data: ' && test -f /mnt/data-2/x")
+    done = host.run("mountctl logs data")
+    assert done.stderr == "mountctl: from the journal: journalctl --unit=mountctl.service\n"
+    lines = done.stdout.splitlines()
+    assert all(" INFO data: " in line for line in lines)
+    assert any("data: s3://" in line and line.endswith("is mounted at /mnt/data") for line in lines)
+    assert host.run("mountctl logs data --lines 1").stdout == f"{lines[-1]}\n"
+    host.run("mountctl logs data --follow --lines 1 >/run/followed 2>&1 & echo $! >/run/follower")
+    host.wait_until("grep -F 'INFO data: ' /run/followed")
+    host.run("mountctl restart data")
+    host.wait_until("grep -F 'handed over by the one before' /run/followed")
+    host.run("kill $(cat /run/follower)")
+
+
 def test_reload_applies_the_file_and_a_broken_one_fails_the_reload(
     host: SystemdHost, bucket: str, moto: S3Server
 ) -> None:
