@@ -337,6 +337,7 @@ class _Daemon:
 
     def _tell_status(self) -> None:
         self.changes.tell()
+        self._supervisor.logs.keep(self._supervisor.config.mounts.keys() | self._supervisor.mounts.keys())
         self._notifier.status(self._summary())
 
 

@@ -81,6 +81,17 @@ def look_for_reader() -> None:
         raise ReaderGone
 
 
+def end_orderly() -> None:
+    """Have SIGTERM and SIGHUP end the command as an error would, so that it leaves no screen and no child behind."""
+    import signal
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)  # as shells have it
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGHUP, end)
+
+
 def leave_output() -> None:
     """Have nothing more written to where it can't be: Python flushes again at its end, and would complain there."""
     if sys.__stdout__ is not None:

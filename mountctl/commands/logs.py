@@ -34,6 +34,7 @@ def logs(runtime_dir: Path, name: str, *, count: int, follow: bool, as_json: boo
 
     Raises MountctlError: no supervisor, no such mount, a log that can't be read.
     """
+    terminal.end_orderly()
     client = ControlClient(runtime_dir)
     [mount] = client.status([name])["mounts"]
     log: Mapping[str, Any] = mount.get("log", {})

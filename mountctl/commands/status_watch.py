@@ -29,6 +29,7 @@ _Status = Mapping[str, Any]
 
 def watch(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool) -> int:
     """Show the status until interrupted. Raises MountctlError if there is none to begin with."""
+    terminal.end_orderly()
     shows: _Screen | _Lines | _Json
     shows = _Json() if as_json else _Screen(no_color=no_color) if terminal.is_terminal() else _Lines()
     with answering(), shows:

@@ -96,7 +96,7 @@ async def _logs(lines: LogLines, count: int, send: Send, *, follow: bool) -> Non
     while True:
         seen = lines.changes.count
         if told:
-            await send("".join(f"{json.dumps({'line': line}, ensure_ascii=False)}\n" for line in told).encode())
+            await send("".join(f"{json.dumps({'line': line})}\n" for line in told).encode())
         if not follow:
             return
         await _changed(lines.changes, seen, send)

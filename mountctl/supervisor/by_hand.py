@@ -8,8 +8,7 @@ from typing import Final
 
 import trio
 
-from mountctl.supervisor import open_files
-from mountctl.supervisor.events import Kind
+from mountctl.supervisor import open_files, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import trouble
@@ -46,7 +45,7 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
         async with supervisor.reloading:
             supervisor.holds.add(name, by)
             trouble = await trio.to_thread.run_sync(supervisor.holds.write)
-            supervisor.events.note(Kind.HOLD, f"stopped by {by}", mount=name, state="held")
+            telling.hold(supervisor.events, name, f"stopped by {by}", "held")
             if name in supervisor.mounts:
                 await supervisor.remove(name)
         results[name] = f"stopped{left}" + (f", {trouble}" if trouble else "")
@@ -71,7 +70,7 @@ async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:
         fresh = [name for name in names if name not in supervisor.mounts]
         for name in names:
             if supervisor.holds.drop(name):
-                supervisor.events.note(Kind.HOLD, "started: no longer held", mount=name)
+                telling.hold(supervisor.events, name, "started: no longer held")
         await trio.to_thread.run_sync(supervisor.holds.write)
         await supervisor.start([supervisor.config.mounts[name] for name in fresh])
     return {name: f"{'started' if name in fresh else 'not held'}{trouble(supervisor.mounts[name])}" for name in names}

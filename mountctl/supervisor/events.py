@@ -55,7 +55,7 @@ class Event(NamedTuple):
     def json(self) -> str:
         """As it goes over the control socket: keys are added freely, and never renamed."""
         told = self._asdict() | {"at": utc(self.at).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-        return json.dumps(told, ensure_ascii=False)
+        return json.dumps(told)  # escaped: names of files may hold what is no text
 
 
 class Events:

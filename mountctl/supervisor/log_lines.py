@@ -57,7 +57,8 @@ class Logs:
 
     def keep(self, names: Collection[str]) -> None:
         """Forget all but those of these mounts."""
-        self._lines = {name: lines for name, lines in self._lines.items() if name in names}
+        if len(self._lines) > len(names):
+            self._lines = {name: lines for name, lines in self._lines.items() if name in names}
 
     def hear(self, record: logging.LogRecord, text: str) -> None:
         """Add what the supervisor logs of a mount: by our habit its message begins with the name and a colon."""

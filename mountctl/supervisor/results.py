@@ -48,6 +48,12 @@ def told(results: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {result}" for name, result in results.items()) or "no mounts"
 
 
+def step(events: Events, text: str) -> None:
+    """Something about a reload as a whole."""
+    _log.info("%s", text)
+    events.note(Kind.RELOAD, text)
+
+
 def refused(events: Events, problems: Sequence[str]) -> None:
     """A configuration is not put in force."""
     for problem in problems:
@@ -56,9 +62,9 @@ def refused(events: Events, problems: Sequence[str]) -> None:
     events.note(Kind.CONFIG, f"reload refused, nothing changed: {problems[0]}{more}")
 
 
-def ended(events: Events, what: str, results: Mapping[str, str]) -> None:
-    """A reload or an upgrade came to its end: each mount's result, and all of it."""
-    _log.info("%s: %s", what, told(results))
+def ended(events: Events, what: str, results: Mapping[str, str], *, level: int = logging.INFO) -> None:
+    """A reload or an upgrade came to its end: each mount's result, and all of it. `level`: in the log."""
+    _log.log(level, "%s: %s", what, told(results))
     changed = {name: result for name, result in results.items() if result != _UNCHANGED}
     for name, result in changed.items():
         events.note(Kind.RELOAD, result, mount=name)

@@ -20,7 +20,7 @@ from mountctl.supervisor import adoption, applying, old_mounts, orphans, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
-from mountctl.supervisor.events import Events, Kind
+from mountctl.supervisor.events import Events
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
@@ -29,7 +29,7 @@ from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.replacing import Replacing
-from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, trouble
+from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, step, trouble
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
@@ -196,7 +196,7 @@ class Supervisor:
         self.trial.confirm()
         if self._last_good is not None:
             await trio.to_thread.run_sync(self._last_good.note, self.config)
-        self.events.note(Kind.RELOAD, f"confirmed: generation {self.generation} stays")
+        step(self.events, f"confirmed: generation {self.generation} stays")
         self._changed()
 
     async def _go_back(self, before: Config, seconds: float) -> None:
@@ -207,7 +207,7 @@ class Supervisor:
             self.config = before
             error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
             self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
-            ended(self.events, error, results)
+            ended(self.events, error, results, level=logging.WARNING)
         self._changed()
 
     async def _reload(self, wish: wanted.Wish) -> Reload:
@@ -221,13 +221,13 @@ class Supervisor:
                 raise wanted.Refusal([f"{risk}: only with --yes" for risk in planned.risks])
         except wanted.Refusal as refusal:
             return self._refuse(refusal.problems)
-        self.events.note(Kind.RELOAD, "a reload begins")
+        step(self.events, "a reload begins")
         apply = applying.apply_all_or_none if wish.atomic else applying.apply
         try:
             results = await apply(planned.changes, self)
         except applying.WentBack as back:
             self.last_reload = Reload(ok=False, errors=(str(back),), mounts=back.results)
-            ended(self.events, str(back), back.results)
+            ended(self.events, str(back), back.results, level=logging.WARNING)
             self._changed()
             return self.last_reload
         before, self.config = self.config, planned.config
@@ -238,7 +238,6 @@ class Supervisor:
             await trio.to_thread.run_sync(self._last_good.note, self.config)
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)
-        self.logs.keep(self.config.mounts.keys() | self.mounts.keys())
         ended(self.events, "reloaded", results)
         self._changed()
         return self.last_reload

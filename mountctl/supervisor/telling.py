@@ -1,4 +1,4 @@
-"""What becomes of a mount, in the log and among the events. Called by mount.py and engines.py.
+"""What becomes of a mount, in the log and among the events. Called by mount.py, engines.py and by_hand.py.
 
 One place, so that `mountctl events` and the log tell the same. Decides nothing.
 """
@@ -41,6 +41,12 @@ def state(
     _log.log(level, "%s: %s", name, text)
     if is_news:
         events.note(Kind.S3 if event in _OF_S3 else Kind.STATE, text, mount=name, state=after)
+
+
+def hold(events: Events, name: str, text: str, state: str | None = None) -> None:
+    """What an operator has done to a mount; `state`: the mount's from then on."""
+    _log.info("%s: %s", name, text)
+    events.note(Kind.HOLD, text, mount=name, state=state)
 
 
 def engine(events: Events, name: str, text: str) -> None:

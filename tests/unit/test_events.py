@@ -62,6 +62,13 @@ def test_numbers_go_on_rising_with_the_next_supervisor() -> None:
     assert texts(second, first.after(0)[0].id) == ["y"]
 
 
+def test_a_name_that_is_no_text_does_no_harm() -> None:
+    events = Events()
+    events.note(Kind.ENGINE, "it served 'a\udcff'")
+
+    assert json.loads(events.after(0)[0].json().encode("ascii"))["text"] == "it served 'a\udcff'"
+
+
 def test_a_long_sentence_is_cut() -> None:
     events = Events()
     events.note(Kind.S3, "x" * 10_000)
@@ -138,6 +145,8 @@ def test_the_lines_of_mounts_that_are_gone_are_forgotten() -> None:
     logs = Logs()
     for name in ("a", "b"):
         logs.of(name).add("x")
+    logs.keep({"a", "b"})
+    assert logs.of("a").last(1)[0] == ["x"]
     logs.keep({"b"})
 
     assert (logs.of("a").last(1)[0], logs.of("b").last(1)[0]) == ([], ["x"])

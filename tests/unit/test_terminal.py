@@ -121,7 +121,10 @@ def test_colours_are_for_terminals_that_have_them_unless_somebody_wants_none(
     serving(tmp_path, body)
 
 
-def test_a_watched_table_is_drawn_again_and_the_terminal_is_as_before_after_an_interrupt(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_watched_table_is_drawn_again_and_the_terminal_is_as_before_after_a_signal(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         with on_terminal(MOUNTCTL, "status", "--watch", "--runtime-dir", runtime_dir) as shown:
             before = await trio.to_thread.run_sync(shown.until, f"{GREEN}ready\x1b[0m: 2 mounts")
@@ -129,11 +132,11 @@ def test_a_watched_table_is_drawn_again_and_the_terminal_is_as_before_after_an_i
             supervisor.state = "failed"
             supervisor.changes.tell()
             await trio.to_thread.run_sync(shown.until, f"{RED}failed\x1b[0m: 2 mounts")
-            shown.process.send_signal(signal.SIGINT)
+            shown.process.send_signal(number)
             rest = await trio.to_thread.run_sync(shown.rest)
             assert "\x1b[?25h\x1b[?1049l" in rest
             assert "Traceback" not in rest
-            assert shown.process.returncode == 130
+            assert shown.process.returncode == code
 
     serving(tmp_path, body)
 
