@@ -27,10 +27,10 @@ class Kind(StrEnum):
     STATE = "state"  # a mount is in another state
     S3 = "s3"  # S3 does not answer a mount, or refuses it; or does so no longer
     ENGINE = "engine"  # an engine died, took over or was handed a mount
-    RELOAD = "reload"  # begun; its end, for each mount and as a whole; on trial, confirmed or taken back
+    RELOAD = "reload"  # begun; its end, for each mount and as a whole; confirmed or taken back; likewise an upgrade
     CONFIG = "config"  # a configuration was refused
     HOLD = "hold"  # an operator has stopped a mount, or started it
-    SUPERVISOR = "supervisor"  # began or ends; all engines are upgraded
+    SUPERVISOR = "supervisor"  # begins or ends
 
 
 class Event(NamedTuple):
