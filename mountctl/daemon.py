@@ -359,3 +359,5 @@ def _set_up_log() -> None:
     # journald stamps each line itself; systemd sets JOURNAL_STREAM when stderr is the journal.
     time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")
+    # It tells of whatever happens in a directory that it watches.
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)

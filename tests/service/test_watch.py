@@ -38,6 +38,7 @@ def test_an_edit_is_in_force_by_itself_and_a_broken_one_is_told_and_changes_noth
         running.config.write_text(good)
         poll_until(lambda: running.status()["health"] == "ready", "the good file")
         assert running.mount("one")["engine"]["pid"] == pid
+        assert " detected" not in running.log_text(), "that a file lies beside the configuration is no news"
 
 
 def test_a_file_that_was_emptied_takes_no_mount_away(watching: Running, moto: MotoServer) -> None:
