@@ -22,7 +22,7 @@ import engine.broker
 import engine.run
 from engine import __version__, log, stderr
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, ZygoteReady, receive, send
-from engine.s3.configured import read_authorities
+from engine.s3.configured import preload, read_authorities
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ def main(link: socket.socket) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _raise_file_limit()
+    preload()
     gc.collect()
     gc.freeze()  # what is here now is shared with every child: no collector pass should touch its pages
     try:

@@ -21,6 +21,10 @@ from engine.stats import EngineStats
 # All of a Linux distribution's authorities are a quarter of that; what is larger is another file.
 _AUTHORITIES_BYTES_MAX: Final = MiB
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
+_VARIABLE: Final = "AWS_CA_BUNDLE"
+
+# What tells that a file or directory is the one that was read.
+_Signature = tuple[tuple[int, ...] | None, ...]
 
 
 class CaBundleUnusable(Exception):
@@ -41,13 +45,46 @@ class Authorities:
         return self.context
 
 
+_preloaded: tuple[str, _Signature, Authorities] | None = None
+
+
+def preload() -> None:
+    """Read what a mount without `ca-bundle` believes, for processes that are forked from this one. Blocks.
+
+    To read a distribution's authorities takes 20 ms of CPU and a MiB, which each engine would have of its own.
+    """
+    global _preloaded  # noqa: PLW0603 - the process's own, as what is forked from it has it
+    path = os.environ.get(_VARIABLE, "")
+    signature = _signature(path)
+    read = _read(_VARIABLE, path) if path else Authorities(context=tls.trust(None))
+    if read.trouble is None:
+        _preloaded = path, signature, read
+
+
+def _signature(path: str) -> _Signature:
+    default = ssl.get_default_verify_paths()
+    return tuple(_stat(each) for each in ([path] if path else [default.cafile, default.capath]))
+
+
+def _stat(path: str | None) -> tuple[int, ...] | None:
+    try:
+        found = None if path is None else os.stat(path)
+    except OSError:
+        return None
+    return None if found is None else (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 def read_authorities(spec: MountSpec) -> Authorities:
     """Read the file that the option names, else AWS_CA_BUNDLE's. Blocks; raises nothing: trouble is told by `trust`."""
-    option, path = (
-        ("ca-bundle", spec.ca_bundle) if spec.ca_bundle else ("AWS_CA_BUNDLE", os.environ.get("AWS_CA_BUNDLE"))
-    )
-    if not path:
-        return Authorities()
+    if spec.ca_bundle:
+        return _read("ca-bundle", spec.ca_bundle)
+    path = os.environ.get(_VARIABLE, "")
+    if _preloaded is not None and _preloaded[:2] == (path, _signature(path)):
+        return _preloaded[2]
+    return _read(_VARIABLE, path) if path else Authorities()
+
+
+def _read(option: str, path: str) -> Authorities:
     try:
         with Path(path).open("rb") as file:
             raw = file.read(_AUTHORITIES_BYTES_MAX + 1)

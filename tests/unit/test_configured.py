@@ -10,6 +10,7 @@ import trio.testing
 
 from engine.errors import S3Error
 from engine.read.window import CALM_BYTES, WIDTH_BYTES_MAX, width_for
+from engine.s3 import configured, tls
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for, read_authorities
 from engine.s3.retry import ATTEMPTS_MAX
 from engine.spec import MountSpec
@@ -49,6 +50,26 @@ def test_the_option_wins_over_the_variable_and_without_both_the_system_is_truste
     assert told == f"ca-bundle: cannot read {tmp_path}/option.pem: No such file or directory"
     monkeypatch.delenv("AWS_CA_BUNDLE")
     assert read_authorities(spec()).trust() is None
+
+
+@pytest.mark.parametrize("variable", [True, False])
+def test_what_was_read_before_is_not_read_again_unless_it_is_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: bool
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_text(Authority("ours").pem)
+    monkeypatch.setenv("AWS_CA_BUNDLE" if variable else "SSL_CERT_FILE", str(path))
+    monkeypatch.delenv("SSL_CERT_FILE" if variable else "AWS_CA_BUNDLE", raising=False)
+    monkeypatch.setattr(configured, "_preloaded", None)
+    tls.trust.cache_clear()
+    configured.preload()
+
+    before = read_authorities(spec()).trust()
+    assert before is not None
+    assert read_authorities(spec()).trust() is before
+    path.write_text(Authority("another").pem + "\n")
+    assert read_authorities(spec()).trust() is not before
+    tls.trust.cache_clear()
 
 
 @pytest.mark.parametrize(
