@@ -10,6 +10,7 @@ Nurseries by lifetime: the link and heartbeats ⊃ the session ⊃ what open fil
 
 import faulthandler
 import logging
+import math
 import os
 import socket
 import time
@@ -64,6 +65,8 @@ EXIT_LINK_CLOSED: Final = 4
 # Without a turn of its loop for so many seconds an engine ends, and its log has where it was stuck. A supervisor sees
 # that much earlier (hangs.py); but there may be none, and nobody else could end an engine that programs wait for.
 STUCK_SECONDS_MAX: Final = 60.0
+# How often that limit is put off, as a share of it: each time is a thread that ends and one that begins (0.2 ms).
+_PUT_OFF_SHARE: Final = 1 / 6
 
 SYSTEM_AUTHORITIES: Final = Authorities()
 
@@ -302,8 +305,11 @@ class _Engine:
 
     async def _beat(self) -> None:
         """Heartbeats, and one at once when the backend comes or goes. Without them this process ends itself."""
+        put_off = -math.inf
         while True:
-            faulthandler.dump_traceback_later(STUCK_SECONDS_MAX, exit=True, file=STDERR_FD)
+            if (now := trio.current_time()) >= put_off + STUCK_SECONDS_MAX * _PUT_OFF_SHARE:
+                faulthandler.dump_traceback_later(STUCK_SECONDS_MAX, exit=True, file=STDERR_FD)
+                put_off = now
             changed = trio.Event()
             self._stats.backend_changed = changed.set
             self._note_expiry()
