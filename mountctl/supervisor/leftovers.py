@@ -40,6 +40,9 @@ ID_CHARACTERS_MAX: Final = 1024
 HANDED_MAX: Final = 1000
 # Of one message, in characters of keys and ids: a packet of a link has 64 KiB, and each may take six bytes.
 _MESSAGE_CHARACTERS_MAX: Final = 8 * 1024
+# Sessions that are gone and have left nothing are dropped when there are twice as many as the last time, and so many
+# at least.
+_DROP_MIN: Final = 64
 # In one line of the log, which is no place for thousands.
 _KEYS_TOLD_MAX: Final = 10
 
@@ -88,6 +91,7 @@ class Leftovers:
         self._known: dict[Path, _Known] = {}
         self._talks: dict[str, _Talk] = {}  # by session
         self._read = False  # what supervisors before have written
+        self._drop_at = _DROP_MIN
         self._dirty: set[Path] = set()
         self._changed = trio.Event()
         self._begun = trio.Event()  # of what has changed, some is new
@@ -128,7 +132,9 @@ class Leftovers:
         """
         path, spec = self._files.path_of(session.token), session.spec
         if (known := self._known.get(path)) is None:
-            self._drop_empty()
+            if len(self._known) >= self._drop_at:
+                self._drop_empty()
+                self._drop_at = max(_DROP_MIN, 2 * len(self._known))
             known = self._known[path] = _Known(self._nothing_of(spec))
         known.uploads.endpoint_url = spec.endpoint_url  # a handover may have changed it
         if told.anew:
@@ -186,7 +192,10 @@ class Leftovers:
 
     def _hand_out(self, talk: _Talk) -> None:
         """Give an engine some of what is left where its mount writes, if it has not too much of that already."""
-        spec, living = talk.session.spec, self._living()
+        spec = talk.session.spec
+        if not any(known.uploads.uploads or known.uploads.asked for _, known in self._left(spec)):
+            return  # as ever
+        living = self._living()
         lives = self._files.path_of(talk.session.token) in living
         if not self._read or not lives or talk.post is None or len(talk.handed) >= HANDED_MAX:
             return

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class MountEntry:
 
 def parse(text: str) -> Iterator[MountEntry]:
     """The entries of a mountinfo text, in its order."""
-    for line in text.splitlines():
+    for line in _lines(text):
         left, _, right = line.partition(" - ")
         fields, more = left.split(" "), right.split(" ")
         yield MountEntry(
@@ -34,13 +35,25 @@ def parse(text: str) -> Iterator[MountEntry]:
 
 def entries() -> list[MountEntry]:
     """What is mounted now, as this process sees it."""
+    return list(parse(_text()))
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(): what else Unicode takes for an end of a line may stand in anybody's path as it is.
+    return text.rstrip("\n").split("\n") if text else []
+
+
+def _text() -> str:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        return list(parse(file.read()))
+        return file.read()
 
 
 def at(path: str) -> MountEntry | None:
     """What lies on top at exactly this path, or None."""
-    return top([entry for entry in entries() if entry.mountpoint == path])
+    # Of hundreds of lines only those are parsed that may be meant: it is asked for each mount that comes and goes.
+    escaped = f" {_escape(path)} "
+    lines = [line for line in _lines(_text()) if escaped in line]
+    return top([entry for entry in parse("\n".join(lines)) if entry.mountpoint == path])
 
 
 def top(stack: list[MountEntry]) -> MountEntry | None:
@@ -51,7 +64,8 @@ def top(stack: list[MountEntry]) -> MountEntry | None:
 
 def by_id(mount_id: int) -> MountEntry | None:
     """The mount with this id, wherever it was moved to, or None if it is gone."""
-    return next((entry for entry in entries() if entry.mount_id == mount_id), None)
+    begin = f"{mount_id} "
+    return next(parse("\n".join(line for line in _lines(_text()) if line.startswith(begin))), None)
 
 
 def has(mount_id: int) -> bool:
@@ -60,6 +74,13 @@ def has(mount_id: int) -> bool:
         return f"\n{mount_id} ".encode() in b"\n" + file.read()
 
 
+# The kernel writes these as three octal digits.
+_ESCAPED: Final = str.maketrans({char: f"\\{ord(char):03o}" for char in " \t\n\\"})
+
+
+def _escape(field: str) -> str:
+    return field.translate(_ESCAPED)
+
+
 def _unescape(field: str) -> str:
-    # The kernel writes blanks, tabs, newlines and backslashes as three octal digits.
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field) if "\\" in field else field

@@ -18,6 +18,9 @@ from mountctl.supervisor.session import FSTYPE, Session
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _DIRECTORY_MODE: Final = 0o755
+# Those that are gone are forgotten when there are twice as many as the last time, and so many at least: not with each
+# new one, which with hundreds of mounts would be all of them hundreds of times.
+_FORGET_MIN: Final = 64
 
 _log = logging.getLogger(__name__)
 
@@ -55,14 +58,16 @@ class MountsFile:
         self._path = state_dir / "mounts" / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
         self._boot = _BOOT_ID.read_text().strip()
         self._noted: list[Noted] = self._read()
+        self._forget_at = _FORGET_MIN
 
     def noted(self) -> list[Noted]:
         """The mounts of this boot that supervisors on this runtime directory have made, as far as is known."""
         return list(self._noted)
 
     def note(self, session: Session) -> None:
-        """A mount is about to be attached. Those that are gone are forgotten."""
-        self._forget_those_gone()
+        """A mount is about to be attached. Those that are gone are forgotten now and then."""
+        if len(self._noted) >= self._forget_at:
+            self._forget_those_gone()
         new = Noted(
             mount_id=session.mount_id, minor=session.minor, mountpoint=session.mountpoint, source=session.spec.source
         )
@@ -87,8 +92,9 @@ class MountsFile:
                 _log.warning("cannot remove %s: %s", self._path, error)
 
     def _forget_those_gone(self) -> None:
-        now = mountinfo.entries()
-        self._noted = [noted for noted in self._noted if any(noted.is_at(entry) for entry in now)]
+        now = {entry.mount_id: entry for entry in mountinfo.entries()}
+        self._noted = [each for each in self._noted if each.mount_id in now and each.is_at(now[each.mount_id])]
+        self._forget_at = max(_FORGET_MIN, 2 * len(self._noted))
 
     def _read(self) -> list[Noted]:
         try:

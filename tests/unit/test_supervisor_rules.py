@@ -70,6 +70,12 @@ def test_mountinfo_with_optional_fields_and_escapes_is_read() -> None:
     assert (second.fstype, second.source) == ("ext4", "/dev/sda1")
 
 
+def test_a_line_separator_of_unicode_in_anybodys_path_ends_no_line_of_mountinfo() -> None:
+    text = "42 27 0:39 / /mnt/a\x0c\u2028b rw - fuse.x s3://abc/ rw\n43 27 0:40 / /mnt/c rw - fuse.x s3://d/ rw\n"
+
+    assert [entry.mountpoint for entry in mountinfo.parse(text)] == ["/mnt/a\x0c\u2028b", "/mnt/c"]
+
+
 def _init_request(flags: int, flags2: int, *, opcode: int = 26, major: int = 7) -> bytes:
     body = struct.pack("<IIIII44x", major, 41, 131072, flags, flags2)
     return struct.pack("<IIQQIIIHH", 40 + len(body), opcode, 2, 0, 0, 0, 0, 0, 0) + body
