@@ -43,7 +43,7 @@ class Change:
             return True
         if self.kind is not ChangeClass.ADD and PLACE not in self.keys:
             return False
-        return any(_overlap(self.wanted, place) for place in places)
+        return any(overlapping(self.wanted, place) for place in places)
 
 
 def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> dict[str, Change]:
@@ -54,11 +54,12 @@ def diff(running: Mapping[str, MountSpec], wanted: Mapping[str, MountSpec]) -> d
     for name, change in changes.items():
         if change.before is not None and PLACE in change.keys:
             others = [each.before for each in changes.values() if each.before and each.kind is not ChangeClass.REMOVE]
-            changes[name] = replace(change, blocked=any(_overlap(change.wanted, other) for other in others))
+            changes[name] = replace(change, blocked=any(overlapping(change.wanted, other) for other in others))
     return changes
 
 
-def _overlap(spec: MountSpec, other: MountSpec) -> bool:
+def overlapping(spec: MountSpec, other: MountSpec) -> bool:
+    """Whether two are at one place, or one within the other."""
     place, there = PurePosixPath(spec.mountpoint), PurePosixPath(other.mountpoint)
     return place.is_relative_to(there) or there.is_relative_to(place)
 

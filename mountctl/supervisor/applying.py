@@ -1,167 +1,181 @@
 """Carries out what a configuration means for the mounts that run: each change by its class. Called by supervisor.py.
 
-Never decides what is to be changed (config/diff.py), and touches no mount that is not in what it is given.
+First all mounts that are new or changed are asked whether they can be had (steps.py); nothing is touched before all
+have answered. Never decides what is to be changed (config/diff.py), and touches no mount that is not in what it is
+given.
 """
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Final
 
 import trio
 
-from engine.spec import MountSpec
 from mountctl.config.classes import ChangeClass
-from mountctl.config.diff import Change, diff
+from mountctl.config.diff import Change, diff, overlapping
 from mountctl.errors import MountctlError
-from mountctl.supervisor.handover import HandoverFailed
-from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.results import CHANGED_LIVE, HANDED_OVER, MOVED, REPLACED, WELL, trouble
-from mountctl.supervisor.session import SessionError
-from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.results import UNCHANGED, WELL
+from mountctl.supervisor.steps import Host, Refused, Step, step_of
 
-# How many mounts are changed at once: each has two engines meanwhile, and two cores start about that many a second.
+# How many mounts are asked at once. A server that does not answer takes five seconds of each (engine/preflight.py), and
+# two cores start so many engines in two.
+ASKED_AT_ONCE: Final = 64
+# How many are changed at once: each has two engines that do something then.
 AT_ONCE: Final = 16
 
+_BUG: Final = "internal error; the supervisor's log has it"
+
 _log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """The supervisor, as far as changes of its mounts concern it."""
-
-    mounts: dict[str, Mount]
-
-    async def start(self, specs: list[MountSpec]) -> None:
-        """Start mounts and wait a bounded while until it is known how each is."""
-        ...
-
-    async def replace(self, name: str, spec: MountSpec) -> str | None:
-        """Have another session take a mount's place once it can be used. Returns why it could not be had."""
-        ...
-
-    async def remove(self, name: str) -> None:
-        """Unmount one; returns when all is gone."""
-        ...
-
-
-async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
-    """Make it so. Returns what came of each mount, in a word or a sentence."""
-    results: dict[str, str] = {}
-    anew: list[Change] = []  # those to be mounted when what must go is gone
-    limit = trio.CapacityLimiter(AT_ONCE)
-
-    async def do(step: Callable[[Change, Host], Awaitable[str]], change: Change) -> None:
-        async with limit:
-            try:
-                results[change.name] = await step(change, host)
-            except Exception:  # noqa: BLE001 - one mount's trouble, even a bug of ours, is no other mount's
-                _log.exception("%s: internal error; it may be as it was", change.name)
-                results[change.name] = "not changed: internal error; the supervisor's log has it"
-
-    # What goes may be where another is to be, so it goes first.
-    in_place: list[tuple[Callable[[Change, Host], Awaitable[str]], Change]] = []
-    async with trio.open_nursery() as nursery:
-        for change in changes.values():
-            if change.kind is ChangeClass.NOTHING:
-                results[change.name] = "unchanged"
-            elif change.kind is ChangeClass.REMOVE:
-                nursery.start_soon(do, _remove, change)
-            elif change.kind is ChangeClass.ADD:
-                anew.append(change)
-            elif change.kind is ChangeClass.LIVE:
-                in_place.append((_change_live, change))
-            elif change.blocked or host.mounts[change.name].state not in SERVED:
-                anew.append(change)
-                nursery.start_soon(do, _remove, change)
-            else:
-                in_place.append((_IN_PLACE[change.kind], change))
-    async with trio.open_nursery() as nursery:
-        for step, change in in_place:
-            nursery.start_soon(do, step, change)
-    await host.start([change.wanted for change in anew])
-    for change in anew:
-        results[change.name] = _became(change, host)
-    return dict(sorted(results.items()))
 
 
 class WentBack(MountctlError):
     """Not all mounts could be changed, so none is. `results` tells what came of each, tries and ways back."""
 
-    def __init__(self, troubled: str, results: Mapping[str, str]) -> None:
-        super().__init__(f"all went back to what it was, because of {troubled}")
-        self.results: Final = dict(results)
+    def __init__(self, done: str, troubled: Mapping[str, str], results: Mapping[str, str]) -> None:
+        because = "; ".join(f"{name} ({result})" for name, result in sorted(troubled.items()))
+        super().__init__(f"{done}, because of {because}")
+        self.results: Final = dict(sorted(results.items()))
+
+
+async def apply(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
+    """Make it so, but for what can't be had. Returns what came of each mount, in a word or a sentence."""
+    async with _asked(changes, host) as asked:
+        steps, refused = asked
+        results = _refusals(steps, refused, all_steps=False)
+        results |= await _carry_out([step for step in steps if step.name not in results])
+    return dict(sorted((_unchanged(changes) | results).items()))
 
 
 async def apply_all_or_none(changes: Mapping[str, Change], host: Host) -> dict[str, str]:
-    """The same, but where one mount can't be changed, those that were are changed back.
+    """The same, but where one mount can't be had, nothing is touched; where one then can't be changed all the same,
+    those that were are changed back.
 
     What programs would notice most comes last, when all else has gone well: mounts that go, and those that need their
     places. Raises WentBack.
     """
-    places = [change.before for change in changes.values() if change.before is not None]
-    last = {name: change for name, change in changes.items() if change.needs_room(places)}
-    results: dict[str, str] = {}
-    for part in ({name: change for name, change in changes.items() if name not in last}, last):
-        results |= await apply(part, host)
-        if troubled := sorted(f"{name} ({result})" for name, result in results.items() if result not in WELL):
-            back = diff(
-                {name: host.mounts[name].spec for name in results if name in host.mounts},
-                {name: before for name in results if (before := changes[name].before) is not None},
-            )
-            undone = {name: change for name, change in back.items() if change.kind is not ChangeClass.NOTHING}
-            _log.error("going back to what was before: %s", "; ".join(troubled))
-            for name, result in (await apply(undone, host)).items():
-                results[name] = f"{results[name]}, went back: {result}"
-            for name in changes.keys() - results.keys():
-                results[name] = "unchanged"
-            raise WentBack("; ".join(troubled), dict(sorted(results.items())))
+    results = _unchanged(changes)
+    async with _asked(changes, host) as asked:
+        steps, refused = asked
+        if refusals := _refusals(steps, refused, all_steps=True):
+            raise WentBack("nothing was changed", refusals, dict.fromkeys(changes, UNCHANGED) | refusals)
+        places = [change.before for change in changes.values() if change.before is not None]
+        last = {step.name for step in steps if step.change.needs_room(places)}
+        for part in (
+            [step for step in steps if step.name not in last],
+            [step for step in steps if step.name in last],
+        ):
+            results |= await _carry_out(part)
+            if troubled := {name: result for name, result in results.items() if result not in WELL}:
+                break
+    if troubled:
+        raise WentBack("all went back to what it was", troubled, await _go_back(changes, results, host))
     return dict(sorted(results.items()))
 
 
-async def hand_over(mount: Mount, spec: MountSpec) -> str:
-    """Have another engine serve a mount. Returns what came of it, in a word or a sentence."""
+async def _go_back(changes: Mapping[str, Change], results: Mapping[str, str], host: Host) -> dict[str, str]:
+    """Change back what was changed. Returns what came of each."""
+    befores = {name: before for name in results if (before := changes[name].before) is not None}
+    back = diff({name: host.mounts[name].spec for name in results if name in host.mounts}, befores)
+    _log.error("not all could be changed: going back to what was before")
+    undone = await apply({name: each for name, each in back.items() if each.kind is not ChangeClass.NOTHING}, host)
+    ways_back = {name: f"{results[name]}, went back: {result}" for name, result in undone.items()}
+    return {**dict.fromkeys(changes, UNCHANGED), **results, **ways_back}
+
+
+def _unchanged(changes: Mapping[str, Change]) -> dict[str, str]:
+    return {name: UNCHANGED for name, change in changes.items() if change.kind is ChangeClass.NOTHING}
+
+
+@contextlib.asynccontextmanager
+async def _asked(changes: Mapping[str, Change], host: Host) -> AsyncIterator[tuple[list[Step], dict[str, str]]]:
+    """The steps, each prepared as far as it can be, and why some are refused. At the end what was not done is cleared
+    away.
+    """
+    steps = [step_of(change, host) for change in changes.values() if change.kind is not ChangeClass.NOTHING]
+    refused: dict[str, str] = {}
+
+    async def ask(step: Step) -> None:
+        try:
+            await step.prepare()
+        except Refused as refusal:
+            refused[step.name] = str(refusal)
+        except Exception:  # noqa: BLE001 - one mount's trouble, even a bug of ours, is no other mount's
+            _log.exception("%s: internal error", step.name)
+            refused[step.name] = _BUG
+
     try:
-        await mount.hand_over(spec)
-    except HandoverFailed as error:
-        _log.error("%s: %s", mount.spec.name, error)
-        return f"not handed over: {error}"
-    return HANDED_OVER
+        await _each(steps, ask, ASKED_AT_ONCE)
+        yield steps, refused
+    finally:
+        with trio.CancelScope(shield=True):
+            await _each(steps, lambda step: step.call_off(), ASKED_AT_ONCE)
 
 
-async def _change_live(change: Change, host: Host) -> str:
-    await host.mounts[change.name].change_live(change.wanted)
-    return CHANGED_LIVE
+def _refusals(steps: Iterable[Step], refused: Mapping[str, str], *, all_steps: bool) -> dict[str, str]:
+    """What is told of those that do not begin: refused ones, and those whose place stays another's by that.
+
+    Args:
+        steps: all.
+        refused: why, by mount.
+        all_steps: also those that would begin all the same.
+    """
+    told = {
+        step.name: step.failed(refused[step.name])
+        for step in steps
+        if step.name in refused and (all_steps or step.must_be_prepared)
+    }
+    for name, result in told.items():
+        _log.error("%s: %s", name, result)
+    staying = [step for step in steps if step.name in told and step.change.before is not None]
+    while staying:
+        before = staying.pop().change.before
+        assert before is not None
+        for step in steps:
+            if step.is_new and step.name not in told and overlapping(step.change.wanted, before):
+                told[step.name] = step.failed(f"{before.name} stays at {before.mountpoint}")
+                _log.error("%s: %s", step.name, told[step.name])
+                if step.change.before is not None:
+                    staying.append(step)
+    return told
 
 
-async def _hand_over(change: Change, host: Host) -> str:
-    return await hand_over(host.mounts[change.name], change.wanted)
+async def _carry_out(steps: Iterable[Step]) -> dict[str, str]:
+    """What goes may be where another is to be, so it goes first; what is new comes when all else has been changed."""
+    results: dict[str, str] = {}
+
+    async def make_room(step: Step) -> None:
+        try:
+            await step.make_room()
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("%s: internal error; it may be as it was", step.name)
+            results[step.name] = step.failed(_BUG)
+
+    async def carry_out(step: Step) -> None:
+        try:
+            results[step.name] = await step.carry_out()
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("%s: internal error; it may be as it was", step.name)
+            results[step.name] = step.failed(_BUG)
+        finally:
+            await step.call_off()
+        if results[step.name] not in WELL:
+            _log.error("%s: %s", step.name, results[step.name])
+
+    steps = list(steps)
+    await _each(steps, make_room, AT_ONCE)
+    for new in (False, True):
+        await _each([step for step in steps if step.is_new is new and step.name not in results], carry_out, AT_ONCE)
+    return results
 
 
-async def _move(change: Change, host: Host) -> str:
-    try:
-        await host.mounts[change.name].move(change.wanted)
-    except (SessionError, OSError) as error:
-        _log.error("%s: not moved: %s", change.name, error)
-        return f"not moved: {error}"
-    return MOVED
+async def _each(steps: Iterable[Step], do: Callable[[Step], Awaitable[None]], at_once: int) -> None:
+    limit = trio.CapacityLimiter(at_once)
 
+    async def one(step: Step) -> None:
+        async with limit:
+            await do(step)
 
-async def _replace(change: Change, host: Host) -> str:
-    if (reason := await host.replace(change.name, change.wanted)) is None:
-        return REPLACED
-    _log.error("%s: not replaced: %s", change.name, reason)
-    return f"not replaced: {reason}"
-
-
-_IN_PLACE: Final = {ChangeClass.HANDOVER: _hand_over, ChangeClass.MOVE: _move, ChangeClass.REPLACE: _replace}
-
-
-async def _remove(change: Change, host: Host) -> str:
-    await host.remove(change.name)
-    return "removed"
-
-
-def _became(change: Change, host: Host) -> str:
-    mount = host.mounts.get(change.name)
-    if mount is None:
-        return "unmounted by somebody else"
-    return ("added" if change.kind is ChangeClass.ADD else "restarted") + trouble(mount)
+    async with trio.open_nursery() as nursery:
+        for step in steps:
+            nursery.start_soon(one, step)

@@ -8,10 +8,11 @@ from typing import Final
 
 import trio
 
-from mountctl.supervisor import open_files, telling
+from mountctl.supervisor import open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import trouble
+from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.supervisor import Supervisor
 
 # How long an operator waits before it is said how far each mount is.
@@ -47,7 +48,7 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
             trouble = await trio.to_thread.run_sync(supervisor.holds.write)
             telling.hold(supervisor.events, name, f"stopped by {by}", "held")
             if name in supervisor.mounts:
-                await supervisor.remove(name)
+                await supervisor.remove(supervisor.mounts[name])
         results[name] = f"stopped{left}" + (f", {trouble}" if trouble else "")
 
     async with trio.open_nursery() as nursery:
@@ -85,7 +86,10 @@ async def restart(mounts: Iterable[Mount]) -> dict[str, str]:
         results[name] = "still being restarted"
         with trio.move_on_after(SETTLE_SECONDS):
             try:
-                await mount.restart()
+                if mount.state in SERVED:
+                    await steps.hand_over(mount)
+                else:
+                    await mount.try_again()
             except HandoverFailed as error:
                 results[name] = f"not restarted: {error}"
                 return

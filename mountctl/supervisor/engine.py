@@ -62,6 +62,11 @@ class Engine:
         return self._process.pid
 
     @property
+    def ended(self) -> bool:
+        """Whether its process has."""
+        return self._process.ended
+
+    @property
     def kept(self) -> dict[str, int]:
         """What a supervisor after this one needs to adopt it, by kind."""
         return dict(zip(self.kinds, self._process.fds, strict=True))

@@ -21,6 +21,7 @@ from engine.link import (
     HandedOver,
     Heartbeat,
     Message,
+    Prepared,
     Ready,
     RefreshAccess,
     Stats,
@@ -40,6 +41,7 @@ from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.session import Session
+from mountctl.supervisor.settling import Settling
 from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import Zygote
 
@@ -62,6 +64,11 @@ class Host(Protocol):
     @property
     def in_use(self) -> bool:
         """Programs wait for an engine, whatever session it is to serve."""
+        ...
+
+    @property
+    def settling(self) -> Settling:
+        """Whether its engines wait."""
         ...
 
     async def engine_is_ready(self, engine: Engine, session: Session, *, planned: bool) -> None:
@@ -143,7 +150,7 @@ class Engines:
         self._before = Stats()  # counted by those that are gone
         self._now = Stats()
         self._ready_at: float | None = None  # when the current one began to serve
-        self._handing_over: Final = trio.Lock()
+        self._handing_over: Final = trio.Semaphore(1)  # not a Lock: who prepares a handover may not be who ends it
         self._handover: Handover | None = None
 
     @property
@@ -180,34 +187,44 @@ class Engines:
         async with self._handing_over:
             yield
 
-    async def hand_over(self, session: Session, spec: MountSpec | None = None) -> None:
-        """Have another engine serve the same session, perhaps with other options; programs notice nothing.
+    async def prepare(self, session: Session, spec: MountSpec | None = None) -> Handover:
+        """Have an engine ready to serve the same session, perhaps with other options, beside the one that serves.
 
-        To be called while one serves. Raises HandoverFailed; then the mount is served as before, or is on its way to
-        that.
+        To be followed by `release` in any case; until then no other handover begins. Raises HandoverFailed.
         """
-        async with self._handing_over:
-            engine, before = self.current, self._host.spec
-            spec = spec or before
-            if engine is None:
-                raise HandoverFailed("there is no engine just now to hand it over")
-            change = self._handover = Handover(engine, spec, self._end_now)
-            if spec != before:
+        await self._handing_over.acquire()
+        if (engine := self.current) is None:
+            self._handing_over.release()
+            raise HandoverFailed("there is no engine just now to hand it over")
+        spec = spec or self._host.spec
+        change = self._handover = Handover(engine, spec, self._end_now, resends=session.has_resend)
+        try:
+            if spec != self._host.spec:
                 self._access.watch(spec, self.pass_on)
-            try:
-                await change.prepare(
-                    lambda: self._fork(session, change.spec, waits=True), self._greet, self._hear_from_successor
-                )
-                if self.current is not engine:
-                    raise HandoverFailed("its engine ended by itself meanwhile")
-                with trio.CancelScope(shield=True):  # half way nobody serves; `serve` ends it, whatever happens
-                    await change.switch(resends=session.has_resend)
-            finally:
-                self._handover = None
-                with trio.CancelScope(shield=True):
-                    await change.call_off()
-                if spec != before and self._host.spec == before and self._access.watches(spec.name):
-                    self._access.watch(before, self.pass_on)
+            await change.prepare(lambda: self._fork(session, spec, beside=True), self._greet, self._hear_from_successor)
+        except BaseException:
+            await self.release(change)
+            raise
+        return change
+
+    async def switch(self, change: Handover) -> None:
+        """Have the engine that is prepared serve; programs notice nothing.
+
+        Raises HandoverFailed; then the mount is served as before, or is on its way to that.
+        """
+        if self.current is not change.old:
+            raise HandoverFailed("its engine ended by itself meanwhile")
+        with trio.CancelScope(shield=True):  # half way nobody serves; `serve` ends it, whatever happens
+            await change.switch()
+
+    async def release(self, change: Handover) -> None:
+        """It is over, or will not be needed. Not cancelled."""
+        with trio.CancelScope(shield=True):
+            self._handover = None
+            await change.call_off()
+            if change.spec != self._host.spec and self._access.watches(change.spec.name):
+                self._access.watch(self._host.spec, self.pass_on)
+        self._handing_over.release()
 
     def pass_on(self, message: Access | AccessFailed) -> None:
         """What the broker says, to whom it concerns."""
@@ -296,10 +313,10 @@ class Engines:
             engine.reason or f"the engine {self.last_exit}", ending, served, unanswered=end.code != 0, stuck=end.stuck
         )
 
-    async def _fork(self, session: Session, spec: MountSpec, *, waits: bool = False) -> Engine:
-        """A new engine on this session, or one that waits for it. Raises ForkError."""
+    async def _fork(self, session: Session, spec: MountSpec, *, beside: bool = False) -> Engine:
+        """A new engine on this session, or `beside` the one that serves it. Raises ForkError."""
         session.uid, session.transient, session.region = self._uid, self._host.transient, self._region
-        if waits:
+        if beside:
             session.next_generation()
         else:
             session.write_record()
@@ -312,7 +329,7 @@ class Engines:
             attached=session.attached or self._host.in_use,
             region=self._region,
             resend=session.generation > 0 and session.has_resend,
-            waits=waits,
+            waits=beside or self._host.settling.waits,
         )
         process = await self._zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
         engine = Engine(process, spec, generation=session.generation)
@@ -341,6 +358,9 @@ class Engines:
 
         async def hear(message: Message, fds: list[int]) -> None:
             match message:
+                case Prepared():
+                    watch.prepared()
+                    self._host.settling.engine_is_prepared(engine)
                 case Ready():
                     watch.ready()
                     await self._ready(engine, message, session, change)

@@ -45,11 +45,15 @@ class Handover:
         old: the engine that serves.
         spec: of the mount as the successor is to serve it.
         end: ends a successor at once; returns how it ended.
+        resends: the kernel gives to the successor what the old engine leaves unanswered.
     """
 
-    def __init__(self, old: Engine, spec: MountSpec, end: Callable[[Engine], Awaitable[Exit]]) -> None:
+    def __init__(
+        self, old: Engine, spec: MountSpec, end: Callable[[Engine], Awaitable[Exit]], *, resends: bool
+    ) -> None:
         self.old: Final = old
         self.spec: Final = spec
+        self._resends: Final = resends
         self._end: Final = end
         self.successor: Engine | None = None
         self.switching = False  # the old engine was told to hand over: the next one is the successor
@@ -91,18 +95,16 @@ class Handover:
             late = f"it was not ready within {PREPARE_SECONDS_MAX:.0f} s" if patience.cancelled_caught else f"it {end}"
             raise HandoverFailed(f"no successor came up, its engine goes on: {successor.reason or late}")
 
-    async def switch(self, *, resends: bool) -> None:
-        """Have the old engine hand over; returns when the successor serves. Raises HandoverFailed.
-
-        Args:
-            resends: the kernel gives to the successor what the old engine leaves unanswered.
-        """
+    async def switch(self) -> None:
+        """Have the old engine hand over; returns when the successor serves. Raises HandoverFailed."""
         assert self.successor is not None, "it is prepared"
+        if self.successor.ended:
+            raise HandoverFailed("the successor ended while it waited, its engine goes on")
         self.switching = True
-        grace = GRACE_SECONDS if resends else ANSWER_SECONDS_MAX
+        grace = GRACE_SECONDS if self._resends else ANSWER_SECONDS_MAX
         self.old.ending = Ending.PLANNED
         self.old.accept_descriptors()
-        self.old.post(HandOver(grace_seconds=GRACE_SECONDS if resends else None))
+        self.old.post(HandOver(grace_seconds=GRACE_SECONDS if self._resends else None))
         with trio.move_on_after(grace + _GATHER_SECONDS_MAX):
             await self._old_gone.wait()
         if not self._old_gone.is_set():

@@ -22,11 +22,12 @@ from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.engines import Engines, Gone
-from mountctl.supervisor.handover import HandoverFailed
+from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.restarts import Next, Restarts, given_up
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session, SessionError
+from mountctl.supervisor.settling import Settling
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
 from mountctl.supervisor.zygote import ForkError
 
@@ -53,6 +54,7 @@ class Mount:
         session: the one that a supervisor before left attached; owned.
         engine: the one that serves it, if it is alive; owned.
         instead_of: whose place it takes as soon as it can be used.
+        waits: it asks S3 and then waits for `settling.begin`; another mount may have its name meanwhile.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Mount:
         session: Session | None = None,
         engine: Engine | None = None,
         instead_of: "Mount | None" = None,
+        waits: bool = False,
     ) -> None:
         self.given_way = False  # another mount has its place; it goes on for those who have files open on it
         self._instead_of = instead_of
@@ -81,7 +84,7 @@ class Mount:
         self._services = services
         self._tell = partial(telling.engine, services.events, spec.name)
         self._session = session
-        self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name, mine=instead_of is None)
+        self._keeping = Keeping(services.fds, services.noted, services.leaving, spec.name, mine=not waits)
         self._unanswered = session is not None and engine is None  # what the engine before had read may be
         self.engines: Final = Engines(
             self,
@@ -98,7 +101,7 @@ class Mount:
         self._aborted: Session | None = None  # mounted and dead: its place is kept until another takes it
         self._again = trio.Event()  # somebody wants it tried now
         self._scope = trio.CancelScope()
-        self._settled = trio.Event()
+        self.settling: Final = Settling(lambda: self.engine, waits=waits)
         self._done = trio.Event()
 
     @property
@@ -152,14 +155,14 @@ class Mount:
         self._scope.cancel()
         await self._done.wait()
 
-    async def hand_over(self, spec: MountSpec | None = None) -> None:
-        """Have another engine serve the same session, perhaps with other options; programs notice nothing.
+    async def prepare_handover(self, spec: MountSpec | None = None) -> Handover:
+        """Have an engine ready for the same session, perhaps with other options, for `engines.switch` and `release`.
 
-        Raises HandoverFailed; then the mount is served as before, or is on its way to that.
+        Raises HandoverFailed.
         """
         if self._session is None or self.state not in SERVED:
             raise HandoverFailed(f"it is {self.state}: no engine is there to hand it over")
-        await self.engines.hand_over(self._session, spec)
+        return await self.engines.prepare(self._session, spec)
 
     async def change_live(self, spec: MountSpec) -> None:
         """Have other options that its engine takes while it serves, or need not know of."""
@@ -195,26 +198,11 @@ class Mount:
                 self.given_way = True
                 self._apply(MountEvent.STOP)
 
-    def reopen_log(self) -> None:
-        """Have the engine log to its file, opened anew. Nothing happens if it has none, or there is no engine."""
-        if self.engine is not None:
-            self.engine.reopen_log()
-
-    async def settled(self) -> None:
-        """Wait until the mount is neither starting nor recovering."""
-        await self._settled.wait()
-
-    async def restart(self) -> None:
-        """Have another engine serve it, or try again at once what is waiting for its next try.
-
-        Raises HandoverFailed; then the engine that serves goes on.
-        """
-        if self.state in SERVED:
-            await self.hand_over()
-            return
-        self._settled = trio.Event()
+    async def try_again(self) -> None:
+        """Do now what waits for its next try; returns when it is known how it is."""
+        self.settling.again()
         self._again.set()
-        await self.settled()
+        await self.settling.wait()
 
     async def _keep_serving(self) -> None:
         backoff, restarts = Backoff(), Restarts()
@@ -354,7 +342,7 @@ class Mount:
         if self.state is not before:
             self.since = time.time()
         if self.state in SETTLED:
-            self._settled.set()
+            self.settling.settle()
         self._services.changed()
 
     def _abort(self, *, held: bool = False) -> None:

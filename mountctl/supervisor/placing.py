@@ -5,12 +5,39 @@ Whatever a path leads to may hang: stale.py asks by a process of its own, and no
 
 import logging
 import os
+from pathlib import Path
 
 from engine.spec import MountSpec
-from mountctl.supervisor import stale
-from mountctl.supervisor.session import Session, SessionError
+from mountctl.supervisor import mountinfo, stale
+from mountctl.supervisor.session import AUTOFS, FSTYPE, Session, SessionError, must_be_free
 
 _log = logging.getLogger(__name__)
+
+
+async def check(mountpoint: str) -> None:
+    """Whether a mount can be had there, as far as that is known before; touches nothing. Raises SessionError."""
+    answer = await stale.probe(mountpoint)
+    if answer is stale.Answer.ANSWERS:
+        must_be_free(mountpoint)
+        _must_be_a_directory(Path(mountpoint))
+        return
+    found = mountinfo.at(mountpoint)
+    if answer is stale.Answer.DEAD and (found is None or found.fstype == FSTYPE):
+        return  # it is cleared away by `attach`
+    if found is None or found.fstype == AUTOFS:
+        raise SessionError(f"cannot mount at {mountpoint}: the file system it is on does not answer")
+    raise SessionError(f"{found.source} ({found.fstype}) is already mounted at {mountpoint}: unmount that first")
+
+
+def _must_be_a_directory(path: Path) -> None:
+    """It is one, or can be made."""
+    missing = False
+    while not path.exists():
+        path, missing = path.parent, True
+    if not path.is_dir():
+        raise SessionError(f"{path} is not a directory")
+    if missing and not os.access(path, os.W_OK):
+        raise SessionError(f"there is no directory, and none can be made in {path}")
 
 
 async def attach(session: Session, dead: Session | None) -> None:

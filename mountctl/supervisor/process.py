@@ -1,6 +1,7 @@
 """A process that the zygote forked for us: its pidfd, its link, its end. Called by zygote.py and mount.py."""
 
 import os
+import select
 import signal
 import time
 from dataclasses import dataclass
@@ -72,6 +73,15 @@ class ForkedProcess:
             await trio.lowlevel.wait_readable(self._pidfd)
             self._exit = self._reap()
         return self._exit
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has; nobody need wait for it to know."""
+        if self._exit is None and self._pidfd >= 0:
+            poll = select.poll()
+            poll.register(self._pidfd, select.POLLIN)
+            return bool(poll.poll(0))
+        return True
 
     def kill(self) -> None:
         """SIGKILL. Nothing happens if it has ended."""

@@ -17,9 +17,9 @@ HANDED_OVER: Final = "handed over"
 CHANGED_LIVE: Final = "changed live"
 MOVED: Final = "moved"
 REPLACED: Final = "replaced"
-_UNCHANGED: Final = "unchanged"
+UNCHANGED: Final = "unchanged"
 # All that need nobody's attention.
-WELL: Final = frozenset({"added", "removed", "restarted", _UNCHANGED, HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
+WELL: Final = frozenset({"added", "removed", "restarted", UNCHANGED, HANDED_OVER, CHANGED_LIVE, MOVED, REPLACED})
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def refused(events: Events, problems: Sequence[str]) -> None:
 def ended(events: Events, what: str, results: Mapping[str, str], *, level: int = logging.INFO) -> None:
     """A reload or an upgrade came to its end: each mount's result, and all of it. `level`: in the log."""
     _log.log(level, "%s: %s", what, told(results))
-    changed = {name: result for name, result in results.items() if result != _UNCHANGED}
+    changed = {name: result for name, result in results.items() if result != UNCHANGED}
     for name, result in changed.items():
         events.note(Kind.RELOAD, result, mount=name)
     troubled = sum(result not in WELL for result in changed.values())

@@ -333,14 +333,19 @@ def _set_read_ahead(minor: int) -> None:
         _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
 
 
-def _prepare(mountpoint: str) -> bool:
-    """Make sure that there is a directory with nothing mounted on it. True if it was made. Raises SessionError."""
+def must_be_free(mountpoint: str) -> None:
+    """Nothing is mounted there, or where it links to. Raises SessionError. Call when the path has answered."""
     found = mountinfo.at(mountpoint) or mountinfo.at(os.path.realpath(mountpoint))
     if found is not None and found.fstype != AUTOFS:
         raise SessionError(
             f"{found.source} ({found.fstype}) is already mounted at {mountpoint}: "
             "unmount it or choose another mountpoint"
         )
+
+
+def _prepare(mountpoint: str) -> bool:
+    """Make sure that there is a directory with nothing mounted on it. True if it was made. Raises SessionError."""
+    must_be_free(mountpoint)
     try:
         return _make_directory(Path(mountpoint))
     except (FileExistsError, NotADirectoryError) as error:

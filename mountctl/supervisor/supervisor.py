@@ -16,7 +16,7 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import clashes, diff, names_of
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError
-from mountctl.supervisor import adoption, applying, old_mounts, orphans, wanted
+from mountctl.supervisor import adoption, applying, old_mounts, orphans, steps, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
@@ -28,8 +28,8 @@ from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mounts_file import MountsFile
-from mountctl.supervisor.replacing import Replacing
-from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, step, trouble
+from mountctl.supervisor.replacing import Beside
+from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, refused, step
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
@@ -39,8 +39,6 @@ from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.vital import vital
 from mountctl.supervisor.zygote import ForkError, Zygote
 
-# How long start-up and `reload` wait for mounts to come up before they say how far each is.
-SETTLE_SECONDS: Final = 15.0
 # How long `add` waits for its mount: longer than an engine may take to start (watch.START_TIMEOUT_SECONDS).
 ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
@@ -84,7 +82,7 @@ class Supervisor:
         self.config, self.last_reload = (load(), Reload(ok=True)) if last_good is None else last_good.begin(load)
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
-        self._replacing, self.trial = Replacing(), Trial()
+        self._beside, self.trial = Beside(), Trial()
         self.events, self.logs = Events(), Logs()
         self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
@@ -183,12 +181,12 @@ class Supervisor:
             mount = self._new_mount(spec, transient=True)
             self._nursery.start_soon(self._run_mount, mount)
         with trio.move_on_after(ADD_SECONDS_MAX):
-            await mount.settled()
+            await mount.settling.wait()
         if mount.state in SERVED:
             return
         reason = mount.reason or f"it is still {mount.state}"
         if self.mounts.get(spec.name) is mount:
-            await self.remove(spec.name)
+            await self.remove(mount)
         raise CannotAdd(reason)
 
     async def confirm(self) -> None:
@@ -212,7 +210,8 @@ class Supervisor:
 
     async def _reload(self, wish: wanted.Wish) -> Reload:
         for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
-            mount.reopen_log()
+            if mount.engine is not None:
+                mount.engine.reopen_log()
         try:
             if self.trial.until is not None:
                 raise wanted.Refusal(["the last reload waits for `mountctl confirm`"])
@@ -273,7 +272,7 @@ class Supervisor:
             results = {}
             for name, mount in sorted(self.mounts.items()):
                 served = mount.state in SERVED  # if not, the next engine that is tried is a new one
-                results[name] = await applying.hand_over(mount, mount.spec) if served else "unchanged"
+                results[name] = await steps.told_of_handover(mount) if served else UNCHANGED
             ended(self.events, f"upgraded to {self._services.zygote.version}", results)
         self._changed()
         return Reload(ok=True, mounts=results)
@@ -287,12 +286,12 @@ class Supervisor:
         await self._settle(started)
 
     async def _settle(self, mounts: Iterable[Mount]) -> None:
-        with trio.move_on_after(SETTLE_SECONDS):
+        with trio.move_on_after(steps.SETTLE_SECONDS):
             for mount in mounts:
-                await mount.settled()
+                await mount.settling.wait()
 
     def _sessions(self) -> list[Session]:
-        mounts = (*self.mounts.values(), *self._replacing.beside)
+        mounts = (*self.mounts.values(), *self._beside.mounts)
         return [mount.session for mount in mounts if mount.session is not None]
 
     def _specs(self) -> list[MountSpec]:
@@ -327,9 +326,7 @@ class Supervisor:
             else:
                 await self.start(mounts[name] for name in new)
 
-    def _new_mount(
-        self, spec: MountSpec, *, transient: bool, left: Left | None = None, instead_of: Mount | None = None
-    ) -> Mount:
+    def _new_mount(self, spec: MountSpec, *, transient: bool, left: Left | None = None) -> Mount:
         assert self._services is not None
         uid, session, engine = None, None, None
         if left is not None and (session := left.session) is not None:
@@ -345,10 +342,8 @@ class Supervisor:
             transient=transient,
             session=session,
             engine=engine,
-            instead_of=instead_of,
         )
-        if instead_of is None:
-            self.mounts[spec.name] = mount
+        self.mounts[spec.name] = mount
         return mount
 
     async def _run_mount(self, mount: Mount) -> None:
@@ -375,24 +370,31 @@ class Supervisor:
             self.all_unmounted.set()
         self._changed()
 
-    async def replace(self, name: str, spec: MountSpec) -> str | None:
-        """Have another session take a mount's place once it can be used. Returns what went wrong; it may stay then.
-
-        Files that are open on the old one go on with its engine, for a while.
-        """
+    def stage(self, spec: MountSpec, *, beside: bool, instead_of: Mount | None = None) -> Mount:
+        """Start a mount that asks S3 and then waits for `begin`; `beside` the one of its name, or as that."""
         assert self._nursery is not None
-        old = self.mounts[name]
-        new = self._new_mount(spec, transient=False, instead_of=old)
-        reason = await self._replacing.replace(old, new, self._nursery, self._run_mount)
-        if not old.given_way:
-            return reason
-        self.mounts[name] = new
-        return trouble(new) or None
+        assert self._services is not None
+        mount = Mount(
+            spec, self._uids.take(), self._services, transient=self._transient, instead_of=instead_of, waits=True
+        )
+        if beside:
+            self._beside.mounts.add(mount)
+        else:
+            self.mounts[spec.name] = mount
+        self._nursery.start_soon(self._run_mount, mount)
+        return mount
 
-    async def remove(self, name: str) -> None:
-        """Unmount one and forget it; returns when all is gone."""
-        mount = self.mounts[name]
+    def put_in_place(self, mount: Mount, *, drained: Mount | None = None) -> None:
+        """One that was beside is its name's mount now; `drained` goes on for those who have files open on it."""
+        self._beside.mounts.discard(mount)
+        self.mounts[mount.spec.name] = mount
+        if drained is not None and self._nursery is not None:
+            self._beside.drain(drained, self._nursery)
+
+    async def remove(self, mount: Mount) -> None:
+        """Unmount one, wherever it is, and forget it; returns when all is gone."""
         await mount.stop()
-        if self.mounts.get(name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
-            del self.mounts[name]
+        self._beside.mounts.discard(mount)
+        if self.mounts.get(mount.spec.name) is mount:  # not unmounted by somebody meanwhile, and forgotten by that
+            del self.mounts[mount.spec.name]
         self._changed()

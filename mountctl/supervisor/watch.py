@@ -5,6 +5,7 @@ descriptor, fusectl. Never touches the mount.
 """
 
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -42,11 +43,16 @@ class Watch:
         self._session = session
         self._vigil = Vigil(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
         self._ready = False
+        self._limit = trio.current_time() + START_TIMEOUT_SECONDS
 
     def heard(self, heartbeat: Heartbeat) -> None:
         """Its heart has beaten."""
         stats = heartbeat.stats
         self._vigil.heard(answering=stats.answering, taken=sum(stats.fuse_requests.values()))
+
+    def prepared(self) -> None:
+        """It waits for us: not its fault, however long."""
+        self._limit = math.inf
 
     def ready(self) -> None:
         """It serves from now on."""
@@ -54,7 +60,6 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled, or until it has killed the engine."""
-        limit = trio.current_time() + START_TIMEOUT_SECONDS
         while True:
             await trio.sleep(LOOK_SECONDS)
             if (reason := self._look()) is not None:
@@ -62,7 +67,7 @@ class Watch:
                 self._engine.give_up(reason, Ending.HUNG)
                 return
             # One that takes a mount over may have to wait for credentials; it is well as long as its heart beats.
-            if not self._ready and not self._session.attached and trio.current_time() > limit:
+            if not self._ready and not self._session.attached and trio.current_time() > self._limit:
                 self._engine.give_up(f"it did not become ready within {START_TIMEOUT_SECONDS:.0f} s")
                 return
 

@@ -1,6 +1,11 @@
 """What a reload does not do unasked, or only as a whole, or only in part."""
 
 import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from tests.servers import MotoServer
 from tests.service.programs import Writer
@@ -56,16 +61,31 @@ def test_another_bucket_under_a_writers_hands_is_refused_unless_it_is_meant(
         assert moto.boto.get_object(Bucket=bucket, Key="new")["Body"].read() == writer.content
 
 
-def test_with_atomic_one_that_fails_takes_all_back(running: Running, moto: MotoServer, bucket: str) -> None:
+@pytest.fixture
+def full(running: Running) -> Iterator[Path]:
+    """A file system that is writable, and has no room for another directory."""
+    path = running.work / "full"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=2", "tmpfs", path], check=True)
+    (path / "last").touch()
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_with_atomic_one_that_fails_when_all_were_asked_takes_all_back(
+    running: Running, moto: MotoServer, bucket: str, full: Path
+) -> None:
     running.configure(moto, a={"bucket": bucket}, gone={"bucket": bucket}, moved={"bucket": bucket})
-    with running.running(), (running.mountpoint("gone") / "x").open("rb") as file:
+    running.start()
+    running.wait_for_states("ready")
+    with (running.mountpoint("gone") / "x").open("rb") as file:
         before = pids(running)
         wanted = {
             "a": {"bucket": bucket, "uid": 5},
             "moved": {"bucket": bucket, "mountpoint": str(running.mountpoint("there"))},
             "new": {"bucket": bucket},
         }
-        running.configure(moto, **wanted, bad={"bucket": "not-there-at-all"})
+        running.configure(moto, **wanted, bad={"bucket": bucket, "mountpoint": str(full / "bad")})
         done = running.run("reload", "--atomic")
         assert done.returncode == 1
         assert "not reloaded: all went back to what it was, because of bad (added, backoff: " in done.stderr
@@ -82,9 +102,11 @@ def test_with_atomic_one_that_fails_takes_all_back(running: Running, moto: MotoS
         assert pids(running)["moved"] == before["moved"]
         assert after["supervisor"]["generation"] == 1
         assert after["health"] == "degraded"
+    assert running.stop() == 0
     running.configure(moto, **wanted)
-    with running.running():
-        assert set(pids(running)) == set(wanted)
+    running.start()
+    running.wait_for_states("ready")
+    assert set(pids(running)) == set(wanted)
 
 
 def test_with_only_the_other_mounts_stay_as_they_are(running: Running, moto: MotoServer, bucket: str) -> None:

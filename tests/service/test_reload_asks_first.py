@@ -1,0 +1,189 @@
+"""A reload has S3 asked for every mount that is new or changed, once, before it touches any; and for no other mount."""
+
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.faults import Answer, FaultyProxy, Seen
+from tests.servers import MotoServer
+from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
+
+
+class Gate:
+    """A proxy that notes who is asked for what, by bucket, and lets requests for one bucket wait."""
+
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self.proxy = proxy
+        self.endpoint = proxy.endpoint
+        self.shut: str | None = None
+        self._open = threading.Event()
+        proxy.decide = self._decide
+
+    def _decide(self, seen: Seen) -> Answer | None:
+        if self.shut is not None and bucket_of(seen) == self.shut:
+            self._open.wait(WAIT_SECONDS_MAX)
+        return None
+
+    def open(self) -> None:
+        self._open.set()
+
+    def asked(self) -> Counter[str]:
+        """Requests by bucket since the last call, but for signs of life every ten seconds (engine/health.py)."""
+        seen, self.proxy.seen[:] = self.proxy.seen[:], []
+        return Counter(bucket_of(each) for each in seen if each.method != "HEAD")
+
+
+def bucket_of(seen: Seen) -> str:
+    return urlsplit(seen.target).path.split("/")[1]
+
+
+@pytest.fixture
+def gate(moto: MotoServer) -> Iterator[Gate]:
+    with FaultyProxy(moto.endpoint) as proxy:
+        it = Gate(proxy)
+        yield it
+        it.open()
+
+
+@pytest.fixture
+def buckets(moto: MotoServer) -> dict[str, str]:
+    """One for each mount, so that it is known whose requests come."""
+    return {name: moto.bucket() for name in ("same", "gone", "handed", "moved", "replaced", "slow")}
+
+
+def declared(running: Running, buckets: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is in force, and what is wanted: a change of each class, and a new mount, `slow`."""
+    before: dict[str, Any] = {name: {"bucket": bucket} for name, bucket in buckets.items() if name != "slow"}
+    after = {name: dict(options) for name, options in before.items() if name != "gone"}
+    after["handed"]["uid"] = 5
+    after["moved"]["mountpoint"] = str(running.mountpoint("there"))
+    after["replaced"]["prefix"] = "p/"
+    after["slow"] = {"bucket": buckets["slow"]}
+    return before, after
+
+
+def known(running: Running) -> dict[str, tuple[str, int]]:
+    """Place and engine of each mount that is mounted."""
+    return {
+        mount["name"]: (mount["mountpoint"], mount["engine"]["pid"])
+        for mount in running.status()["mounts"]
+        if mount["state"] in ("ready", "degraded")  # a busy machine may answer no sign of life in time
+    }
+
+
+def asking(running: Running, *arguments: str) -> "subprocess.Popen[str]":
+    """A reload under way."""
+    return subprocess.Popen(
+        [MOUNTCTL, "reload", *arguments],
+        env=running.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_nothing_is_touched_before_all_have_been_answered_and_each_is_asked_once(
+    running: Running, gate: Gate, buckets: dict[str, str]
+) -> None:
+    before, after = declared(running, buckets)
+    running.configure(gate.endpoint, **before)
+    with running.running():
+        places, serving = running.mounted(), known(running)
+        assert gate.asked() == dict.fromkeys((buckets[name] for name in before), 1)
+        gate.shut = buckets["slow"]
+        running.configure(gate.endpoint, **after)
+        with asking(running) as reload:
+            asked: Counter[str] = Counter()
+            changed = Counter({buckets[name]: 1 for name in ("handed", "replaced", "slow")})
+
+            def all_asked() -> bool:
+                asked.update(gate.asked())
+                return asked >= changed
+
+            poll_until(all_asked, "the changed mounts to be asked for")
+            assert (running.mounted(), known(running)) == (places, serving)
+            gate.open()
+            told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
+        assert told.splitlines() == [
+            "gone: removed",
+            "handed: handed over",
+            "moved: moved",
+            "replaced: replaced",
+            "same: unchanged",
+            "slow: added",
+        ], errors
+        asked.update(gate.asked())
+        assert asked == changed
+        now = known(running)
+        assert {name for name in serving.keys() & now.keys() if serving[name][1] == now[name][1]} == {"same", "moved"}
+
+
+def test_with_atomic_one_that_is_refused_keeps_all_from_being_touched(
+    running: Running, gate: Gate, buckets: dict[str, str]
+) -> None:
+    before, after = declared(running, buckets)
+    running.configure(gate.endpoint, **before)
+    with running.running():
+        places, serving = running.mounted(), running.status()["mounts"]
+        running.configure(gate.endpoint, **after | {"slow": {"bucket": "not-there-at-all"}})
+        done = running.run("reload", "--atomic")
+        assert done.returncode == 1
+        assert "not reloaded: nothing was changed, because of slow (not added: " in done.stderr
+        assert "not-there-at-all" in done.stderr
+        assert [line for line in done.stdout.splitlines() if not line.endswith(": unchanged")] == [
+            line for line in done.stdout.splitlines() if line.startswith("slow: not added: ")
+        ]
+        assert running.mounted() == places
+        status = running.status()
+        assert [(m["name"], m["engine"], m["mountpoint"]) for m in status["mounts"]] == [
+            (m["name"], m["engine"], m["mountpoint"]) for m in serving
+        ]
+        assert (status["supervisor"]["generation"], status["health"]) == (1, "degraded")
+        # What was prepared has been called off, and can be had the next time.
+        running.configure(gate.endpoint, **after)
+        assert "handed: handed over\n" in running.run("reload", "--atomic").stdout
+
+
+def test_an_engine_that_dies_while_it_waits_for_the_others_changes_nothing_of_its_mount(
+    running: Running, gate: Gate, buckets: dict[str, str]
+) -> None:
+    before, after = declared(running, buckets)
+    running.configure(gate.endpoint, **before)
+    with running.running():
+        serving = known(running)
+        gate.asked()
+        gate.shut = buckets["slow"]
+        running.configure(gate.endpoint, **after)
+        with asking(running) as reload:
+            waiting = {
+                name: poll_until(lambda name=name: others(running, name), name) for name in ("handed", "replaced")
+            }  # type: ignore[misc]
+            poll_until(lambda: buckets["slow"] in gate.asked(), "the slow one to be asked for")
+            for pid in waiting.values():
+                os.kill(pid, signal.SIGKILL)
+            gate.open()
+            told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
+        assert "handed: not handed over: " in told, errors
+        assert "slow: added\n" in told
+        now = known(running)
+        assert now["handed"] == serving["handed"]
+        running.wait_for("replaced", "ready")
+        assert running.run("reload").returncode == 0
+
+
+def others(running: Running, name: str) -> int:
+    """The process of a mount's engine that does not serve yet; 0 if there is none."""
+    assert running.process is not None
+    serving = running.mount(name)["engine"]["pid"]
+    for pid in Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split():
+        if int(pid) != serving and Path(f"/proc/{pid}/comm").read_text().strip() == f"s3:{name}":
+            return int(pid)
+    return 0
