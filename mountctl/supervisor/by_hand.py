@@ -48,7 +48,8 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
             trouble = await trio.to_thread.run_sync(supervisor.holds.write)
             telling.hold(supervisor.events, name, f"stopped by {by}", "held")
             if name in supervisor.mounts:
-                await supervisor.remove(supervisor.mounts[name])
+                await supervisor.remove(mount := supervisor.mounts[name])
+                left += f", but its mount is left: {mount.left_behind}" if mount.left_behind else ""
         results[name] = f"stopped{left}" + (f", {trouble}" if trouble else "")
 
     async with trio.open_nursery() as nursery:

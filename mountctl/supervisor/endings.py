@@ -4,6 +4,7 @@ Called by mount.py when an engine is gone; restarts.py decides by it what comes 
 """
 
 import signal
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Final
@@ -23,6 +24,25 @@ class Ending(Enum):
     OUTSIDE = auto()  # somebody sent SIGKILL: says nothing about the engine
     CRASHED = auto()  # by itself: a signal, an exit code, no memory
     HUNG = auto()  # we killed it, as it did nothing any more
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The last engine's end.
+
+    Args:
+        reason: why, in a sentence.
+        ending: what kind of end it was.
+        served: for how many seconds it had served.
+        unanswered: what it had read from the kernel may not be answered.
+        stuck: it was killed, and is in the kernel still.
+    """
+
+    reason: str
+    ending: Ending
+    served: float
+    unanswered: bool
+    stuck: bool = False
 
 
 def of(exit_: Exit, known: Ending | None, *, out_of_memory: bool) -> Ending:

@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 import trio
@@ -32,7 +31,7 @@ from engine.spec import MountSpec
 from engine.uploads import TellUploads, UploadsTold
 from mountctl.supervisor import endings, inflight, tally, telling
 from mountctl.supervisor.access import AccessHub
-from mountctl.supervisor.endings import Ending
+from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import Engine, Hearer
 from mountctl.supervisor.events import Events
 from mountctl.supervisor.handover import Handover, HandoverFailed
@@ -82,25 +81,6 @@ class Host(Protocol):
     def engine_beats(self, heartbeat: Heartbeat) -> None:
         """What the engine that serves says of itself and of S3."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The last engine's end.
-
-    Args:
-        reason: why, in a sentence.
-        ending: what kind of end it was.
-        served: for how many seconds it had served.
-        unanswered: what it had read from the kernel may not be answered.
-        stuck: it was killed, and is in the kernel still.
-    """
-
-    reason: str
-    ending: Ending
-    served: float
-    unanswered: bool
-    stuck: bool = False
 
 
 class Engines:

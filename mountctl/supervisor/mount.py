@@ -19,9 +19,9 @@ from engine.spec import MountSpec
 from mountctl.supervisor import inflight, placing, telling
 from mountctl.supervisor.access import Known
 from mountctl.supervisor.backoff import Backoff
-from mountctl.supervisor.endings import Ending
+from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import EndOfConversation, Engine
-from mountctl.supervisor.engines import Engines, Gone
+from mountctl.supervisor.engines import Engines
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.restarts import Next, Restarts, given_up
@@ -69,6 +69,7 @@ class Mount:
         instead_of: "Mount | None" = None,
         waits: bool = False,
     ) -> None:
+        self.left_behind: str | None = None  # why its mount is still there, if it could not be unmounted
         self.given_way = False  # another mount has its place; it goes on for those who have files open on it
         self._instead_of = instead_of
         self.spec = spec
@@ -321,16 +322,17 @@ class Mount:
     def engine_beats(self, heartbeat: Heartbeat) -> None:
         """What the engine says of S3, and what the kernel shows of the mount."""
         self.last_error = heartbeat.last_error or self.last_error
-        before, self.backend = self.backend, heartbeat.backend
-        trouble = self.backend.trouble
-        if self.state is MountState.READY and trouble is not None:
-            self._apply(MountEvent.BACKEND_LOST, trouble)
-        elif self.state is MountState.DEGRADED and trouble is None and self.backend.reachable:
-            self._apply(MountEvent.BACKEND_BACK)
-        elif self.state is MountState.DEGRADED and before.trouble != trouble:
-            self.reason = trouble
-        vanished = self._session is not None and self._session.vanished(trio.current_time())
-        if vanished and self.state in SERVED:
+        before, self.backend, session = self.backend.trouble, heartbeat.backend, self._session
+        trouble, place = self.backend.trouble, None
+        if session is not None and session.attached:
+            place = session.lookout.look(session.mount_id, trio.current_time())
+        if self.state is MountState.READY and (trouble or place) is not None:
+            self._apply(MountEvent.BACKEND_LOST if trouble else MountEvent.MISPLACED, trouble or place)
+        elif self.state is MountState.DEGRADED and (trouble or place) is None and self.backend.reachable:
+            self._apply(MountEvent.IN_PLACE if before is None else MountEvent.BACKEND_BACK)
+        elif self.state is MountState.DEGRADED and (trouble or place) is not None:
+            self.reason = trouble or place
+        if session is not None and session.lookout.vanished and self.state in SERVED:
             self._apply(MountEvent.UNMOUNTED, _VANISHED)
 
     def _apply(self, event: MountEvent, reason: str | None = None) -> None:
@@ -375,9 +377,9 @@ class Mount:
         try:
             stays = self._session is None or not self._session.attached or self._keeping.session_stays()
             if self._session is not None and not stays:
-                await placing.unmount(self._session)
+                self.left_behind = await placing.unmount(self._session)
             if self._aborted is not None and not self._services.leaving():
-                await placing.unmount(self._aborted)
+                self.left_behind = await placing.unmount(self._aborted)
         finally:
             if self.engine is not None and self._keeping.engine_stays(self.engine):
                 self._services.left.update(self.engines.leave())

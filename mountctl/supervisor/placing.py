@@ -79,14 +79,17 @@ async def _must_answer(place: str | None) -> None:
         raise SessionError(f"the file system that {place} is on does not answer")
 
 
-async def unmount(session: Session) -> None:
-    """Take a session's mount away, lazily if files are open on it; the log says so."""
+async def unmount(session: Session) -> str | None:
+    """Take a session's mount away, lazily if files are open on it. Returns why it stays, if it does."""
     place, name = session.place(), session.spec.name
     if place is not None and await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
         _log.error("%s: %s is left mounted: the file system it is on does not answer", name, place)
-    elif session.detach():
+        return "the file system it is on does not answer"
+    covered = session.covered()
+    if session.detach():
         _log.warning(
             "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
             name,
             session.mountpoint,
         )
+    return covered

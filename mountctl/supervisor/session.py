@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, record
+from mountctl.supervisor.lookout import Lookout, is_over
 
 FUSE_DEVICE: Final = "/dev/fuse"
 SUBTYPE: Final = "mountctl"
@@ -35,10 +36,6 @@ _REQUEST_BYTES_MAX: Final = (1 << 20) + 4096
 READ_AHEAD_KIB: Final = 4096
 
 _log = logging.getLogger(__name__)
-
-# Somebody who unmounts lazily ends no engine, so the list of mounts is looked at: 0.1 ms with hundreds of them. Twice,
-# as the list is read in pieces while others come and go.
-LOOK_SECONDS: Final = 2.0
 
 
 class SessionError(Exception):
@@ -65,9 +62,8 @@ class Session:
     transient: bool = False
     uid: int | None = None  # of its engines
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # by which its uploads are written down: leftovers.py
-    _look_at: float = field(default=0.0, init=False)
+    lookout: Lookout = field(default_factory=Lookout, init=False)
     _claim: socket.socket | None = field(default=None, init=False)  # on a dead mount that is kept
-    _missed: int = field(default=0, init=False)  # looks in a row
 
     @classmethod
     def create(cls, spec: MountSpec) -> Self:
@@ -157,10 +153,10 @@ class Session:
 
         Raises SessionError; then it is where it was. Call stale.clear before. The mount has another number then.
         """
-        place = self.place()
-        top = None if place is None else mountinfo.at(place)
-        if place is None or top is None or top.mount_id != self.mount_id:
-            raise SessionError("it is gone, or something is mounted over it")
+        if (place := self.place()) is None:
+            raise SessionError("somebody has unmounted it")
+        if (over := self.covered()) is not None:
+            raise SessionError(f"{over}: unmount that first")
         made = _prepare(spec.mountpoint)
         try:
             # Not MS_MOVE: the kernel refuses it where mounts are shared with other namespaces, as systemd has them.
@@ -175,6 +171,7 @@ class Session:
             raise SessionError(f"cannot mount at {spec.mountpoint}: {error.strerror or error}") from error
         before, made_before = self.mountpoint, self.made_directory
         self.spec, self.mount_id, self.made_directory = spec, mount_id, made
+        self.lookout = Lookout(self.place())
         self.write_record()
         _umount(place)
         _remove_directory(before, made=made_before)
@@ -189,13 +186,11 @@ class Session:
         With MOVE_MOUNT_BENEATH the path is never without a mount; else for about a millisecond. Works whatever the
         other one's state: hung, aborted, or well. Raises SessionError.
         """
-        place = other.place()
-        top = None if place is None else mountinfo.at(place)
-        if place is None or top is None:
+        if (place := other.place()) is None:
             self.attach()
             return
-        if top.mount_id != other.mount_id:
-            raise SessionError(f"{top.source} ({top.fstype}) is mounted over it at {place}: unmount that first")
+        if (over := other.covered()) is not None:
+            raise SessionError(f"{over}: unmount that first")
         made, other.made_directory = other.made_directory, False  # the directory stays
         try:
             if abilities.beneath():
@@ -215,6 +210,7 @@ class Session:
         except OSError as error:
             raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
         self.attached = True
+        self.lookout = Lookout(self.place())
         # As long as we held it, the mount could be unmounted, but its connection would never end.
         os.close(self.mount_fd)
         self.mount_fd = -1
@@ -238,16 +234,11 @@ class Session:
         entry = mountinfo.by_id(self.mount_id)
         return entry is not None and entry.minor == self.minor and entry.fstype == FSTYPE
 
-    def vanished(self, now: float) -> bool:
-        """Whether the attached mount was gone at two looks in a row. Call as often as you like.
-
-        Args:
-            now: seconds on any clock that does not jump.
-        """
-        if self.attached and now >= self._look_at:
-            self._look_at = now + LOOK_SECONDS
-            self._missed = 0 if mountinfo.has(self.mount_id) else self._missed + 1
-        return self._missed > 1
+    def covered(self) -> str | None:
+        """What is mounted over it now, in a sentence: its path does not lead to it, and it can't be unmounted."""
+        entry = mountinfo.by_id(self.mount_id) if self.attached else None
+        over = None if entry is None else mountinfo.covering(entry)
+        return None if over is None else is_over(over)
 
     def place(self) -> str | None:
         """Where the attached mount is now (somebody may have moved it), or None if it is gone."""
@@ -255,15 +246,15 @@ class Session:
         return None if entry is None else entry.mountpoint
 
     def detach(self) -> bool:
-        """Take the mount away. True if files were open on it: then it went lazily, and their reads will fail."""
-        entry = mountinfo.by_id(self.mount_id) if self.attached else None
-        busy = False
-        if entry is not None:
-            top = mountinfo.at(entry.mountpoint)
-            if top is not None and top.mount_id != self.mount_id:
-                _log.warning("%s: %s was mounted over it and is left alone", entry.mountpoint, top.source)
-            else:
-                busy = _umount(entry.mountpoint)
+        """Take the mount away, unless it is `covered`: nobody else's is taken away for it.
+
+        True if files were open on it: then it went lazily, and their reads will fail.
+        """
+        place, busy = self.place(), False
+        if (over := self.covered()) is not None:
+            _log.warning("%s: the mount at %s stays, and is dead from now on: %s", self.spec.name, place, over)
+        elif place is not None:
+            busy = _umount(place)
         self.attached = False
         if self._claim is not None:
             self._claim.close()

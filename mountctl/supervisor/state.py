@@ -12,7 +12,8 @@ class MountState(StrEnum):
 
     STARTING = "starting"  # its first engine is coming up; nothing is mounted yet
     READY = "ready"  # mounted, served, S3 answers
-    DEGRADED = "degraded"  # mounted and served, but S3 does not answer, or refuses the mount as a whole
+    # Mounted and served, but S3 does not answer, or refuses the mount as a whole; or it is not where it belongs.
+    DEGRADED = "degraded"
     RECOVERING = "recovering"  # mounted; its engine is gone and the next one is coming up; programs wait
     BACKOFF = "backoff"  # could not be mounted; tried again after a while
     FAILED = "failed"  # its engines died one after the other; programs get errors, and an operator has it tried again
@@ -31,6 +32,8 @@ class MountEvent(StrEnum):
     UNMOUNTED = "unmounted"  # by somebody else
     BACKEND_LOST = "backend lost"
     BACKEND_BACK = "backend back"
+    MISPLACED = "misplaced"  # programs don't find it where it belongs
+    IN_PLACE = "in place"
     STOP = "stop"
     DONE = "done"
 
@@ -44,9 +47,11 @@ TRANSITIONS: Final[dict[tuple[MountState, MountEvent], MountState]] = {
     (_S.STARTING, _E.UNMOUNTED): _S.STARTING,  # the last program has let go of what was unmounted lazily
     (_S.BACKOFF, _E.RETRY): _S.STARTING,
     (_S.READY, _E.BACKEND_LOST): _S.DEGRADED,
+    (_S.READY, _E.MISPLACED): _S.DEGRADED,
     (_S.READY, _E.ENGINE_LOST): _S.RECOVERING,
     (_S.READY, _E.UNMOUNTED): _S.STARTING,
     (_S.DEGRADED, _E.BACKEND_BACK): _S.READY,
+    (_S.DEGRADED, _E.IN_PLACE): _S.READY,
     (_S.DEGRADED, _E.ENGINE_LOST): _S.RECOVERING,
     (_S.DEGRADED, _E.UNMOUNTED): _S.STARTING,
     (_S.RECOVERING, _E.ENGINE_READY): _S.READY,

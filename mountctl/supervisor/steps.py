@@ -96,6 +96,12 @@ class Step:
         except (SessionError, OSError) as error:
             raise Refused(str(error)) from error
 
+    def check_reach(self) -> None:
+        """Whether it can be unmounted, without taking somebody else's mount away. Raises Refused."""
+        mount = self.host.mounts.get(self.name)
+        if mount is not None and mount.session is not None and (over := mount.session.covered()) is not None:
+            raise Refused(f"{over}: unmount that first")
+
 
 class Live(Step):
     """Its engine takes it while it serves."""
@@ -145,7 +151,8 @@ class Move(Step):
     failure = "not moved"
 
     async def prepare(self) -> None:
-        """The place is looked at."""
+        """The places are looked at."""
+        self.check_reach()
         await self.check_place()
 
     async def carry_out(self) -> str:
@@ -195,6 +202,7 @@ class Replace(_Staged):
 
     async def prepare(self) -> None:
         """The other one comes up beside it."""
+        self.check_reach()
         if PLACE in self.change.keys:
             await self.check_place()
         await self._stage(beside=True, instead_of=self.host.mounts[self.name])
@@ -243,6 +251,7 @@ class Anew(_Staged):
 
     async def prepare(self) -> None:
         """The other one comes up, mounted nowhere yet."""
+        self.check_reach()
         try:
             await self.check_place()
             await self._stage(beside=True)
@@ -269,15 +278,21 @@ class Remove(Step):
     """It goes."""
 
     failure = "not removed"
+    _left: str | None = None
+
+    async def prepare(self) -> None:
+        """Nobody is asked."""
+        self.check_reach()
 
     async def make_room(self) -> None:
         """It may be where another is to be."""
         if (mount := self.host.mounts.get(self.name)) is not None:
             await self.host.remove(mount)
+            self._left = mount.left_behind
 
     async def carry_out(self) -> str:
         """It is gone."""
-        return "removed"
+        return "removed" if self._left is None else f"removed, but its mount is left: {self._left}"
 
 
 _CLASSES: Final[dict[ChangeClass, type[Step]]] = {

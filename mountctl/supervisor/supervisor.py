@@ -200,8 +200,9 @@ class Supervisor:
     async def _go_back(self, before: Config, seconds: float) -> None:
         """Nobody has confirmed what is on trial."""
         async with self.reloading:
-            running = {name: mount.spec for name, mount in self.mounts.items() if name in self.config.mounts}
-            results = await applying.apply(diff(running, self.holds.without(before.mounts)), self)
+            results = await applying.apply(
+                diff(wanted.declared(self.mounts, self.config), self.holds.without(before.mounts)), self
+            )
             self.config = before
             error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
             self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
@@ -209,9 +210,8 @@ class Supervisor:
         self._changed()
 
     async def _reload(self, wish: wanted.Wish) -> Reload:
-        for mount in self.mounts.values():  # whatever is in the file: a log may have been rotated
-            if mount.engine is not None:
-                mount.engine.reopen_log()
+        for engine in filter(None, [mount.engine for mount in self.mounts.values()]):
+            engine.reopen_log()  # whatever is in the file: it may have been rotated
         try:
             if self.trial.until is not None:
                 raise wanted.Refusal(["the last reload waits for `mountctl confirm`"])
@@ -247,7 +247,7 @@ class Supervisor:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
-        return wanted.planned(config, self.mounts, self.config.mounts, only, self.holds.held())
+        return wanted.planned(config, self.mounts, wanted.declared(self.mounts, self.config), only, self.holds.held())
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))

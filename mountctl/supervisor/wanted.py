@@ -65,10 +65,15 @@ class Planned:
     risks: tuple[str, ...] = ()
 
 
+def declared(mounts: Mapping[str, Mount], config: Config) -> dict[str, MountSpec]:
+    """Those that run and are a configuration's: of this one in force, or of one before, if they could not go."""
+    return {name: mount.spec for name, mount in mounts.items() if name in config.mounts or not mount.transient}
+
+
 def planned(
     config: Config,
     mounts: Mapping[str, Mount],
-    declared: Collection[str],
+    running: Mapping[str, MountSpec],
     only: Collection[str] = (),
     held: Collection[str] = (),
 ) -> Planned:
@@ -77,11 +82,10 @@ def planned(
     Args:
         config: what is wanted.
         mounts: those that run.
-        declared: the names of those that are the configuration's in force; the others are mount(8)'s.
+        running: those of them that are a configuration's, as they run; the others are mount(8)'s.
         only: the mounts that it is about; none: all.
         held: the names of those that are not to be mounted, whatever the file says.
     """
-    running = {name: mount.spec for name, mount in mounts.items() if name in declared}
     if taken := (config.mounts.keys() & mounts.keys()) - running.keys():
         raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
     if only:

@@ -3,8 +3,10 @@
 import os
 import signal
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -100,6 +102,96 @@ def test_what_a_killed_broker_was_running_is_gone_with_the_supervisor(running: R
         assert Path(f"/proc/{pid}").exists()
 
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def covers(running: Running) -> Iterator[Callable[[str], None]]:
+    """Mounts a tmpfs over a mount, by its name."""
+    covered: list[Path] = []
+
+    def cover(name: str) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "theirs", running.mountpoint(name)], check=True)
+        covered.append(running.mountpoint(name))
+        (running.mountpoint(name) / "mine").touch()
+
+    yield cover
+    for path in covered:
+        subprocess.run(["umount", path], check=False)
+
+
+THEIRS: Final = "theirs (tmpfs) is mounted over it at {}"
+
+
+def test_what_somebody_mounts_over_mounts_is_told_and_no_reload_takes_it_away(
+    running: Running, moto: S3Server, covers: Callable[[str], None]
+) -> None:
+    plain = {"bucket": moto.bucket()}
+    names = ("removed", "replaced", "moved", "handed")
+    running.configure(moto, same=plain, **dict.fromkeys(names, plain))
+    with running.running():
+        for name in names:
+            covers(name)
+        for name in names:
+            assert THEIRS.format(running.mountpoint(name)) in running.wait_for(name, "degraded")["reason"]
+        assert running.mount("same")["state"] == "ready"
+        before = sorted(running.mounted())
+        running.configure(
+            moto,
+            same=plain,
+            replaced=plain | {"prefix": "p/"},
+            moved=plain | {"mountpoint": str(running.mountpoint("there"))},
+            handed=plain | {"uid": 5},
+        )
+        done = running.run("reload")
+        assert done.returncode == 1
+        left = {name: f"{THEIRS.format(running.mountpoint(name))}: unmount that first" for name in names}
+        assert done.stdout.splitlines() == [
+            "handed: handed over",
+            f"moved: not moved: {left['moved']}",
+            f"removed: not removed: {left['removed']}",
+            f"replaced: not replaced: {left['replaced']}",
+            "same: unchanged",
+        ]
+        assert sorted(running.mounted()) == before
+        for name in names:
+            assert (running.mountpoint(name) / "mine").exists()
+            mount_api.umount(str(running.mountpoint(name)))
+        for name in names:
+            running.wait_for(name, "ready")
+        assert running.run("reload").stdout.splitlines() == [
+            "handed: unchanged",
+            "moved: moved",
+            "removed: removed",
+            "replaced: replaced",
+            "same: unchanged",
+        ]
+
+
+def test_a_supervisor_that_ends_leaves_what_is_mounted_over_its_mount_and_the_next_one_clears_its_own(
+    running: Running, moto: S3Server, covers: Callable[[str], None]
+) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+    path = str(running.mountpoint("data"))
+    running.start()
+    running.wait_for("data", "ready")
+    covers("data")
+    assert running.stop() == 0
+    assert THEIRS.format(path) in running.log_text()
+    assert running.mounted() == [path, path]
+    mount_api.umount(path)
+    with running.running():
+        assert running.mounted() == [path]
+
+
+def test_a_mount_that_is_elsewhere_since_a_directory_was_renamed_is_told(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket()})
+    above = running.mountpoint("data").parent
+    with running.running():
+        above.rename(above.with_name("renamed"))
+        told = running.wait_for("data", "degraded")["reason"]
+        assert f"it is at {above.with_name('renamed') / 'data'} now" in told
+        above.with_name("renamed").rename(above)
+        running.wait_for("data", "ready")
 
 
 def test_unmounted_lazily_by_somebody_else_is_told_and_mended_when_nobody_uses_it(

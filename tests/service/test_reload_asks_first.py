@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from mountctl.supervisor import mount_api
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.servers import MotoServer
 from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
@@ -187,3 +188,43 @@ def others(running: Running, name: str) -> int:
         if int(pid) != serving and Path(f"/proc/{pid}/comm").read_text().strip() == f"s3:{name}":
             return int(pid)
     return 0
+
+
+def test_what_somebody_does_to_mounts_during_a_reload_is_told_and_what_is_his_stays(
+    running: Running, gate: Gate, buckets: dict[str, str]
+) -> None:
+    before, after = declared(running, buckets)
+    running.configure(gate.endpoint, **before)
+    with running.running():
+        gate.asked()
+        gate.shut = buckets["slow"]
+        running.configure(gate.endpoint, **after)
+        covered = [running.mountpoint(name) for name in ("gone", "moved", "slow")]
+        running.mountpoint("slow").mkdir()
+        with asking(running) as reload:
+            poll_until(lambda: others(running, "replaced"), "the other engine")
+            poll_until(lambda: buckets["slow"] in gate.asked(), "the slow one to be asked for")
+            mount_api.umount(str(running.mountpoint("replaced")), lazily=True)
+            for path in covered:
+                subprocess.run(["mount", "-t", "tmpfs", "theirs", path], check=True)
+            gate.open()
+            told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
+        over, there = "theirs (tmpfs) is mounted over it at {}", "theirs (tmpfs) is already mounted at {}"
+        results = dict(line.split(": ", 1) for line in told.splitlines())
+        # It is made anew as it was, or was replaced before that.
+        assert results.pop("replaced").removeprefix("not ").startswith("replaced"), errors
+        assert results == {
+            "gone": f"removed, but its mount is left: {over.format(covered[0])}",
+            "handed": "handed over",
+            "moved": f"not moved: {over.format(covered[1])}: unmount that first",
+            "same": "unchanged",
+            "slow": f"added, backoff: {there.format(covered[2])}: unmount it or choose another mountpoint",
+        }, errors
+        for path in covered:
+            mount_api.umount(str(path))  # theirs is on top still
+        mount_api.umount(str(covered[0]), lazily=True)  # ours, dead
+        running.wait_for_states("ready")
+        told = running.run("reload").stdout
+        assert "moved: moved\n" in told
+        assert running.mount("replaced")["source"].endswith("/p/")
+        assert running.run("plan").returncode == 0

@@ -76,6 +76,34 @@ def test_a_line_separator_of_unicode_in_anybodys_path_ends_no_line_of_mountinfo(
     assert [entry.mountpoint for entry in mountinfo.parse(text)] == ["/mnt/a\x0c\u2028b", "/mnt/c"]
 
 
+_TABLE = """\
+1 0 8:1 / / rw - ext4 /dev/sda1 rw
+2 1 0:30 / /mnt rw - tmpfs older rw
+3 2 0:31 / /mnt rw - tmpfs newer rw
+4 3 0:32 / /mnt/x rw - fuse.mountctl s3://a/ rw
+5 4 0:33 / /mnt/x/below rw - tmpfs below rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "over"),
+    [
+        ("", None),
+        ("6 3 0:34 / /mnt/xy rw - tmpfs beside rw", None),
+        ("6 4 0:34 / /mnt/x rw - tmpfs on-it rw", "on-it"),
+        ("6 3 0:34 / /mnt rw - tmpfs above rw\n7 6 0:35 / /mnt/x rw - tmpfs elsewhere rw", "above"),
+        ("6 1 0:34 / / rw - tmpfs root rw", "root"),
+    ],
+)
+def test_what_hides_a_mount_is_on_it_or_on_a_directory_above_it(line: str, over: str | None) -> None:
+    table = mountinfo.Table(list(mountinfo.parse(_TABLE + line)))
+    mount = table.by_id(4)
+
+    assert mount is not None
+    found = table.covering(mount)
+    assert (None if found is None else found.source) == over
+
+
 def _init_request(flags: int, flags2: int, *, opcode: int = 26, major: int = 7) -> bytes:
     body = struct.pack("<IIIII44x", major, 41, 131072, flags, flags2)
     return struct.pack("<IIQQIIIHH", 40 + len(body), opcode, 2, 0, 0, 0, 0, 0, 0) + body
