@@ -77,11 +77,11 @@ print("rounds", rounds, "longest", round(longest, 3), flush=True)
 """
 
 
-def fill(moto: MotoServer, bucket: str) -> None:
+def fill(moto: MotoServer, bucket: str, prefix: str = "") -> None:
     """What readers read."""
     for number in range(NAMES):
-        moto.put(bucket, f"d/f{number}", f"content {number}".encode())
-    moto.put(bucket, "big", BIG)
+        moto.put(bucket, f"{prefix}d/f{number}", f"content {number}".encode())
+    moto.put(bucket, f"{prefix}big", BIG)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,9 @@
 """One reload with a change of every class, under load; and a supervisor that is killed in the middle of one."""
 
+import contextlib
 import os
 import time
+from typing import Any, Final
 
 import pytest
 
@@ -28,51 +30,71 @@ def asked(running: Running, name: str) -> dict[str, int]:
     return {operation: count for operation, count in counts.items() if operation != "HeadBucket"}
 
 
-def test_each_class_in_one_reload_and_programs_see_no_error_and_only_the_right_engines_are_others(
+# So many mounts of each class of change.
+COUNTS: Final = {"same": 3, "gone": 2, "live": 3, "handed": 4, "moved": 3, "replaced": 3, "new": 2}
+# What becomes of them.
+RESULTS: Final = {
+    "gone": "removed",
+    "handed": "handed over",
+    "live": "changed live",
+    "moved": "moved",
+    "new": "added",
+    "replaced": "replaced",
+    "same": "unchanged",
+}
+# Those that programs open, read, list and stat by name meanwhile. The others of each class are idle, or read from files
+# that stay open.
+READ: Final = ("same0", "live0", "live1", "handed0", "handed1", "handed2", "replaced0", "replaced1")
+
+
+def names(kind: str) -> list[str]:
+    return [f"{kind}{number}" for number in range(COUNTS[kind])]
+
+
+def test_20_mounts_with_each_class_in_one_reload_and_programs_see_no_error_and_only_the_right_engines_are_others(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:
-    plain = {"bucket": bucket}
-    running.configure(
-        moto, same=plain, gone=plain, live=plain, handed=plain, moved=plain, replaced=plain | {"prefix": "a/"}
-    )
-    with running.running():
-        before = {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
-        there = running.mountpoint("there")
-        running.configure(
-            moto,
-            same=plain,
-            live=plain | {"debug": True},
-            handed=plain | {"uid": 5},
-            moved=plain | {"mountpoint": str(there)},
-            replaced=plain | {"prefix": "b/"},
-            new=plain,
-        )
-        requests = asked(running, "same")
-        moved = os.open(running.mountpoint("moved") / "a" / "name", os.O_RDONLY)
-        replaced = os.open(running.mountpoint("replaced") / "name", os.O_RDONLY)
-        try:
-            with reading(running.mountpoint("handed"), 1), reading(running.mountpoint("live"), 1):
-                done = running.run("reload")
-            assert (done.returncode, done.stdout.splitlines()) == (
-                0,
-                [
-                    "gone: removed",
-                    "handed: handed over",
-                    "live: changed live",
-                    "moved: moved",
-                    "new: added",
-                    "replaced: replaced",
-                    "same: unchanged",
-                ],
-            )
-            assert os.pread(moved, 2, 2 * MiB - 2) == b"a/"
-            assert os.pread(replaced, 2, 2 * MiB - 2) == b"a/"
-        finally:
-            os.close(moved)
-            os.close(replaced)
-        after = {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
-        assert {name for name in before.keys() & after.keys() if before[name] != after[name]} == {"handed", "replaced"}
-        assert asked(running, "same") == requests
+    for prefix in ("a/", "b/"):
+        fill(moto, bucket, prefix)
+    plain: dict[str, Any] = {"bucket": bucket}
+    before = {name: dict(plain) for kind in COUNTS if kind != "new" for name in names(kind)}
+    after = {name: dict(plain) for kind in COUNTS if kind != "gone" for name in names(kind)}
+    for name in names("live"):
+        after[name]["debug"] = True
+    for name in names("handed"):
+        after[name]["uid"] = 5
+    for name in names("moved"):
+        after[name]["mountpoint"] = str(running.mountpoint(f"there-{name}"))
+    for name in names("replaced"):
+        before[name]["prefix"], after[name]["prefix"] = "a/", "b/"
+    running.configure(moto, **before)
+    with running.running(), contextlib.ExitStack() as opened:
+        pids = {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
+        idle = {name: asked(running, name) for name in ("same1", "same2")}
+        places = dict.fromkeys(names("moved"), "a/name") | dict.fromkeys(names("replaced"), "name")
+        files = []
+        for name, path in places.items():
+            files.append(os.open(running.mountpoint(name) / path, os.O_RDONLY))
+            opened.callback(os.close, files[-1])
+        running.configure(moto, **after)
+        with contextlib.ExitStack() as load:
+            for name in READ:
+                load.enter_context(reading(running.mountpoint(name), 1))
+            done = running.run("reload")
+        assert (done.returncode, done.stdout.splitlines()) == (
+            0,
+            sorted(f"{name}: {result}" for kind, result in RESULTS.items() for name in names(kind)),
+        ), done.stderr
+        for file in files:
+            # What lies far behind was not read ahead.
+            assert os.pread(file, 2, 2 * MiB - 2) == b"a/"
+        now = {mount["name"]: mount["engine"]["pid"] for mount in running.status()["mounts"]}
+        assert now.keys() == after.keys()
+        assert {name for name in pids.keys() & now.keys() if pids[name] != now[name]} == {
+            *names("handed"),
+            *names("replaced"),
+        }
+        assert {name: asked(running, name) for name in idle} == idle
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from mountctl.supervisor import mount_api
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.servers import MotoServer
 from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
+from tests.sink import SinkServer
 
 
 class Gate:
@@ -188,6 +189,33 @@ def others(running: Running, name: str) -> int:
         if int(pid) != serving and Path(f"/proc/{pid}/comm").read_text().strip() == f"s3:{name}":
             return int(pid)
     return 0
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.slow)])
+def test_a_reload_of_one_mount_asks_for_that_one_once_and_for_no_other(running: Running, count: int) -> None:
+    with SinkServer() as sink, FaultyProxy(sink.endpoint) as proxy:
+        gate = Gate(proxy)
+        mounts: dict[str, dict[str, Any]] = {f"m{number}": {"bucket": sink.bucket()} for number in range(count)}
+        bucket = mounts["m0"]["bucket"]
+        running.configure(gate.endpoint, **mounts)
+        with running.running():
+            before = known(running)
+            assert gate.asked() == dict.fromkeys((mount["bucket"] for mount in mounts.values()), 1)
+            changes: list[tuple[dict[str, Any], str, dict[str, int]]] = [
+                ({"debug": True}, "changed live", {}),
+                ({"uid": 5}, "handed over", {bucket: 1}),
+                ({"prefix": "p/"}, "replaced", {bucket: 1}),
+                ({"mountpoint": str(running.mountpoint("there"))}, "moved", {}),
+            ]
+            for options, result, requests in changes:
+                mounts["m0"] |= options
+                running.configure(gate.endpoint, **mounts)
+                done = running.run("reload")
+                told = [line for line in done.stdout.splitlines() if not line.endswith(": unchanged")]
+                assert (told, done.returncode) == ([f"m0: {result}"], 0), done.stderr
+                assert gate.asked() == requests
+            now = known(running)
+            assert {name for name in before if now[name] != before[name]} == {"m0"}
 
 
 def test_what_somebody_does_to_mounts_during_a_reload_is_told_and_what_is_his_stays(
