@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from tests.servers import MotoServer
+from tests.service.programs import fill, reading
 from tests.service.running import Running, poll_until
+
+EDITS = 100
 
 
 @pytest.fixture
@@ -49,6 +52,27 @@ def test_a_file_that_was_emptied_takes_no_mount_away(watching: Running, moto: Mo
         running.config.write_text("")
         poll_until(lambda: not running.status()["supervisor"]["config"]["last_reload"]["ok"], "the refusal")
         assert running.mount("one")["state"] == "ready"
+
+
+def test_a_storm_of_edits_is_fewer_reloads_ends_in_the_last_state_and_nobody_notices(
+    watching: Running, moto: MotoServer
+) -> None:
+    running, bucket = watching, moto.bucket()
+    fill(moto, bucket)
+    running.configure(moto, one={"bucket": bucket}, same={"bucket": bucket})
+    with running.running():
+        wait_until_watched(running)
+        same = running.mount("same")["engine"]["pid"]
+        with reading(running.mountpoint("one"), 1), reading(running.mountpoint("same"), 1):
+            for number in range(1, EDITS + 1):
+                others = {f"m{number % 7}": {"bucket": bucket}}
+                running.configure(moto, one={"bucket": bucket, "uid": number}, same={"bucket": bucket}, **others)
+            poll_until(lambda: running.run("plan").returncode == 0, "the last edit to be in force")
+        running.wait_for_states("ready")
+        assert {mount["name"] for mount in running.status()["mounts"]} == {"one", "same", f"m{EDITS % 7}"}
+        assert (running.mountpoint("one") / "big").stat().st_uid == EDITS
+        assert running.mount("same")["engine"]["pid"] == same
+        assert running.status()["supervisor"]["generation"] < EDITS
 
 
 def test_watch_can_be_switched_off_in_the_file_and_on_again_by_a_reload(watching: Running, moto: MotoServer) -> None:
