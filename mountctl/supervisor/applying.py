@@ -16,7 +16,7 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change, diff, overlapping
 from mountctl.errors import MountctlError
 from mountctl.supervisor.results import UNCHANGED, WELL
-from mountctl.supervisor.steps import Host, Refused, Step, step_of
+from mountctl.supervisor.steps import Anew, Host, Refused, Remove, Step, step_of
 
 # How many mounts are asked at once. A server that does not answer takes five seconds of each (engine/preflight.py), and
 # two cores start so many engines in two.
@@ -163,9 +163,16 @@ async def _carry_out(steps: Iterable[Step]) -> dict[str, str]:
             _log.error("%s: %s", step.name, results[step.name])
 
     steps = list(steps)
-    await _each(steps, make_room, AT_ONCE)
-    for new in (False, True):
-        await _each([step for step in steps if step.is_new is new and step.name not in results], carry_out, AT_ONCE)
+    wanted = [step.change.after for step in steps if step.change.after is not None]
+    rooms = [step for step in steps if isinstance(step, Anew) or step.is_in_the_way(wanted)]
+    going = [step for step in steps if isinstance(step, Remove) and step not in rooms]
+    async with trio.open_nursery() as nursery:
+        # Nobody waits for those, which may wait for files that are being written.
+        nursery.start_soon(_each, going, carry_out, AT_ONCE)
+        await _each(rooms, make_room, AT_ONCE)
+        for new in (False, True):
+            now = [step for step in steps if step.is_new is new and step not in going and step.name not in results]
+            await _each(now, carry_out, AT_ONCE)
     return results
 
 

@@ -18,9 +18,6 @@ from mountctl.supervisor.supervisor import Supervisor
 # How long an operator waits before it is said how far each mount is.
 SETTLE_SECONDS: Final = 15.0
 
-# How often it is looked at whether files are being written still: an engine says so every second.
-_LOOK_SECONDS: Final = 0.5
-
 
 async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: float) -> dict[str, str]:
     """Unmount these and hold them, whatever the file says, until `start`. Returns what came of each.
@@ -36,11 +33,8 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
     async def one(name: str) -> None:
         mount, left = supervisor.mounts.get(name), ""
         if mount is not None:
-            with trio.move_on_after(seconds):
-                while mount.stats.uploads:  # noqa: ASYNC110 - heartbeats tell it, and nobody tells of those
-                    await trio.sleep(_LOOK_SECONDS)
-            if mount.stats.uploads:
-                left = f", while {mount.stats.uploads} files were being written"
+            if writing := await steps.written(mount, seconds):
+                left = f", while {writing} files were being written"
             if programs := await users(mount):
                 left += f", while it was open in {', '.join(programs)}"
         async with supervisor.reloading:

@@ -13,6 +13,7 @@ from mountctl.supervisor import abilities
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.replacing import DRAIN_SECONDS_MAX
 from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.steps import WRITTEN_SECONDS_MAX
 from mountctl.supervisor.supervisor import Supervisor
 from mountctl.supervisor.wanted import Refusal
 
@@ -53,7 +54,10 @@ def notice(change: Change, mount: Mount | None) -> str:
         return f"nothing: it is not mounted now, but {'gone' if mount is None else mount.state}"
     match change.kind:
         case ChangeClass.REMOVE:
-            return f"it goes from {mount.spec.mountpoint}; files that are open there fail with ENOTCONN"
+            return (
+                f"it goes from {mount.spec.mountpoint}, when files that are being written are complete, after "
+                f"{WRITTEN_SECONDS_MAX:.0f} s at most; files that are open then fail with ENOTCONN"
+            )
         case ChangeClass.LIVE:
             return "nothing: it is taken while the mount is served"
         case ChangeClass.HANDOVER:

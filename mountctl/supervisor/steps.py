@@ -5,6 +5,7 @@ another, is the one that S3 has answered: nothing is asked twice.
 """
 
 import logging
+from collections.abc import Iterable
 from typing import ClassVar, Final, Protocol
 
 import trio
@@ -25,6 +26,10 @@ SETTLE_SECONDS: Final = 15.0
 # How long for one that takes the place of another, which is not touched before: longer than an engine may take to
 # start (watch.START_TIMEOUT_SECONDS).
 READY_SECONDS_MAX: Final = 60.0
+# How long a mount that is to go waits for files that are being written, as `mountctl stop` does.
+WRITTEN_SECONDS_MAX: Final = 30.0
+# How often it is looked at whether files are being written still: an engine says so every second.
+_LOOK_SECONDS: Final = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +83,11 @@ class Step:
 
     async def call_off(self) -> None:
         """Clear away what was prepared and not carried out."""
+
+    def is_in_the_way(self, wanted: Iterable[MountSpec]) -> bool:
+        """Whether it takes away what is where one of these is to be, or within, or around."""
+        gone = self.change.before if self.change.after is None else None
+        return gone is not None and any(overlapping(gone, each) for each in wanted)
 
     def failed(self, reason: object) -> str:
         """What came of it, if it has not been done."""
@@ -247,7 +257,7 @@ class Anew(_Staged):
 
     failure = "not restarted"
     is_new = True
-    _gone = False
+    _writing = 0
 
     async def prepare(self) -> None:
         """The other one comes up, mounted nowhere yet."""
@@ -263,6 +273,7 @@ class Anew(_Staged):
     async def make_room(self) -> None:
         """The old one goes."""
         if (old := self.host.mounts.get(self.name)) is not None:
+            self._writing = await written(old, WRITTEN_SECONDS_MAX)
             await self.host.remove(old)
         assert self._staged is not None, "it was prepared"
         self.host.put_in_place(self._staged)
@@ -271,14 +282,14 @@ class Anew(_Staged):
     async def carry_out(self) -> str:
         """The other one is mounted."""
         new = await self._begin()
-        return "unmounted by somebody else" if new.unmounted else "restarted" + trouble(new)
+        return "unmounted by somebody else" if new.unmounted else f"restarted{_while(self._writing)}{trouble(new)}"
 
 
 class Remove(Step):
     """It goes."""
 
     failure = "not removed"
-    _left: str | None = None
+    _result: str | None = None
 
     async def prepare(self) -> None:
         """Nobody is asked."""
@@ -286,13 +297,18 @@ class Remove(Step):
 
     async def make_room(self) -> None:
         """It may be where another is to be."""
+        self._result = "removed"
         if (mount := self.host.mounts.get(self.name)) is not None:
+            self._result += _while(await written(mount, WRITTEN_SECONDS_MAX))
             await self.host.remove(mount)
-            self._left = mount.left_behind
+            if mount.left_behind is not None:
+                self._result += f", but its mount is left: {mount.left_behind}"
 
     async def carry_out(self) -> str:
-        """It is gone."""
-        return "removed" if self._left is None else f"removed, but its mount is left: {self._left}"
+        """If it is still there."""
+        if self._result is None:
+            await self.make_room()
+        return self._result or ""
 
 
 _CLASSES: Final[dict[ChangeClass, type[Step]]] = {
@@ -312,6 +328,18 @@ def step_of(change: Change, host: Host) -> Step:
     if lives and (change.blocked or host.mounts[change.name].state not in SERVED):
         kind = Anew
     return kind(change, host)
+
+
+async def written(mount: Mount, seconds: float) -> int:
+    """Wait until no file of a mount is being written, for so long at most. Returns how many still are."""
+    with trio.move_on_after(seconds):
+        while mount.stats.uploads:  # noqa: ASYNC110 - heartbeats tell it, and nobody tells of those
+            await trio.sleep(_LOOK_SECONDS)
+    return mount.stats.uploads
+
+
+def _while(writing: int) -> str:
+    return f", while {writing} files were being written" if writing else ""
 
 
 async def hand_over(mount: Mount, spec: MountSpec | None = None) -> None:

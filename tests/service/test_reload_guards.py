@@ -9,7 +9,7 @@ import pytest
 
 from tests.servers import MotoServer
 from tests.service.programs import Writer
-from tests.service.running import Running, poll_until
+from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
 
 
 def pids(running: Running) -> dict[str, int]:
@@ -59,6 +59,52 @@ def test_another_bucket_under_a_writers_hands_is_refused_unless_it_is_meant(
         finally:
             writer.close()
         assert moto.boto.get_object(Bucket=bucket, Key="new")["Body"].read() == writer.content
+
+
+def test_a_mount_that_goes_waits_for_what_is_being_written_and_holds_up_nobody(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, gone={"bucket": bucket}, handed={"bucket": bucket})
+    with running.running():
+        before = pids(running)
+        writer = Writer(running.mountpoint("gone") / "new", 10)
+        try:
+            running.poll_uploads("gone", 1)
+            running.configure(moto, handed={"bucket": bucket, "uid": 5}, new={"bucket": bucket})
+            reload = subprocess.Popen(
+                [MOUNTCTL, "reload"], env=running.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            with reload:
+                running.wait_for("new", "ready")
+                assert pids(running)["handed"] != before["handed"]
+                assert reload.poll() is None
+                writer.finish()
+                told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
+        finally:
+            writer.close()
+        assert (told, errors) == ("gone: removed\nhanded: handed over\nnew: added\n", "")
+        assert moto.boto.get_object(Bucket=bucket, Key="new")["Body"].read() == writer.content
+        assert set(running.mounted()) == {str(running.mountpoint(name)) for name in ("handed", "new")}
+
+
+@pytest.mark.slow
+def test_a_mount_that_goes_waits_for_a_file_that_is_never_complete_until_its_deadline(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, gone={"bucket": bucket}, same={"bucket": bucket})
+    with running.running():
+        writer = Writer(running.mountpoint("gone") / "new", 10)
+        try:
+            running.poll_uploads("gone", 1)
+            running.configure(moto, same={"bucket": bucket})
+            done = subprocess.run(
+                [MOUNTCTL, "reload"], env=running.environment, capture_output=True, text=True, check=False
+            )
+        finally:
+            writer.close()
+        assert done.stdout == "gone: removed, while 1 files were being written\nsame: unchanged\n"
+        assert done.returncode == 1
+        assert running.mounted() == [str(running.mountpoint("same"))]
 
 
 @pytest.fixture
