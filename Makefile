@@ -13,7 +13,7 @@ help:
 	@echo 'make check     ruff, mypy, import-linter, generated documents are current'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
-	@echo 'make bench     one sequential read beside the peers, pauses when something dies, and how long commands take'
+	@echo 'make bench     one sequential read beside the peers, pauses when something dies, how long commands take, and 200 mounts'
 
 setup: $(STAMP)
 
@@ -47,6 +47,7 @@ bench: setup
 	$(BIN)/python -m bench.sequential
 	$(BIN)/python -m bench.takeover
 	$(BIN)/python -m bench.commands
+	$(BIN)/python -m bench.many
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,5 +1,6 @@
 """Sessions on the real kernel: made, attached, detached, with no engine anywhere near."""
 
+import itertools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -251,6 +252,21 @@ def test_a_dead_mount_that_nobody_keeps_is_taken_away(mountpoint: Path) -> None:
     trio.run(old_mounts.clear_dead, ())
 
     assert not session.alive()
+
+
+def test_the_list_of_mounts_is_read_again_when_it_has_changed_and_only_then(mountpoint: Path) -> None:
+    lately, clock = mountinfo._Lately(), itertools.count(step=10)
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    found = lately.table(next(clock))
+    assert found.by_id(session.mount_id) is not None
+    while (now := lately.table(next(clock))) is not found:  # others mount something on this host meanwhile
+        found = now
+
+    session.detach()
+    session.close()
+
+    assert lately.table(next(clock)).by_id(session.mount_id) is None
 
 
 def test_a_moved_session_is_the_same_file_system_with_another_number_at_one_place(mountpoint: Path) -> None:
