@@ -77,17 +77,20 @@ def test_walks_of_100_000_names_ask_for_no_file_by_itself(command: str, director
 def test_a_walk_of_ten_thousand_names_asks_for_no_file_by_itself(command: str, for_itself: int) -> None:
     """S13, S52: one LIST for each thousand, with the shortest lifetimes and on a machine however busy.
 
-    `for_itself`: how often the program asks for the attributes of the directory, which are believed for a second.
+    `for_itself`: how often the program asks for the attributes of the directory, which are believed for a second; then
+    the kernel asks again.
     """
     with ObservedShape(1, 10_000) as mounted:
         before = Path.cwd()
         os.chdir(mounted.path / "d00000")
         try:
+            began = time.monotonic()
             said, counted = _walk_and_count(mounted, *command.split())
+            again = math.floor((time.monotonic() - began) / DIRECTORY_SECONDS_MINIMAL)
         finally:
             os.chdir(before)
         assert len(said.splitlines()) >= 10_000
-    assert counted["ListObjectsV2"] <= 10 + for_itself
+    assert counted["ListObjectsV2"] <= 10 + for_itself + again
     assert counted.get("HeadObject", 0) == 0
 
 
