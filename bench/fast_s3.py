@@ -1,11 +1,14 @@
-"""An S3 that is not the bottleneck: nginx sends objects from a folder in memory, bench/listing.py lists that folder.
+"""An S3 that is not the bottleneck: nginx sends objects from a folder in memory, bench/back_end.py does the rest.
 
-Used by the benches. GET, HEAD, LIST and PutObject; no signature is checked. ETags are nginx's own (modification time
-and size), in listings too, so that If-Match holds everywhere. With `Manners` it answers as S3 over a network does: so
-many milliseconds to the first byte of each answer, so many MB/s on each connection.
+Used by the benches. No signature is checked. With `Manners` (bench/nginx.py) it answers as S3 over a network does: so
+many milliseconds to the first byte of each answer, so many MB/s on each connection. Each client has a port of its own,
+by which its requests are told from others'.
 """
 
 import contextlib
+import http.client
+import itertools
+import os
 import random
 import shutil
 import socket
@@ -14,67 +17,80 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import quote
+
+from bench import CHECKOUT
+from bench.nginx import LUA_MODULES, MODULES, NO_DELAY, Certificate, Manners, configuration
+from bench.processes import cpu_seconds, family
+
+__all__ = ["FastS3", "Manners", "Missing"]
 
 # Objects must come from memory: on a disk the disk would be measured.
 MEMORY: Final = Path("/dev/shm")
 
-MODULES: Final = Path("/usr/lib/nginx/modules")
-LUA_MODULES: Final = ("ndk_http_module.so", "ngx_http_lua_module.so")
-
-# Patience with nginx and the lister to come up, and to go.
-START_SECONDS_MAX: Final = 10.0
-
-# nginx paces an answer in chunks; small ones keep the pace even within a part.
-PACED_CHUNK: Final = "256k"
+# Patience with nginx and the back end to come up, and to go: on a busy machine the latter reads names for ten seconds.
+START_SECONDS_MAX: Final = 60.0
 
 # An object's content repeats with this period: random enough for a server, quick to make.
 PERIOD_BYTES: Final = 16 << 20
+
+CERTIFICATE_DAYS: Final = 2
 
 
 class Missing(Exception):
     """A program or module that the bench needs is not installed; the text says which Debian package has it."""
 
 
-@dataclass(frozen=True)
-class Manners:
-    """S3's own: milliseconds to the first byte, MB/s of one connection. Zeros: as fast as it goes."""
-
-    first_byte_ms: int = 0
-    connection_mb: int = 0
-
-    def __str__(self) -> str:
-        if not (self.first_byte_ms or self.connection_mb):
-            return "no delay"
-        return f"{self.first_byte_ms} ms to the first byte, {self.connection_mb} MB/s a connection"
-
-
 class FastS3:
-    """`with FastS3() as s3:` then `s3.put(...)`, `s3.endpoint`. Objects of a bucket are put before it is listed."""
+    """`with FastS3() as s3:` then `s3.put(...)`, `s3.endpoint`. Objects of a bucket are put before it is listed.
 
-    def __init__(self, manners: Manners = Manners()) -> None:
+    Args:
+        manners: how it answers.
+        tls: over HTTPS, with a certificate that `ca` vouches for.
+        clients: how many endpoints there are.
+        root: the folder of buckets, of whoever made it; None: one of its own.
+    """
+
+    def __init__(
+        self, manners: Manners = NO_DELAY, *, tls: bool = False, clients: int = 1, root: Path | None = None
+    ) -> None:
         self.manners = manners
-        self.endpoint = ""
+        self.endpoints: list[str] = []
+        self.ca: Path | None = None
+        self._tls = tls
+        self._clients = clients
+        self._given_root = root
+        self._read = 0  # bytes of the access log
+        self._requests: dict[str, Counter[str]] = {}
         self._stack = contextlib.ExitStack()
+
+    @property
+    def endpoint(self) -> str:
+        """Of the first client."""
+        return self.endpoints[0]
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self._require()
             self.work = Path(tempfile.mkdtemp(prefix="mountctl-bench-", dir=MEMORY))
             stack.callback(shutil.rmtree, self.work)
-            self.root = self.work / "buckets"
-            self.root.mkdir()
-            lister, front = _free_port(), _free_port()
-            stack.enter_context(_process([sys.executable, "-m", "bench.listing", str(self.root), str(lister)], lister))
-            configuration = self.work / "nginx.conf"
-            configuration.write_text(self._configuration(front, lister))
-            command = ["nginx", "-c", str(configuration), "-e", str(self.work / "errors")]
-            stack.enter_context(_process(command, front))
-            self.endpoint = f"http://127.0.0.1:{front}"
+            self.root = self._given_root or self.work / "buckets"
+            self.root.mkdir(exist_ok=True)
+            back, *fronts = _free_ports(1 + self._clients)
+            self._back = back
+            command = [sys.executable, "-m", "bench.back_end", str(self.root), str(back)]
+            self._back_pid = stack.enter_context(_process(command, back))
+            certificate = self._certificate() if self._tls else None
+            told = self.work / "nginx.conf"
+            told.write_text(configuration(self.work, self.root, fronts, back, self.manners, certificate))
+            command = ["nginx", "-c", str(told), "-e", str(self.work / "errors")]
+            self._front_pid = stack.enter_context(_process(command, fronts[0]))
+            scheme, host = ("https", "localhost") if self._tls else ("http", "127.0.0.1")
+            self.endpoints = [f"{scheme}://{host}:{port}" for port in fronts]
             self._stack = stack.pop_all()
         return self
 
@@ -83,96 +99,96 @@ class FastS3:
     ) -> None:
         self._stack.close()
 
-    def put(self, bucket: str, key: str, size: int) -> None:
-        """Make an object of `size` bytes."""
-        path = self.root / bucket / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            period = _content(min(size, PERIOD_BYTES))
-            while (left := size - file.tell()) > 0:
-                file.write(period[:left])
+    def put(self, bucket: str, key: str, size: int) -> Path:
+        """Make an object of `size` bytes; its file."""
+        return put(self.root / bucket, key, size)
 
-    def requests(self) -> Counter[str]:
-        """Requests so far, by method."""
-        with (self.work / "access").open() as log:
-            return Counter(line.split(" ", 1)[0] for line in log)
+    def settle(self) -> None:
+        """Objects written in parts have their bytes afterwards (bench/bucket.py)."""
+        back = http.client.HTTPConnection("127.0.0.1", self._back)
+        back.request("POST", "/?settle")
+        back.getresponse().read()
+        back.close()
+
+    def forget(self, bucket: str, key: str) -> None:
+        """Delete an object that was written; no client is told, and no request counted."""
+        back = http.client.HTTPConnection("127.0.0.1", self._back)
+        back.request("DELETE", f"/{bucket}/{quote(key)}")
+        back.getresponse().read()
+        back.close()
+
+    def requests(self, client: int | None = None) -> Counter[str]:
+        """Requests so far, by method: of a client by its number, None: of all."""
+        with (self.work / "access").open("rb") as log:
+            log.seek(self._read)
+            whole = log.read().rpartition(b"\n")
+        self._read += len(whole[0]) + len(whole[1])
+        for line in whole[0].decode("latin-1").splitlines():
+            port, method, _ = line.split(" ", 2)
+            self._requests.setdefault(port, Counter())[method] += 1
+        if client is None:
+            return sum(self._requests.values(), Counter())
+        return Counter(self._requests.get(self.endpoints[client].rpartition(":")[2]))
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Of nginx and of the back end so far, each of one thread: what is close to the clock's is the bottleneck."""
+        return cpu_seconds(family(self._front_pid)), cpu_seconds([self._back_pid])
 
     def _require(self) -> None:
         if shutil.which("nginx") is None:
             raise Missing("the bench's S3 needs nginx: apt-get install nginx-light")
         if self.manners.first_byte_ms and not all((MODULES / name).exists() for name in LUA_MODULES):
             raise Missing("delays need nginx's Lua module: apt-get install libnginx-mod-http-lua")
+        if self._tls and shutil.which("openssl") is None:
+            raise Missing("TLS needs a certificate: apt-get install openssl")
 
-    def _configuration(self, front: int, lister: int) -> str:
-        delay, pace, modules = "", "", ""
-        if self.manners.first_byte_ms:
-            modules = "".join(f"load_module {MODULES / name};\n" for name in LUA_MODULES)
-            delay = f"access_by_lua_block {{ ngx.sleep({self.manners.first_byte_ms / 1000}) }}"
-        if self.manners.connection_mb:
-            pace = f"limit_rate {self.manners.connection_mb}m; sendfile_max_chunk {PACED_CHUNK};"
-        temporary = "\n".join(
-            f"  {kind}_temp_path {self.work}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    def _certificate(self) -> Certificate:
+        made = Certificate(self.work / "certificate.pem", self.work / "key.pem")
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", str(CERTIFICATE_DAYS)),
+                *("-keyout", made.key, "-out", made.chain, "-subj", "/CN=localhost"),
+                *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            ],
+            check=True,
+            capture_output=True,
         )
-        return f"""{modules}
-worker_processes 1;
-daemon off;
-user root;
-pid {self.work}/pid;
-error_log {self.work}/errors;
-events {{ worker_connections 1024; }}
-http {{
-{temporary}
-  log_format short '$request_method $status $request_uri $http_range';
-  access_log {self.work}/access short;
-  sendfile on;
-  tcp_nopush on;
-  keepalive_requests 1000000;
-  keepalive_timeout 600;
-  default_type binary/octet-stream;
-  upstream lister {{ server 127.0.0.1:{lister}; keepalive 16; }}
-  server {{
-    listen 127.0.0.1:{front};
-    root {self.root};
-    location ~ ^/[^/]+/?$ {{
-      {delay}
-      proxy_pass http://lister;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-    }}
-    location / {{
-      {delay} {pace}
-      if ($request_method = PUT) {{ proxy_pass http://lister; }}
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      add_header x-amz-request-id 1 always;
-      if (-d $request_filename) {{ return 404; }}
-      error_page 404 =404 /.no-such-key;
-    }}
-    location = /.no-such-key {{
-      internal;
-      default_type application/xml;
-      return 404 '<Error><Code>NoSuchKey</Code><Message>The specified key does not exist.</Message></Error>';
-    }}
-  }}
-}}
-"""
+        self.ca = made.chain
+        return made
 
 
-def _content(size: int) -> bytes:
-    return random.Random(size).randbytes(size)
+def put(folder: Path, key: str, size: int) -> Path:
+    """Make an object of `size` bytes in a bucket's folder; its file."""
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        period = random.Random(size).randbytes(min(size, PERIOD_BYTES))
+        while (left := size - file.tell()) > 0:
+            file.write(period[:left])
+    return path
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+def put_same(folder: Path, keys: Iterable[str], content: Path) -> None:
+    """Make objects that have the bytes of a file, and take no memory for them."""
+    for parent, group in itertools.groupby((folder / key for key in keys), key=lambda path: path.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for path in group:
+            path.hardlink_to(content)
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for sock in sockets:
+            sock.bind(("127.0.0.1", 0))
+        return [sock.getsockname()[1] for sock in sockets]
 
 
 @contextlib.contextmanager
-def _process(command: list[str], port: int) -> Iterator[None]:
-    """A server that listens on `port` while in the context."""
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+def _process(command: list[str], port: int) -> Iterator[int]:
+    """A server that listens on `port` while in the context; its process ID."""
+    environment = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     try:
         deadline = time.monotonic() + START_SECONDS_MAX
         while True:
@@ -183,7 +199,7 @@ def _process(command: list[str], port: int) -> Iterator[None]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"{command[0]} does not come up") from None
                 time.sleep(0.02)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(START_SECONDS_MAX)
