@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
+from bench import CHECKOUT
+from bench.peers import MOUNTCTL
+
 MOUNTS: Final = 1000
 ROUNDS: Final = 9
 START_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
+
+_ENVIRONMENT: Final = os.environ | {"PYTHONPATH": str(CHECKOUT)}
 
 # What `status` imports: the time is taken inside the process, so the interpreter's start is not in it.
 _IMPORTS: Final = (
@@ -46,7 +50,7 @@ def take(command: Sequence[str | Path], *, exit_code: int = 0) -> Taken:
     walls, cpus = [], []
     for round_ in range(ROUNDS + 1):
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = subprocess.run(command, capture_output=True, check=False, env=_ENVIRONMENT)
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         if done.returncode != exit_code:
             raise RuntimeError(f"{command}: exit code {done.returncode}: {done.stderr.decode()}")
@@ -59,7 +63,9 @@ def take(command: Sequence[str | Path], *, exit_code: int = 0) -> Taken:
 def imports() -> Taken:
     """What `status` imports."""
     rounds = [
-        subprocess.run([sys.executable, "-c", _IMPORTS], capture_output=True, check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", _IMPORTS], capture_output=True, check=True, env=_ENVIRONMENT
+        ).stdout.split()
         for _ in range(ROUNDS)
     ]
     walls, cpus = zip(*rounds, strict=True)
@@ -83,7 +89,10 @@ def supervisor(directory: Path) -> Iterator[list[str | Path]]:
     config.touch()
     options: list[str | Path] = ["--runtime-dir", directory / "run", "--state-dir", directory / "state"]
     process = subprocess.Popen(
-        [MOUNTCTL, "run", "--config", config, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*MOUNTCTL, "run", "--config", config, *options],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
     )
     try:
         deadline = time.monotonic() + START_SECONDS_MAX
@@ -109,13 +118,13 @@ def main() -> None:
         write(unwise, "uid = 5")
         rows = {
             "python -c pass": take([sys.executable, "-c", "pass"]),
-            f"check, {MOUNTS} mounts": take([MOUNTCTL, "check", "--config", good]),
-            f"check, {MOUNTS} errors": take([MOUNTCTL, "check", "--config", wrong], exit_code=2),
-            f"check, {MOUNTS} warnings": take([MOUNTCTL, "check", "--config", unwise]),
-            f"config show --origin, {MOUNTS} mounts": take([MOUNTCTL, "config", "show", "--origin", "--config", good]),
+            f"check, {MOUNTS} mounts": take([*MOUNTCTL, "check", "--config", good]),
+            f"check, {MOUNTS} errors": take([*MOUNTCTL, "check", "--config", wrong], exit_code=2),
+            f"check, {MOUNTS} warnings": take([*MOUNTCTL, "check", "--config", unwise]),
+            f"config show --origin, {MOUNTS} mounts": take([*MOUNTCTL, "config", "show", "--origin", "--config", good]),
         }
         with supervisor(directory) as options:
-            rows["status"] = take([MOUNTCTL, "status", *options])
+            rows["status"] = take([*MOUNTCTL, "status", *options])
             rows["of which imports of status"] = imports()
             rows["events"] = take([MOUNTCTL, "events", *options])
             rows["wait --all"] = take([MOUNTCTL, "wait", "--all", *options])

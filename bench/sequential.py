@@ -1,7 +1,8 @@
-"""One sequential read beside the peers, in one run: `make bench`, or `python -m bench.sequential [--help]`.
+"""One sequential read beside rclone, in one run: `python -m bench.sequential [--help]`.
 
-Reads one large object through an engine of ours and through rclone, turn by turn so that a busy moment of the machine
-hits all of them, without anything in the page cache. Prints medians.
+The quick one: a row of `python -m bench` with sizes, readers and manners of one's own. Reads large objects through an
+engine of ours and through rclone, turn by turn so that a busy moment of the machine hits all of them, without anything
+in the page cache. Prints medians.
 """
 
 import argparse
@@ -9,21 +10,20 @@ import contextlib
 import os
 import statistics
 import sys
-import threading
-import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from bench.fast_s3 import FastS3, Manners, Missing
-from bench.mounts import BUCKET, OURS, Mount, Peer, mount, rclone
+from bench.mounts import Mount, mount
+from bench.peers import BUCKET, OURS, Peer, rclone
+from bench.workloads import sequential
 
 MIB: Final = 1 << 20
 ROUNDS: Final = 3
 SIZE_MIB: Final = 1024
 
-# As `cp` and `dd bs=1M` read.
-CHUNK_BYTES: Final = MIB
+# A run's limit: none, all is read.
+SECONDS_MAX: Final = 3600.0
 
 
 @dataclass
@@ -33,45 +33,28 @@ class Result:
     mb_per_second: list[float] = field(default_factory=list)
     cpu_per_gb: list[float] = field(default_factory=list)
     requests: list[int] = field(default_factory=list)
-
-
-def read(path: Path) -> None:
-    """Read a file from start to end; its pages leave the page cache afterwards."""
-    buffer = bytearray(CHUNK_BYTES)
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        total = 0
-        while count := file.readinto(buffer):
-            total += count
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    if total != size:
-        raise RuntimeError(f"{path}: {total} of {size} bytes")
+    memory: list[int] = field(default_factory=list)
 
 
 def measure(served: Mount, s3: FastS3, keys: list[str], result: Result) -> None:
-    """One round: read each object by a thread of its own, all at once."""
-    paths = [served.directory / key for key in keys]
-    gigabytes = sum(path.stat().st_size for path in paths) / 1e9
-    before, cpu, began = s3.requests().total(), served.cpu_seconds(), time.perf_counter()
-    readers = [threading.Thread(target=read, args=(path,)) for path in paths]
-    for reader in readers:
-        reader.start()
-    for reader in readers:
-        reader.join()
-    result.mb_per_second.append(gigabytes * 1000 / (time.perf_counter() - began))
-    result.cpu_per_gb.append((served.cpu_seconds() - cpu) / gigabytes)
-    result.requests.append(s3.requests().total() - before)
+    """One round: read each object by a process of its own, all at once."""
+    before, cpu = s3.requests(served.client).total(), served.cpu_seconds()
+    with served.watched():
+        done = sequential(str(served.directory), {"keys": keys, "limit": SECONDS_MAX})
+    result.mb_per_second.append(done.value / 1e6)
+    result.cpu_per_gb.append((served.cpu_seconds() - cpu) / done.units * 1e9)
+    result.requests.append(s3.requests(served.client).total() - before)
+    result.memory.append(served.peak)
 
 
-def table(measured: dict[Peer, tuple[Mount, Result]]) -> str:
+def table(measured: dict[Peer, Result]) -> str:
     """The results as text, with each speed as a share of ours to it."""
-    ours = statistics.median(measured[OURS][1].mb_per_second)
-    lines = [f"{'':20}{'MB/s':>8}{'CPU s/GB':>10}{'peak RSS':>12}{'peak PSS':>12}{'requests':>10}{'ours is':>10}"]
-    for peer, (served, result) in measured.items():
+    ours = statistics.median(measured[OURS].mb_per_second)
+    lines = [f"{'':20}{'MB/s':>8}{'CPU s/GB':>10}{'peak PSS':>12}{'requests':>10}{'ours is':>10}"]
+    for peer, result in measured.items():
         speed = statistics.median(result.mb_per_second)
         lines.append(
-            f"{peer.name:20}{speed:8.0f}{statistics.median(result.cpu_per_gb):10.2f}"
-            f"{served.peak_rss / MIB:8.0f} MiB{served.peak_pss / MIB:8.0f} MiB"
+            f"{peer.name:20}{speed:8.0f}{statistics.median(result.cpu_per_gb):10.2f}{max(result.memory) / MIB:8.0f} MiB"
             f"{statistics.median(result.requests):10.0f}{ours / speed:9.1f}x"
         )
     return "\n".join(lines)
@@ -79,14 +62,15 @@ def table(measured: dict[Peer, tuple[Mount, Result]]) -> str:
 
 def run(manners: Manners, size: int, rounds: int, readers: int, peers: list[Peer]) -> str:
     """Measure and tell."""
-    with FastS3(manners) as s3, contextlib.ExitStack() as mounts:
+    with FastS3(manners, clients=len(peers)) as s3, contextlib.ExitStack() as mounts:
         keys = [f"object-{number}" for number in range(readers)]
         for key in keys:
             s3.put(BUCKET, key, size)
-        measured = {peer: (mounts.enter_context(mount(peer, s3)), Result()) for peer in peers}
+        served = [mounts.enter_context(mount(peer, s3, client=client)) for client, peer in enumerate(peers)]
+        measured = {peer: Result() for peer in peers}
         for _ in range(rounds):
-            for served, result in measured.values():
-                measure(served, s3, keys, result)
+            for each in served:
+                measure(each, s3, keys, measured[each.peer])
         return table(measured)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.fast_s3 import FastS3, Missing
-from bench.mounts import BUCKET, ENVIRONMENT
+from bench.peers import BUCKET, ENVIRONMENT, MOUNTCTL
 from mountctl.control.client import ControlClient
 from mountctl.errors import SupervisorNotRunning
 
@@ -108,8 +108,7 @@ class Supervised:
         raise RuntimeError(f"it does not come to be so: {json.dumps(self._client.status())}")
 
     def _command(self, *arguments: str) -> list[str]:
-        program = str(Path(sys.executable).parent / "mountctl")
-        return [program, "--runtime-dir", str(self._work / "run"), "--config", str(self._config), *arguments]
+        return [*MOUNTCTL, "--runtime-dir", str(self._work / "run"), "--config", str(self._config), *arguments]
 
 
 class Reader:
