@@ -1,0 +1,177 @@
+"""Runs the rows, peer by peer in turn, round after round. Used by bench/__main__.py.
+
+In each round of a scene all peers are mounted anew, side by side: kernel and peers know nothing from before. Then row
+by row each peer has its turn while the others idle, in another order each round, so that a busy moment of the machine
+hits all of them alike.
+"""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench import CHECKOUT
+from bench.fast_s3 import MEMORY, FastS3
+from bench.mounts import Mount, mount
+from bench.peers import BUCKET, Peer
+from bench.results import Measure, Shown
+from bench.rows import BEGINNING, Row, Scene, lay
+from bench.workloads import CHUNK_BYTES, PUBLISH_SECONDS_MAX, content_for
+
+# How long a workload goes on; what is done by then is its rate. Long against the start of a connection, short enough
+# for `make bench` to end within a quarter of an hour.
+LIMIT_SECONDS: Final = 4.0
+
+# Beyond what a workload has, for what it does not count: listing first, and a peer's worst moments.
+PATIENCE_SECONDS: Final = 120.0
+
+Tell = Callable[[str], None]
+
+
+def written(scene: Scene, row: Row, peer: Peer, number: int) -> str:
+    """The directory that is a peer's to write to."""
+    return f"written/{scene.name}-{row.name}-{number}-{peer.name}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    scenes: Sequence[Scene]
+    peers: Sequence[Peer]
+    rounds: int
+    limit: float = LIMIT_SECONDS
+
+    def directories(self) -> Iterator[str]:
+        """Where peers write."""
+        for scene in self.scenes:
+            for row in scene.rows:
+                for peer in self.peers if row.writes else ():
+                    yield from (written(scene, row, peer, number) for number in range(self.rounds))
+
+    def shown(self) -> list[Shown]:
+        """The lines of the table."""
+        return [
+            Shown(scene.name, scene.title, row.name, row.title, row.unit, row.topic, row.less)
+            for scene in self.scenes
+            for row in scene.rows
+        ]
+
+
+def run(plan: Plan, tell: Tell) -> list[Measure]:
+    """Measure all; `tell` hears how it goes, a line a measure."""
+    root = Path(tempfile.mkdtemp(prefix="mountctl-bench-", dir=MEMORY))
+    measures: list[Measure] = []
+    try:
+        lay([row for scene in plan.scenes for row in scene.rows], root, list(plan.directories()))
+        for scene in plan.scenes:
+            with FastS3(scene.manners, tls=scene.tls, clients=len(plan.peers), root=root) as s3:
+                for number in range(plan.rounds):
+                    measures += _round(plan, scene, s3, number, tell)
+    finally:
+        shutil.rmtree(root)
+    return measures
+
+
+def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> list[Measure]:
+    """All rows of a scene once."""
+    measures = []
+    with contextlib.ExitStack() as stack:
+        mounts: list[Mount] = []
+        for client, peer in enumerate(plan.peers):
+            try:
+                mounts.append(stack.enter_context(mount(peer, s3, client=client, ttl=scene.ttl)))
+            except RuntimeError as error:
+                tell(f"{scene.name}, round {number + 1}: {error}")
+        first = number % len(mounts) if mounts else 0
+        for row in scene.rows:
+            for served in mounts[first:] + mounts[:first]:
+                if scene.takes_part(row, served.peer):
+                    measures.append(_measured(plan, scene, row, served, s3, number))
+                    tell(_line(row, measures[-1]))
+    return measures
+
+
+def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, number: int) -> Measure:
+    """One row by one peer."""
+    directory = written(scene, row, served.peer, number)
+    told = dict(row.work) | {"base": str(served.directory), "limit": plan.limit, "seed": number}
+    if row.writes:
+        told |= {"directory": directory, "published": str(s3.root / BUCKET / directory)}
+    before, cpu, server = s3.requests(served.client), served.cpu_seconds(), s3.cpu_seconds()
+    with served.watched():
+        done, failed = _carried_out(told, plan.limit)
+    spent = [after - begun for after, begun in zip(s3.cpu_seconds(), server, strict=True)]
+    cpu = served.cpu_seconds() - cpu
+    requests = s3.requests(served.client) - before
+    if row.writes:
+        failed = failed or _written_wrong(row, s3, directory)
+    if failed or done is None:
+        return Measure(scene.name, row.name, served.peer.name, number, None, failed=failed)
+    return Measure(
+        scene.name,
+        row.name,
+        served.peer.name,
+        number,
+        done["value"] * row.scale,
+        units=done["units"],
+        seconds=done["seconds"],
+        cpu_seconds=cpu,
+        requests=dict(requests),
+        memory=served.peak,
+        server=max(spent),
+    )
+
+
+def _carried_out(told: dict[str, Any], limit: float) -> tuple[dict[str, float] | None, str]:
+    """What the workload did, and why it failed. One that hangs is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.workloads"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        output, errors = process.communicate(json.dumps(told), limit + PATIENCE_SECONDS + PUBLISH_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return None, "it hung"
+    if process.returncode != 0:
+        return None, errors.strip().rpartition("\n")[2]
+    done: dict[str, float] = json.loads(output)
+    return done, ""
+
+
+def _written_wrong(row: Row, s3: FastS3, directory: str) -> str:
+    """Look at what was written, then delete it: its memory is needed. Says what is wrong."""
+    s3.settle()
+    wrong = ""
+    for path in {*(s3.root / BUCKET / directory).iterdir()} - {s3.root / BUCKET / directory / BEGINNING}:
+        if row.topic == "write" and not _is_as_written(path, row.work["size"]):
+            wrong = f"{path.name} is not what was written"
+        s3.forget(BUCKET, f"{directory}/{path.name}")
+    return wrong
+
+
+def _is_as_written(path: Path, size: int) -> bool:
+    content = content_for(str(path))
+    with path.open("rb") as file:
+        for offset in range(0, size, CHUNK_BYTES):
+            if file.read(CHUNK_BYTES) != content[: min(CHUNK_BYTES, size - offset)]:
+                return False
+        return not file.read(1)
+
+
+def _line(row: Row, measure: Measure) -> str:
+    head = f"{measure.scene:12} {row.title:45} {measure.peer:10}"
+    if measure.value is None:
+        return f"{head} failed: {measure.failed}"
+    return f"{head} {measure.value:10.1f} {row.unit}"
