@@ -40,7 +40,8 @@ class Row:
         title: for people.
         unit: of the value.
         scale: what the workload's value is multiplied by to be in it.
-        work: the workload's name and arguments (bench/workloads.py).
+        workload: the name of what is done (bench/workloads.py).
+        work: its arguments.
         sizes: the objects that it needs, bytes by key.
         same: more of them, all of SMALL_BYTES.
         names: it is about how long names are believed: where they are not, peers that always believe them are out.
@@ -53,6 +54,7 @@ class Row:
     title: str
     unit: str
     scale: float
+    workload: str
     work: Mapping[str, Any]
     sizes: Mapping[str, int] = field(default_factory=dict)
     same: Sequence[str] = ()
@@ -87,53 +89,57 @@ def _sequential(
 ) -> Row:
     keys = [f"{topic}-{readers}/{number}" for number in range(readers)]
     of = f"{readers} reader{'s' if readers > 1 else ''}"
-    work = {"workload": "sequential", "keys": keys, **more}
-    return Row(f"{topic}-{readers}", topic, f"{title}, {of}", "MB/s", 1e-6, work, dict.fromkeys(keys, mib * MIB))
+    work = {"keys": keys, **more}
+    return Row(
+        f"{topic}-{readers}", topic, f"{title}, {of}", "MB/s", 1e-6, "sequential", work, dict.fromkeys(keys, mib * MIB)
+    )
 
 
 def _random(size: int, name: str, span: int, count: int) -> Row:
     key = f"random-{name}/object"
-    work = {"workload": "pieces", "key": key, "size": size, "span": span, "count": count}
+    work = {"key": key, "size": size, "span": span, "count": count}
     title = f"random {name.upper()} reads of {span // 1_000_000} MB"
-    return Row(f"random-{name}", "random", title, "reads/s", 1, work, {key: span})
+    return Row(f"random-{name}", "random", title, "reads/s", 1, "pieces", work, {key: span})
 
 
 def _stride(size: int, apart: int, span: int) -> Row:
     key = "stride/object"
-    work = {"workload": "pieces", "key": key, "size": size, "span": span, "apart": apart}
+    work = {"key": key, "size": size, "span": span, "apart": apart}
     title = f"{size // KIB} KiB of each {apart // MIB} MiB"
-    return Row("stride", "stride", title, "reads/s", 1, work, {key: span})
+    return Row("stride", "stride", title, "reads/s", 1, "pieces", work, {key: span})
 
 
 def _small(readers: int) -> Row:
     directory = f"small-{readers}"
     keys = [f"{directory}/{number:05}" for number in range(SMALL_FILES)]
     title = f"{SMALL_FILES:,} small files, {readers} reader{'s' if readers > 1 else ''}"
-    work = {"workload": "small_files", "directory": directory, "readers": readers}
-    return Row(f"small-{readers}", "small-files", title, "files/s", 1, work, same=keys, names=True)
+    work = {"directory": directory, "readers": readers}
+    return Row(f"small-{readers}", "small-files", title, "files/s", 1, "small_files", work, same=keys, names=True)
 
 
 def _list(entries: int) -> Row:
     directory = f"list-{entries}"
     keys = [f"{directory}/{number:06}" for number in range(entries)]
-    work = {"workload": "long_list", "directory": directory, "entries": entries}
+    work = {"directory": directory, "entries": entries}
     # s3fs asks for the attributes of every name before it tells the first one.
     without = ("s3fs",) if entries > ASKED_EACH_MAX else ()
-    return Row(directory, "list", f"ls -l of {entries:,}", "entries/s", 1, work, same=keys, without=without)
+    return Row(
+        directory, "list", f"ls -l of {entries:,}", "entries/s", 1, "long_list", work, same=keys, without=without
+    )
 
 
 def _find() -> Row:
     files = range(TREE_FILES // TREE_DIRECTORIES)
     keys = [f"tree/{directory:04}/{number:03}" for directory in range(TREE_DIRECTORIES) for number in files]
     title = f"find, {TREE_FILES:,} keys in {TREE_DIRECTORIES:,} directories"
-    return Row("find", "find", title, "keys/s", 1, {"workload": "find", "directory": "tree"}, same=keys)
+    return Row("find", "find", title, "keys/s", 1, "find", {"directory": "tree"}, same=keys)
 
 
 def _write(writers: int, mib: int) -> Row:
     names = [f"{number}" for number in range(writers)]
-    work = {"workload": "write", "names": names, "size": mib * MIB}
+    work = {"names": names, "size": mib * MIB}
     title = f"write, {writers} stream{'s' if writers > 1 else ''}"
-    return Row(f"write-{writers}", "write", title, "MB/s", 1e-6, work)
+    return Row(f"write-{writers}", "write", title, "MB/s", 1e-6, "write", work)
 
 
 def _first_byte() -> Row:
@@ -160,7 +166,8 @@ _CREATE: Final = Row(
     "create 1,000 files of 1 byte",
     "files/s",
     1,
-    {"workload": "create", "names": [f"{number:05}" for number in range(1000)]},
+    "create",
+    {"names": [f"{number:05}" for number in range(1000)]},
     names=True,
 )
 

@@ -6,30 +6,23 @@ hits all of them alike.
 """
 
 import contextlib
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from bench import CHECKOUT
 from bench.fast_s3 import MEMORY, FastS3
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, Peer
 from bench.results import Measure, Shown
 from bench.rows import BEGINNING, Row, Scene, lay
-from bench.workloads import CHUNK_BYTES, PUBLISH_SECONDS_MAX, content_for
+from bench.workloads import CHUNK_BYTES, Failed, carry_out, content_for
 
 # How long a workload goes on; what is done by then is its rate. Long against the start of a connection, short enough
 # for `make bench` to end within a quarter of an hour.
 LIMIT_SECONDS: Final = 4.0
-
-# Beyond what a workload has, for what it does not count: listing first, and a peer's worst moments.
-PATIENCE_SECONDS: Final = 120.0
 
 Tell = Callable[[str], None]
 
@@ -101,12 +94,15 @@ def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> lis
 def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, number: int) -> Measure:
     """One row by one peer."""
     directory = written(scene, row, served.peer, number)
-    told = dict(row.work) | {"base": str(served.directory), "limit": plan.limit, "seed": number}
+    told = {**row.work, "seed": number}
     if row.writes:
         told |= {"directory": directory, "published": str(s3.root / BUCKET / directory)}
     before, cpu, server = s3.requests(served.client), served.cpu_seconds(), s3.cpu_seconds()
     with served.watched():
-        done, failed = _carried_out(told, plan.limit)
+        try:
+            done, failed = carry_out(row.workload, served.directory, told, plan.limit), ""
+        except Failed as error:
+            done, failed = None, str(error)
     spent = [after - begun for after, begun in zip(s3.cpu_seconds(), server, strict=True)]
     cpu = served.cpu_seconds() - cpu
     requests = s3.requests(served.client) - before
@@ -119,35 +115,14 @@ def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, num
         row.name,
         served.peer.name,
         number,
-        done["value"] * row.scale,
-        units=done["units"],
-        seconds=done["seconds"],
+        done.value * row.scale,
+        units=done.units,
+        seconds=done.seconds,
         cpu_seconds=cpu,
         requests=dict(requests),
         memory=served.peak,
         server=max(spent),
     )
-
-
-def _carried_out(told: dict[str, Any], limit: float) -> tuple[dict[str, float] | None, str]:
-    """What the workload did, and why it failed. One that hangs is killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench.workloads"],
-        cwd=CHECKOUT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        output, errors = process.communicate(json.dumps(told), limit + PATIENCE_SECONDS + PUBLISH_SECONDS_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return None, "it hung"
-    if process.returncode != 0:
-        return None, errors.strip().rpartition("\n")[2]
-    done: dict[str, float] = json.loads(output)
-    return done, ""
 
 
 def _written_wrong(row: Row, s3: FastS3, directory: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 from bench.fast_s3 import FastS3, Manners, Missing
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, OURS, Peer, rclone
-from bench.workloads import sequential
+from bench.workloads import carry_out
 
 MIB: Final = 1 << 20
 ROUNDS: Final = 3
@@ -40,7 +40,7 @@ def measure(served: Mount, s3: FastS3, keys: list[str], result: Result) -> None:
     """One round: read each object by a process of its own, all at once."""
     before, cpu = s3.requests(served.client).total(), served.cpu_seconds()
     with served.watched():
-        done = sequential(str(served.directory), {"keys": keys, "limit": SECONDS_MAX})
+        done = carry_out("sequential", served.directory, {"keys": keys}, SECONDS_MAX)
     result.mb_per_second.append(done.value / 1e6)
     result.cpu_per_gb.append((served.cpu_seconds() - cpu) / done.units * 1e9)
     result.requests.append(s3.requests(served.client).total() - before)

@@ -10,12 +10,15 @@ import mmap
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from bench import CHECKOUT
 
 MIB: Final = 1 << 20
 
@@ -25,6 +28,9 @@ CHUNK_BYTES: Final = MIB
 # A file that nobody publishes is waited for so long.
 PUBLISH_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.001
+
+# Beyond what a workload has, for what it does not count: listing first, and a peer's worst moments.
+PATIENCE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -292,6 +298,31 @@ def _published(done: Done, began: float, told: dict[str, Any], names: list[str],
 KNOWN: Final[dict[str, Callable[[str, dict[str, Any]], Done]]] = {
     each.__name__: each for each in (sequential, pieces, small_files, long_list, find, first_byte, write, create)
 }
+
+
+class Failed(Exception):
+    """A workload did not end well; the text says why."""
+
+
+def carry_out(workload: str, base: Path, told: Mapping[str, Any], limit: float) -> Done:
+    """Run a workload on a directory in a process of its own, for `limit` seconds. Raises Failed, if it hangs too."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.workloads"],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    asked = json.dumps({**told, "workload": workload, "base": str(base), "limit": limit})
+    try:
+        output, errors = process.communicate(asked, limit + PATIENCE_SECONDS + PUBLISH_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Failed("it hung") from None
+    if process.returncode != 0:
+        raise Failed(errors.strip().rpartition("\n")[2])
+    return Done(**json.loads(output))
 
 
 def main() -> None:
