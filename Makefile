@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
-.PHONY: setup demo check test test-all bench format clean
+.PHONY: setup demo check test test-all bench bench-publish bench-cost bench-pauses bench-mount-s3 format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,7 +13,10 @@ help:
 	@echo 'make check     ruff, mypy, import-linter, generated documents are current'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
-	@echo 'make bench     one sequential read beside the peers, pauses when something dies, how long commands take, and 200 mounts'
+	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
+	@echo '               make bench-publish keeps them in docs/performance.md; make bench-cost: CPU by layer;'
+	@echo '               make bench-pauses: when something dies, how long commands take, and 200 mounts;'
+	@echo '               make bench-mount-s3 builds the peer mount-s3 (cargo, cmake, libclang; once, ten minutes)'
 
 setup: $(STAMP)
 
@@ -44,10 +47,25 @@ test-all: setup
 	$(BIN)/python -m pytest
 
 bench: setup
-	$(BIN)/python -m bench.sequential
+	packaging/setup-bench
+	$(BIN)/python -m bench
+
+bench-publish: setup
+	packaging/setup-bench
+	$(BIN)/python -m bench --publish
+
+bench-cost: setup
+	packaging/setup-bench
+	$(BIN)/python -m bench.cost
+
+bench-pauses: setup
+	packaging/setup-bench
 	$(BIN)/python -m bench.takeover
 	$(BIN)/python -m bench.commands
 	$(BIN)/python -m bench.many
+
+bench-mount-s3: setup
+	$(BIN)/python -m bench.build_mount_s3
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
