@@ -91,7 +91,7 @@ class Bucket:
         elements: list[str] = []
         at = max(bisect_left(self.keys, prefix), bisect_right(self.keys, after) if after else 0)
         last = ""
-        while at < len(self.keys) and self.keys[at].startswith(prefix):
+        while limit and at < len(self.keys) and self.keys[at].startswith(prefix):
             if len(elements) >= limit:
                 return Page("".join(elements), len(elements), last)
             key = self.keys[at]

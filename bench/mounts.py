@@ -23,6 +23,9 @@ from bench.processes import cpu_seconds, family, memory
 MOUNT_SECONDS_MAX: Final = 30.0
 UNMOUNT_SECONDS_MAX: Final = 20.0
 
+# Characters of a peer's last words.
+TOLD_MAX: Final = 500
+
 # How often memory is looked at while a mount is used. To read smaps_rollup of a process takes a millisecond.
 MEMORY_POLL_SECONDS: Final = 0.1
 
@@ -107,7 +110,7 @@ def _wait_until_mounted(directory: Path, process: subprocess.Popen[bytes], error
     deadline = time.monotonic() + MOUNT_SECONDS_MAX
     while not mounted(directory):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} does not mount: {errors.read_text()}")
+            raise RuntimeError(f"does not mount: {' '.join(errors.read_text().split())[:TOLD_MAX]}")
         time.sleep(0.02)
     os.listdir(directory)  # the first request: it serves
 

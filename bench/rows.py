@@ -4,7 +4,7 @@ Used by bench/run.py. Each row of a scene has keys of its own, so that none find
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ SMALL_FILES: Final = 1000
 # The object by which a directory is there before anything is written to it.
 BEGINNING: Final = "beginning"
 
+# These ask for the attributes of every name before they tell the first one: a minute for as many names.
+ASKS_FOR_EACH: Final = ("s3fs",)
 ASKED_EACH_MAX: Final = 10_000
 
 TREE_DIRECTORIES: Final = 1000
@@ -42,6 +44,7 @@ class Row:
         scale: what the workload's value is multiplied by to be in it.
         workload: the name of what is done (bench/workloads.py).
         work: its arguments.
+        first: what is done before, by other arguments, and not measured.
         sizes: the objects that it needs, bytes by key.
         same: more of them, all of SMALL_BYTES.
         names: it is about how long names are believed: where they are not, peers that always believe them are out.
@@ -58,6 +61,7 @@ class Row:
     work: Mapping[str, Any]
     sizes: Mapping[str, int] = field(default_factory=dict)
     same: Sequence[str] = ()
+    first: Mapping[str, Any] | None = None
     names: bool = False
     without: tuple[str, ...] = ()
     less: bool = False
@@ -121,8 +125,7 @@ def _list(entries: int) -> Row:
     directory = f"list-{entries}"
     keys = [f"{directory}/{number:06}" for number in range(entries)]
     work = {"directory": directory, "entries": entries}
-    # s3fs asks for the attributes of every name before it tells the first one.
-    without = ("s3fs",) if entries > ASKED_EACH_MAX else ()
+    without = ASKS_FOR_EACH if entries > ASKED_EACH_MAX else ()
     return Row(
         directory, "list", f"ls -l of {entries:,}", "entries/s", 1, "long_list", work, same=keys, without=without
     )
@@ -132,7 +135,8 @@ def _find() -> Row:
     files = range(TREE_FILES // TREE_DIRECTORIES)
     keys = [f"tree/{directory:04}/{number:03}" for directory in range(TREE_DIRECTORIES) for number in files]
     title = f"find, {TREE_FILES:,} keys in {TREE_DIRECTORIES:,} directories"
-    return Row("find", "find", title, "keys/s", 1, "find", {"directory": "tree"}, same=keys)
+    work = {"directory": "tree"}
+    return Row("find", "find", title, "keys/s", 1, "find", work, same=keys, without=ASKS_FOR_EACH)
 
 
 def _write(writers: int, mib: int) -> Row:
@@ -144,17 +148,17 @@ def _write(writers: int, mib: int) -> Row:
 
 def _first_byte() -> Row:
     keys = [f"first-byte/{number}" for number in range(20)]
-    work = {"workload": "first_byte", "keys": keys}
-    return Row(
-        "first-byte", "first-byte", "first byte of a file", "ms", 1e3, work, dict.fromkeys(keys, 8 * MIB), less=True
-    )
+    sizes = dict.fromkeys(keys, 8 * MIB)
+    title = "first byte of a file"
+    return Row("first-byte", "first-byte", title, "ms", 1e3, "first_byte", {"keys": keys}, sizes, less=True)
 
 
 _READ_1: Final = _sequential(1, 512)
 _READ_4: Final = _sequential(4, 256)
 _READ_16: Final = _sequential(16, 64)
 _DIRECT: Final = {"topic": "direct", "title": "sequential read, O_DIRECT", "direct": True}
-_AGAIN: Final = _sequential(1, 256, topic="again", title="the same file read again", again=True)
+_AGAIN_ONCE: Final = _sequential(1, 256, topic="again", title="the same file read again")
+_AGAIN: Final = replace(_AGAIN_ONCE, first={**_AGAIN_ONCE.work, "keep": True})
 _RANDOM_16K: Final = _random(16 * KIB, "16k", MEDIUM_BYTES, 200)
 _STRIDE: Final = _stride(64 * KIB, 4 * MIB, 512 * MIB)
 _SMALL: Final = (_small(1), _small(16))
@@ -191,7 +195,7 @@ SCENES: Final = (
     Scene("tls", "TLS, no delay", (_READ_1, _READ_4), tls=True),
     Scene(
         "manners",
-        f"S3's manners ({S3S_OWN})",
+        "S3's manners",
         (
             *(_READ_1, _READ_4),
             *(_RANDOM_16K, _STRIDE, _first_byte()),

@@ -8,21 +8,21 @@ hits all of them alike.
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench.fast_s3 import MEMORY, FastS3
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, Peer
 from bench.results import Measure, Shown
 from bench.rows import BEGINNING, Row, Scene, lay
-from bench.workloads import CHUNK_BYTES, Failed, carry_out, content_for
+from bench.workloads import CHUNK_BYTES, PATIENCE_SECONDS, Done, Failed, carry_out, content_for
 
 # How long a workload goes on; what is done by then is its rate. Long against the start of a connection, short enough
 # for `make bench` to end within a quarter of an hour.
-LIMIT_SECONDS: Final = 4.0
+LIMIT_SECONDS: Final = 2.5
 
 Tell = Callable[[str], None]
 
@@ -74,14 +74,16 @@ def run(plan: Plan, tell: Tell) -> list[Measure]:
 
 def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> list[Measure]:
     """All rows of a scene once."""
-    measures = []
+    measures: list[Measure] = []
     with contextlib.ExitStack() as stack:
         mounts: list[Mount] = []
         for client, peer in enumerate(plan.peers):
             try:
                 mounts.append(stack.enter_context(mount(peer, s3, client=client, ttl=scene.ttl)))
             except RuntimeError as error:
-                tell(f"{scene.name}, round {number + 1}: {error}")
+                tell(f"{scene.name}, round {number + 1}: {peer.name} {error}")
+                rows = [row for row in scene.rows if scene.takes_part(row, peer)]
+                measures += [Measure(scene.name, row.name, peer.name, number, None, failed=f"{error}") for row in rows]
         first = number % len(mounts) if mounts else 0
         for row in scene.rows:
             for served in mounts[first:] + mounts[:first]:
@@ -97,17 +99,18 @@ def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, num
     told = {**row.work, "seed": number}
     if row.writes:
         told |= {"directory": directory, "published": str(s3.root / BUCKET / directory)}
+    if row.first is not None:
+        _done(row, row.first, served, PATIENCE_SECONDS)
     before, cpu, server = s3.requests(served.client), served.cpu_seconds(), s3.cpu_seconds()
     with served.watched():
-        try:
-            done, failed = carry_out(row.workload, served.directory, told, plan.limit), ""
-        except Failed as error:
-            done, failed = None, str(error)
+        done, failed = _done(row, told, served, plan.limit)
     spent = [after - begun for after, begun in zip(s3.cpu_seconds(), server, strict=True)]
     cpu = served.cpu_seconds() - cpu
     requests = s3.requests(served.client) - before
     if row.writes:
         failed = failed or _written_wrong(row, s3, directory)
+    if done is not None and not done.units:
+        failed = failed or f"nothing was done in {done.seconds:.0f} s"
     if failed or done is None:
         return Measure(scene.name, row.name, served.peer.name, number, None, failed=failed)
     return Measure(
@@ -123,6 +126,14 @@ def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, num
         memory=served.peak,
         server=max(spent),
     )
+
+
+def _done(row: Row, told: Mapping[str, Any], served: Mount, limit: float) -> tuple[Done | None, str]:
+    """What the workload did, or why it failed."""
+    try:
+        return carry_out(row.workload, served.directory, told, limit), ""
+    except Failed as error:
+        return None, str(error)
 
 
 def _written_wrong(row: Row, s3: FastS3, directory: str) -> str:

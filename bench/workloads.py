@@ -185,9 +185,8 @@ def alone(task: Task, limit: float) -> Done:
 def sequential(base: str, told: dict[str, Any]) -> Done:
     """Read large files, one a reader. The value is bytes a second."""
     paths = [f"{base}/{key}" for key in told["keys"]]
-    if told.get("again"):
-        side_by_side([read_whole(path, keep=True) for path in paths], told["limit"])
-    return side_by_side([read_whole(path, direct=told.get("direct", False)) for path in paths], told["limit"])
+    direct, keep = told.get("direct", False), told.get("keep", False)
+    return side_by_side([read_whole(path, direct=direct, keep=keep) for path in paths], told["limit"])
 
 
 def pieces(base: str, told: dict[str, Any]) -> Done:
