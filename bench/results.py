@@ -87,8 +87,11 @@ class Results:
         return Spread.of(what(each) for each in self.of(scene, row, peer))
 
     def write(self, path: Path) -> None:
-        """Keep them as JSON."""
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        """Keep them as JSON, a line for each measure and row."""
+        told = asdict(self)
+        lists = {name: ",\n  ".join(json.dumps(each) for each in told.pop(name)) for name in ("shown", "measures")}
+        head = json.dumps(told, indent=1).removesuffix("\n}")
+        path.write_text(head + "".join(f',\n "{name}": [\n  {lines}\n ]' for name, lines in lists.items()) + "\n}\n")
 
     @classmethod
     def read(cls, path: Path) -> "Results":
@@ -97,6 +100,11 @@ class Results:
         told["shown"] = [Shown(**each) for each in told["shown"]]
         told["measures"] = [Measure(**each) for each in told["measures"]]
         return cls(**told)
+
+
+def rounded(amount: float) -> float:
+    """To six digits: more are not known."""
+    return float(f"{amount:.6g}")
 
 
 def value(measure: Measure) -> float:

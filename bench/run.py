@@ -16,7 +16,7 @@ from typing import Any, Final
 from bench.fast_s3 import MEMORY, FastS3
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, Peer
-from bench.results import Measure, Shown
+from bench.results import Measure, Shown, rounded
 from bench.rows import BEGINNING, Row, Scene, lay
 from bench.workloads import CHUNK_BYTES, PATIENCE_SECONDS, Done, Failed, carry_out, content_for
 
@@ -118,13 +118,13 @@ def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, num
         row.name,
         served.peer.name,
         number,
-        done.value * row.scale,
+        rounded(done.value * row.scale),
         units=done.units,
-        seconds=done.seconds,
-        cpu_seconds=cpu,
+        seconds=rounded(done.seconds),
+        cpu_seconds=rounded(cpu),
         requests=dict(requests),
         memory=served.peak,
-        server=max(spent),
+        server=rounded(max(spent)),
     )
 
 
