@@ -5,6 +5,7 @@ the tables (Markdown) and a picture (SVG) in a folder.
 """
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -57,7 +58,13 @@ def measured(told: argparse.Namespace) -> Results:
         shown=plan.shown(),
     )
     began = time.monotonic()
-    results.measures = run(plan, lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True))
+    told.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(
+        run(plan, lambda line: print(f"{time.monotonic() - began:5.0f} s  {line}", flush=True))
+    ) as done:
+        for measure in done:
+            results.measures.append(measure)
+            results.write(told.folder / "results.json")  # a run that is broken off is not for nothing
     return results
 
 
@@ -77,8 +84,6 @@ def main() -> int:
                 print(f"{OURS.name} mounts as root: run the bench as root", file=sys.stderr)
                 return 1
             results = measured(told)
-            told.folder.mkdir(parents=True, exist_ok=True)
-            results.write(told.folder / "results.json")
     except Missing as missing:
         print(missing, file=sys.stderr)
         return 1

@@ -109,7 +109,7 @@ def _listing(known: Bucket, query: dict[str, str]) -> str:
             token = f"<NextMarker>{encode(page.after)}</NextMarker>"
     return (
         '<?xml version="1.0" encoding="UTF-8"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-        f"<Prefix>{encode(prefix)}</Prefix><MaxKeys>{limit}</MaxKeys><KeyCount>{page.count}</KeyCount>"
+        f"<Prefix>{encode(prefix)}</Prefix><MaxKeys>{limit}</MaxKeys><KeyCount>{page.entries}</KeyCount>"
         + (f"<Delimiter>{encode(delimiter)}</Delimiter>" if delimiter else "")
         + ("<EncodingType>url</EncodingType>" if url else "")
         + f"<IsTruncated>{str(page.after is not None).lower()}</IsTruncated>{token}{page.xml}</ListBucketResult>"

@@ -35,10 +35,10 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One answer of a listing: its elements, how many they are, and the name that the next one goes on after."""
+    """One answer of a listing: its elements, how many, and the name that the next one goes on after."""
 
     xml: str
-    count: int
+    entries: int
     after: str | None
 
 

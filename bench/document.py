@@ -13,6 +13,9 @@ PAGE: Final = CHECKOUT / "docs" / "performance.md"
 BEGIN: Final = "<!-- results: written by `python -m bench --publish` -->"
 END: Final = "<!-- end of results -->"
 
+PICTURE: Final = "![medians and spread](performance.svg)"
+RAW: Final = "[performance.json](performance.json) is the raw data: every round of every row, with what it cost."
+
 
 def publish(results: Results) -> None:
     """Replace the results of the page. What people wrote around them stays."""
@@ -20,4 +23,4 @@ def publish(results: Results) -> None:
     after = rest.partition(END)[2]
     results.write(PAGE.with_suffix(".json"))
     PAGE.with_suffix(".svg").write_text(chart(results))
-    PAGE.write_text(f"{before}{BEGIN}\n\n{tables(results)}\n\n{END}{after}")
+    PAGE.write_text(f"{before}{BEGIN}\n\n{PICTURE}\n\n{tables(results)}\n\n{RAW}\n\n{END}{after}")

@@ -77,7 +77,8 @@ class Mount:
 
 def mounted(directory: Path) -> bool:
     """Whether a FUSE file system is mounted here, by the mount table: it never asks whoever serves it."""
-    lines = Path("/proc/self/mounts").read_text().splitlines()
+    # Others' mounts may have any name.
+    lines = os.fsdecode(Path("/proc/self/mounts").read_bytes()).splitlines()
     return any(line.split(" ")[1] == str(directory) and _FUSE_TYPES.search(line) for line in lines)
 
 
@@ -110,7 +111,7 @@ def _wait_until_mounted(directory: Path, process: subprocess.Popen[bytes], error
     deadline = time.monotonic() + MOUNT_SECONDS_MAX
     while not mounted(directory):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"does not mount: {' '.join(errors.read_text().split())[:TOLD_MAX]}")
+            raise RuntimeError(f"does not mount: {' '.join(errors.read_text(errors='replace').split())[:TOLD_MAX]}")
         time.sleep(0.02)
     os.listdir(directory)  # the first request: it serves
 

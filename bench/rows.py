@@ -156,7 +156,7 @@ def _first_byte() -> Row:
 _READ_1: Final = _sequential(1, 512)
 _READ_4: Final = _sequential(4, 256)
 _READ_16: Final = _sequential(16, 64)
-_DIRECT: Final = {"topic": "direct", "title": "sequential read, O_DIRECT", "direct": True}
+_DIRECT: Final[dict[str, Any]] = {"topic": "direct", "title": "sequential read, O_DIRECT", "direct": True}
 _AGAIN_ONCE: Final = _sequential(1, 256, topic="again", title="the same file read again")
 _AGAIN: Final = replace(_AGAIN_ONCE, first={**_AGAIN_ONCE.work, "keep": True})
 _RANDOM_16K: Final = _random(16 * KIB, "16k", MEDIUM_BYTES, 200)

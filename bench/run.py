@@ -8,7 +8,7 @@ hits all of them alike.
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -57,24 +57,21 @@ class Plan:
         ]
 
 
-def run(plan: Plan, tell: Tell) -> list[Measure]:
-    """Measure all; `tell` hears how it goes, a line a measure."""
+def run(plan: Plan, tell: Tell) -> Generator[Measure, None, None]:
+    """Measure all, one by one; `tell` hears how it goes, a line a measure."""
     root = Path(tempfile.mkdtemp(prefix="mountctl-bench-", dir=MEMORY))
-    measures: list[Measure] = []
     try:
         lay([row for scene in plan.scenes for row in scene.rows], root, list(plan.directories()))
         for scene in plan.scenes:
             with FastS3(scene.manners, tls=scene.tls, clients=len(plan.peers), root=root) as s3:
                 for number in range(plan.rounds):
-                    measures += _round(plan, scene, s3, number, tell)
+                    yield from _round(plan, scene, s3, number, tell)
     finally:
         shutil.rmtree(root)
-    return measures
 
 
-def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> list[Measure]:
+def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> Iterator[Measure]:
     """All rows of a scene once."""
-    measures: list[Measure] = []
     with contextlib.ExitStack() as stack:
         mounts: list[Mount] = []
         for client, peer in enumerate(plan.peers):
@@ -83,14 +80,14 @@ def _round(plan: Plan, scene: Scene, s3: FastS3, number: int, tell: Tell) -> lis
             except RuntimeError as error:
                 tell(f"{scene.name}, round {number + 1}: {peer.name} {error}")
                 rows = [row for row in scene.rows if scene.takes_part(row, peer)]
-                measures += [Measure(scene.name, row.name, peer.name, number, None, failed=f"{error}") for row in rows]
+                yield from (Measure(scene.name, row.name, peer.name, number, None, failed=f"{error}") for row in rows)
         first = number % len(mounts) if mounts else 0
         for row in scene.rows:
             for served in mounts[first:] + mounts[:first]:
                 if scene.takes_part(row, served.peer):
-                    measures.append(_measured(plan, scene, row, served, s3, number))
-                    tell(_line(row, measures[-1]))
-    return measures
+                    measure = _measured(plan, scene, row, served, s3, number)
+                    tell(_line(row, measure))
+                    yield measure
 
 
 def _measured(plan: Plan, scene: Scene, row: Row, served: Mount, s3: FastS3, number: int) -> Measure:

@@ -193,7 +193,7 @@ def pieces(base: str, told: dict[str, Any]) -> Done:
     """Read pieces of one file: at random, or so many bytes apart. The value is pieces a second."""
     path, size = f"{base}/{told['key']}", told["size"]
     if "apart" in told:
-        offsets = range(0, told["span"] - size + 1, told["apart"])
+        offsets = list(range(0, told["span"] - size + 1, told["apart"]))
     else:
         places = random.Random(told["seed"])
         offsets = [places.randrange((told["span"] - size) // size) * size for _ in range(told["count"])]
@@ -235,7 +235,7 @@ def find(base: str, told: dict[str, Any]) -> Done:
     """What `find` asks for: the names in all directories. The value is files a second."""
 
     def walk(directory: str, until: float) -> float:
-        files, below = 0, []
+        files, below = 0.0, []
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):

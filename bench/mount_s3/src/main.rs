@@ -13,10 +13,16 @@ use mountpoint_s3_client::user_agent::UserAgent;
 use mountpoint_s3_fs::data_cache::DataCacheConfig;
 use mountpoint_s3_fs::fs::{CacheConfig, TimeToLive};
 use mountpoint_s3_fs::fuse::config::{FuseOptions, FuseSessionConfig, MountPoint};
-use mountpoint_s3_fs::memory::{CandidateSize, MINIMUM_MEM_LIMIT, PagedPool, effective_total_memory};
-use mountpoint_s3_fs::s3::config::{ClientConfig, MemoryLimitSetting, PartConfig, Region, TargetThroughputSetting};
+use mountpoint_s3_fs::memory::{
+    CandidateSize, MINIMUM_MEM_LIMIT, PagedPool, effective_total_memory,
+};
+use mountpoint_s3_fs::s3::config::{
+    ClientConfig, MemoryLimitSetting, PartConfig, Region, TargetThroughputSetting,
+};
 use mountpoint_s3_fs::s3::{Bucket, Prefix, S3Path, S3Personality};
-use mountpoint_s3_fs::{MountpointConfig, Runtime, S3FilesystemConfig, Superblock, SuperblockConfig};
+use mountpoint_s3_fs::{
+    MountpointConfig, Runtime, S3FilesystemConfig, Superblock, SuperblockConfig,
+};
 use tikv_jemallocator::Jemalloc;
 use tracing_subscriber::EnvFilter;
 
@@ -63,7 +69,11 @@ impl Options {
         Ok(ClientConfig {
             region: Region::new_user_specified(self.region.clone()),
             endpoint_url: self.endpoint_url.clone(),
-            addressing_style: if self.force_path_style { AddressingStyle::Path } else { AddressingStyle::Automatic },
+            addressing_style: if self.force_path_style {
+                AddressingStyle::Path
+            } else {
+                AddressingStyle::Automatic
+            },
             dual_stack: false,
             transfer_acceleration: false,
             auth_config: Default::default(),
@@ -71,9 +81,12 @@ impl Options {
             expected_bucket_owner: None,
             throughput_target: TargetThroughputSetting::Default,
             bind: None,
-            part_config: PartConfig::with_part_size(PART_BYTES).validate(MemoryLimitSetting::Default(memory))?,
+            part_config: PartConfig::with_part_size(PART_BYTES)
+                .validate(MemoryLimitSetting::Default(memory))?,
             user_agent: UserAgent::new(None),
-            tls_config: self.ca_bundle.as_ref().map(|path| TlsConfig { trust_store_path: Some(path.clone()) }),
+            tls_config: self.ca_bundle.as_ref().map(|path| TlsConfig {
+                trust_store_path: Some(path.clone()),
+            }),
         })
     }
 
@@ -89,7 +102,10 @@ impl Options {
     }
 
     fn session(&self) -> Result<FuseSessionConfig> {
-        let options = FuseOptions { read_only: self.read_only, ..Default::default() };
+        let options = FuseOptions {
+            read_only: self.read_only,
+            ..Default::default()
+        };
         FuseSessionConfig::new(MountPoint::new(&self.directory)?, options, FUSE_THREADS_MAX)
     }
 }
@@ -97,21 +113,34 @@ impl Options {
 fn main() -> Result<()> {
     let options = Options::parse();
     RustLogAdapter::try_init().ok();
-    let filter = EnvFilter::builder().with_default_directive("error".parse()?).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter = EnvFilter::builder()
+        .with_default_directive("error".parse()?)
+        .from_env_lossy();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 
     let memory = ((effective_total_memory() as f64 * MEMORY_SHARE) as usize).max(MINIMUM_MEM_LIMIT);
     let pool = PagedPool::config()
-        .with_candidate_sizes([CandidateSize::prunable(PART_BYTES), CandidateSize::new(PART_BYTES)])
+        .with_candidate_sizes([
+            CandidateSize::prunable(PART_BYTES),
+            CandidateSize::new(PART_BYTES),
+        ])
         .with_memory_limit(memory)
         .build();
     let path = S3Path::new(Bucket::new(&options.bucket)?, Prefix::empty());
-    let client = options.client(memory)?.create_client(pool.clone(), Some(&path))?;
+    let client = options
+        .client(memory)?
+        .create_client(pool.clone(), Some(&path))?;
     let filesystem = options.filesystem();
     let superblock = Superblock::new(
         client.clone(),
         path,
-        SuperblockConfig { cache_config: filesystem.cache_config.clone(), s3_personality: S3Personality::Standard },
+        SuperblockConfig {
+            cache_config: filesystem.cache_config.clone(),
+            s3_personality: S3Personality::Standard,
+        },
     );
     let runtime = Runtime::new(client.event_loop_group());
     MountpointConfig::new(options.session()?, filesystem, DataCacheConfig::default())?
