@@ -126,9 +126,9 @@ def main() -> None:
         with supervisor(directory) as options:
             rows["status"] = take([*MOUNTCTL, "status", *options])
             rows["of which imports of status"] = imports()
-            rows["events"] = take([MOUNTCTL, "events", *options])
-            rows["wait --all"] = take([MOUNTCTL, "wait", "--all", *options])
-            rows["TAB behind status"] = take(["env", *_TAB, f"MOUNTCTL_RUNTIME_DIR={options[1]}", MOUNTCTL])
+            rows["events"] = take([*MOUNTCTL, "events", *options])
+            rows["wait --all"] = take([*MOUNTCTL, "wait", "--all", *options])
+            rows["TAB behind status"] = take(["env", *_TAB, f"MOUNTCTL_RUNTIME_DIR={options[1]}", *MOUNTCTL])
     print(f"{'medians of ' + str(ROUNDS):<36} {'wall, ms':>9} {'CPU, ms':>9}")
     for what, taken in rows.items():
         print(f"{what:<36} {taken.wall:>9.0f} {taken.cpu:>9.0f}")

@@ -8,6 +8,7 @@ needs: the median of the rounds' ratios, with their quartiles. CPU time is the m
 
 import argparse
 import contextlib
+import math
 import operator
 import os
 import signal
@@ -22,8 +23,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.fast_s3 import FastS3, Missing
-from bench.mounts import BUCKET, ENVIRONMENT, UNMOUNT_SECONDS_MAX
-from bench.sequential import read
+from bench.mounts import UNMOUNT_SECONDS_MAX
+from bench.peers import BUCKET, ENVIRONMENT
+from bench.workloads import read_whole
 
 MIB: Final = 1 << 20
 ROUNDS: Final = 15
@@ -80,7 +82,7 @@ def serving(mode: str, s3: FastS3) -> Iterator[Engine]:
                 process.wait(UNMOUNT_SECONDS_MAX)
 
 
-def works(turn: int) -> dict[str, Callable[[Path], None]]:
+def works(turn: int) -> dict[str, Callable[[Path], object]]:
     """What programs do in a turn; with files that no turn before has touched."""
 
     def read_small(mount: Path) -> None:
@@ -103,7 +105,7 @@ def works(turn: int) -> dict[str, Callable[[Path], None]]:
         "small files read": read_small,
         "small files listed and read": list_and_read,
         "small files created": create,
-        "large file read": lambda mount: read(mount / "large"),
+        "large file read": lambda mount: read_whole(str(mount / "large"))(math.inf),
     }
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.fast_s3 import FastS3, Missing
-from bench.mounts import BUCKET
+from bench.peers import BUCKET
 from bench.takeover import WAIT_SECONDS_MAX, Supervised
 
 MOUNTS: Final = 200

@@ -29,7 +29,11 @@ ENVIRONMENT: Final = {
 }
 
 # The command line of this checkout; the virtual environment's script is of where it was installed from.
-MOUNTCTL: Final = (sys.executable, "-c", "import sys; from mountctl.cli import main; sys.exit(main())")
+MOUNTCTL: Final = (
+    sys.executable,
+    "-c",
+    "import sys; from mountctl.cli import main; sys.argv[0] = 'mountctl'; sys.exit(main())",
+)
 
 # Of names, in seconds; long against a run of any workload.
 TTL_SECONDS: Final = 60
