@@ -10,6 +10,7 @@ afterwards it is *detached*, and its slot goes back when nobody waits for it and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -66,7 +67,7 @@ class Part:
         blocks: adjoining, in order, at least one.
     """
 
-    __slots__ = ("_waiters", "blocks", "end", "error", "good", "hungry", "over", "scope", "start")
+    __slots__ = ("_waiters", "blocks", "end", "error", "failed", "good", "hungry", "over", "scope", "start")
 
     def __init__(self, blocks: list[Block]) -> None:
         self.blocks: Final = blocks
@@ -76,6 +77,7 @@ class Part:
         self.hungry = blocks[0].slot is None  # it waits for its first slot
         self.over = False  # its task has ended, well or not
         self.error: EngineError | None = None
+        self.failed: Callable[[EngineError], None] = lambda _error: None  # told of what its GET failed with
         self.scope: Final = trio.CancelScope()
         self._waiters: list[tuple[int, trio.Event]] = []
         for block in blocks:

@@ -12,6 +12,7 @@ for is read, and thereby free, when its GET ends. So each slot is always on its 
 import collections
 import functools
 import logging
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -75,6 +76,19 @@ class Prefetcher:
     def open(self, key: str, etag: str, size: int) -> ReadStream:
         """A stream for one file handle. `size` in bytes. No I/O; nothing is held until the first read."""
         return ReadStream(self, key, etag, size)
+
+    def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> ReadStream | None:
+        """The same, of an object of at most SLOT_BYTES that is fetched at once. None: there is no memory to spare.
+
+        Half of the memory is left to files that are open. `failed` is told what the GET failed with.
+        """
+        if self._arena.available * 2 <= self._arena.slots:
+            return None
+        stream = self.open(key, etag, size)
+        if stream.fetch_ahead(failed):
+            return stream
+        stream.close()
+        return None
 
     def trim(self) -> None:
         """Have streams that were idle since the last call give up what they hold, then give pages back to the system.
@@ -169,6 +183,7 @@ class Prefetcher:
         except EngineError as error:
             log.debug("GET of %s, bytes %d to %d: %s", walk.key, part.start, part.end, error)
             part.fail(error)
+            part.failed(error)
         finally:
             self._end(walk, part)
 

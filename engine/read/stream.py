@@ -6,13 +6,14 @@ fetch (window.py) and never starts a GET itself (prefetcher.py).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from engine.arena import SLOT_BYTES
-from engine.errors import BadHandle
+from engine.errors import BadHandle, EngineError
 from engine.read.part import Block, Part
 from engine.read.walk import Walk
-from engine.read.window import ReadWindow
+from engine.read.window import Range, ReadWindow
 
 if TYPE_CHECKING:
     from engine.read.prefetcher import Prefetcher
@@ -41,6 +42,32 @@ class ReadStream:
         self._parts: set[Part] = set()
         self._touched = False
         self._closed = False
+        self._ahead: Part | None = None
+
+    def fetch_ahead(self, failed: Callable[[EngineError], None]) -> bool:
+        """Begin to fetch the whole object, which fits in a slot, before anybody reads it; False: no memory to spare.
+
+        It is given up as all that is read ahead: when memory is wanted, or after a while. `failed` is told if it fails.
+        """
+        walk = self._walk_for(0, self.size)
+        self._prefetcher.fetch(self, walk, Range(0, self.size), demand=False)
+        block = _covering(walk, 0)
+        if block is None:
+            return False
+        self._ahead = block.part
+        self._ahead.failed = failed
+        self._touched = True
+        return True
+
+    @property
+    def ready(self) -> bool:
+        """What was fetched ahead is there, all of it."""
+        return self.holds and self._ahead is not None and self._ahead.good >= self.size
+
+    @property
+    def holds(self) -> bool:
+        """Something is there, or on its way."""
+        return any(walk.blocks for walk in self._walks)
 
     async def read(self, offset: int, size: int) -> bytes | memoryview:
         """Exactly the bytes asked for, fewer only at the object's end, none beyond it.
