@@ -28,6 +28,7 @@ from engine.errors import (
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
 from engine.fs.describe import Describe
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
+from engine.fs.files_ahead import FilesAhead
 from engine.fs.handles import Handles, is_writers
 from engine.fs.inherited import Inherited, InheritedFile
 from engine.fs.ledger import Ledger, inherit, inode_records, parsed, snapshot
@@ -87,6 +88,7 @@ class S3Filesystem:
             forgotten=self.ledger.forgot,
         )
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
+        self._ahead: Final = FilesAhead(opener, self._table)
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
         self._reading: Counter[int] = Counter()  # open files by inode
@@ -203,6 +205,8 @@ class S3Filesystem:
             raise BadHandle("the file is open for writing: it can be read when it is closed")
         file = self._files.get(handle)
         file.sharer.used()
+        if not file.begun:
+            self._ahead.begin(file)
         try:
             return await file.data.read(offset, size)
         except PreconditionFailed:
@@ -261,6 +265,7 @@ class S3Filesystem:
 
     async def drain(self) -> None:
         """Complete what was closed and is not uploaded yet, for nobody can be told any more. Raises nothing."""
+        self._ahead.close()
         if self.writing is not None:
             await self.writing.drain()
 
@@ -317,21 +322,20 @@ class S3Filesystem:
     def _inherit(self, inherited: Inherited) -> None:
         inherit_names(inherited, self._table)
         for handle, file in inherited.files.items():
-            self._files.inherit(handle, self._opened(file.info, direct=file.direct))
+            info = file.info
+            data = self._opener.open(info.key, info.etag, info.size)
+            self._files.inherit(handle, OpenFile(info, file.direct, data))
         self._directories.inherit(inherited.directories)
         if self.writing is not None:
             self.writing.inherit(inherited)
-
-    def _opened(self, info: ObjectInfo, *, direct: bool) -> OpenFile:
-        return OpenFile(info, direct, self._opener.open(info.key, info.etag, info.size))
 
     def _open_for_reading(self, inode: Inode, flags: int) -> Opened:
         info = _check_readable(inode)
         if self._table.find(inode.number) is not inode:
             raise Stale(f"{inode.location!r} was forgotten while it was being opened")
         direct = is_direct(flags)
-        file = self._opened(info, direct=direct)
-        file.inode = inode
+        data = self._ahead.take(inode, info) or self._opener.open(info.key, info.etag, info.size)
+        file = OpenFile(info, direct, data, inode)
         self._reading[inode.number] += 1
         inode.handles += 1
         inode.opened = True

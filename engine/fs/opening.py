@@ -3,9 +3,11 @@
 Used by filesystem.py and writing.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from engine.errors import EngineError
 from engine.fs.sharing import Sharer
 from engine.namespace.inode import Inode
 from engine.s3.interface import ObjectInfo
@@ -25,11 +27,32 @@ class OpenObject(Protocol):
         ...
 
 
+class ObjectAhead(OpenObject, Protocol):
+    """The same of an object that is being fetched before anybody reads it."""
+
+    @property
+    def holds(self) -> bool:
+        """Something of it is there, or on its way: it was not given up."""
+        ...
+
+    @property
+    def ready(self) -> bool:
+        """All of it is there."""
+        ...
+
+
 class ObjectOpener(Protocol):
     """Opens objects for reading (engine/read's Prefetcher)."""
 
     def open(self, key: str, etag: str, size: int) -> OpenObject:
         """One version of an object; sends no request."""
+        ...
+
+    def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> ObjectAhead | None:
+        """The same of a small one, which is fetched at once; None if there is no memory to spare.
+
+        `failed` is told what that failed with.
+        """
         ...
 
 
@@ -50,6 +73,7 @@ class OpenFile:
     data: OpenObject
     inode: Inode | None = None  # None: an engine before opened it
     sharer: Sharer = field(default_factory=Sharer)
+    begun: bool = False  # it was read
 
 
 class OpenWriter:

@@ -48,6 +48,17 @@ def _cat_all(path: Path) -> None:
         assert (path / name).read_bytes()
 
 
+def _cat_names(path: Path) -> None:
+    """Of files that are known by a listing, in its order."""
+    for number in range(FILES):
+        assert (path / f"f{number:02}").read_bytes()
+
+
+def _cat_half(path: Path) -> None:
+    for number in range(FILES // 2):
+        assert (path / f"f{number:02}").read_bytes()
+
+
 def _open(path: Path) -> None:
     os.close(os.open(path / "f00", os.O_RDONLY))
 
@@ -90,6 +101,15 @@ CASES: Final = [
     Case("`du` of it, however large, for each 1,000 entries", _walk, {"LIST": 1}, {"LIST": 1}),
     Case("`ls`, then `cat` of all 12 files", _cat_all, {"LIST": 1, "GET": 12}, {"LIST": 1, "GET": 12}, believed=True),
     Case("the same, again", _cat_all, {"LIST": 1}, {"LIST": 1}, before=_cat_all, believed=True),
+    Case(
+        "`cat` of all 12 files, some time after `ls`",
+        _cat_names,
+        {"HEAD": 12, "LIST": 12, "GET": 12},
+        {"GET": 12},
+        before=_list,
+        later=True,
+    ),
+    Case("`cat` of the first 6 right after `ls`", _cat_half, {"GET": 12}, {"GET": 12}, before=_list, believed=True),
     Case(
         "3 random reads of a file of 3 MB",
         _random_reads,
