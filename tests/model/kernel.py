@@ -23,7 +23,10 @@ from engine.arena import Arena
 from engine.errors import EngineError
 from engine.fs.attributes import Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
-from engine.read.prefetcher import Prefetcher
+from engine.namespace.inode import NEVER
+from engine.namespace.inodes import InodeTable
+from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
+from engine.s3.interface import ObjectInfo
 from engine.spec import KiB, MiB, MountSpec
 from engine.stats import EngineStats
 from engine.write.plan import PartPlan
@@ -107,7 +110,9 @@ class Kernel:
         self._token: trio.lowlevel.TrioToken
         self.fs: S3Filesystem
         self.uploader: Uploader | None
+        self.disbelieved: list[str] = []  # paths, since somebody looked
         self.arena: Arena
+        self._prefetcher: Prefetcher
 
     def start(self) -> None:
         """Serve."""
@@ -250,7 +255,9 @@ class Kernel:
         self._over = trio.Event()
         self.arena = Arena(MEMORY_MIB * MiB)
         async with trio.open_nursery() as nursery:
-            prefetcher = Prefetcher(self.bucket, self.arena, nursery, part_bytes=READ_PART_BYTES, stats=self.stats)
+            prefetcher = self._prefetcher = Prefetcher(
+                self.bucket, self.arena, nursery, part_bytes=READ_PART_BYTES, stats=self.stats
+            )
             self.uploader = None
             if not self._spec.read_only:
                 plan = PartPlan(PART_BYTES)
@@ -258,12 +265,24 @@ class Kernel:
             self.fs = S3Filesystem(
                 self._spec, self.bucket, prefetcher, generation=0, stats=self.stats, uploader=self.uploader
             )
+            self._watch_beliefs(self.fs._table)
             nursery.start_soon(self._stay_awake)
             self._calls = nursery
             await self._over.wait()
             nursery.cancel_scope.cancel()
         prefetcher.close()
         self.arena.close()
+
+    def _watch_beliefs(self, table: InodeTable) -> None:
+        disbelieve = table.disbelieve
+
+        def watched(info: ObjectInfo) -> None:
+            disbelieve(info)
+            found = table.at(info.key)
+            if found is not None and found.valid_until == NEVER:
+                self.disbelieved.append(info.key.removeprefix(self._spec.prefix))
+
+        table.disbelieve = watched  # type: ignore[method-assign]
 
     @staticmethod
     async def _stay_awake() -> None:
@@ -278,6 +297,8 @@ class Kernel:
 
     async def _wait(self, seconds: float) -> None:
         self._clock.jump(seconds)
+        if seconds >= TRIM_SECONDS:  # as assembly.py does it
+            self._prefetcher.trim()
         await self._settle()
 
     @staticmethod

@@ -241,7 +241,12 @@ class Promised:
     def found_out(self, reader: Reader) -> None:
         """S24: a read has told that its version is gone, so nobody believes in it any more."""
         node = reader.node
-        if self.known.get(node.path) is node and not node.pending and node.version == reader.version:
+        if self.known.get(node.path) is node and node.version == reader.version:
+            self.disbelieve(node.path)
+
+    def disbelieve(self, path: str) -> None:
+        """S24: S3 has told meanwhile that what was seen at a path is gone."""
+        if (node := self.known.get(path)) is not None and not node.pending:
             node.until = float("-inf")
 
     def write(self, writer: Reader | Writer, offset: int, data: bytes) -> int:

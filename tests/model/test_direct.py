@@ -4,19 +4,20 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
+from engine.fs import walks
 from engine.spec import MiB
 from engine.write.budget import writers_max
 from tests.model.kernel import MEMORY_MIB, PART_BYTES, READ_PART_BYTES, Kernel
-from tests.model.machine import Configuration, MountMachine, contents, files, likely_places, paths, picks
+from tests.model.machine import Configuration, MountMachine, contents, files, likely_places, paths, picks, places
 from tests.model.promises import Promised
-from tests.model.things import Listing, Node, Refused
+from tests.model.things import Listing, Node, Reader, Refused, Writer
 
 # Less and more than each lifetime that machine.py and the file system have.
 _SECONDS: Final = st.sampled_from([0.05, 0.2, 1.1, 3.1, 5.1, 10.5])
@@ -45,6 +46,13 @@ class DirectMachine(MountMachine):
 
     def passed(self) -> None:
         self.promised.now = self.mount.now
+        while self.mount.disbelieved:  # what is fetched ahead may tell that a version is gone (S24)
+            self.promised.disbelieve(self.mount.disbelieved.pop())
+
+    def _read(self, file: Reader | Writer, opened: Any, offset: int, size: int) -> None:
+        super()._read(file, opened, offset, size)
+        self.settle()  # what it has fetched ahead is there
+        self.passed()
 
     def settle(self) -> None:
         self.mount.wait(0.0)
@@ -80,6 +88,31 @@ class DirectMachine(MountMachine):
         self._put(self.promised.key(path + "/a"), b"theirs")
         self.time_passes(seconds)
         self.stat(path + "/a")
+
+    # What is fetched ahead of whoever reads a directory's files one after the other.
+
+    @rule(
+        path=st.one_of(st.just(""), places),
+        names=st.sampled_from([("a", "a-"), ("a", "a-", "b"), ("a", "b")]),
+        pick=picks,
+        content=st.one_of(st.none(), contents),
+    )
+    def read_all_files_while_one_changes(
+        self, path: str, names: tuple[str, ...], pick: int, content: str | None
+    ) -> None:
+        children = [f"{path}/{name}" if path else name for name in names]
+        for child in children:
+            self.somebody_puts(child, "yy")
+        self.list_directory(path)
+        self.list_directory(path)
+        for index, child in enumerate(children):
+            if (opened := self._opened(child, os.O_RDONLY)) is not None:
+                self._read(*opened, 0, 4096)
+                self._close(*opened)
+            if index == 0 and content is None:
+                self._delete(self.promised.key(self._picked(children, pick)))
+            elif index == 0 and content is not None:
+                self.somebody_puts(self._picked(children, pick), content)
 
     @rule()
     def the_kernel_forgets(self) -> None:
@@ -182,12 +215,19 @@ class DirectMachine(MountMachine):
             self.tree()
             self.the_kernel_forgets()
             self.mount.wait(30.0)
+            self.mount.wait(30.0)  # what was fetched ahead and never opened is given up when it was idle for a while
             pending = sum(node.pending for node in self.promised.known.values())
             assert self.mount.stats.inodes == 1 + pending
             assert self.mount.bucket.memory.uploads == []
             assert self.mount.arena.in_use == 0
         finally:
             self.mount.stop()
+
+
+@pytest.fixture(autouse=True)
+def _reading_is_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With so few names, files are fetched ahead from the first read on."""
+    monkeypatch.setattr(walks, "STEPS_MIN", 1)
 
 
 @pytest.fixture(autouse=True)
