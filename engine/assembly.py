@@ -75,6 +75,7 @@ async def serving(
                     uploader=uploader,
                     ledger=journal.ledger,
                     inherited=journal.inherited,
+                    nursery=fetching,
                 )
                 journal.begin(filesystem)
             if uploader is not None:

@@ -14,6 +14,7 @@ from engine.fs.attributes import Attributes
 from engine.fs.handles import Handles
 from engine.fs.inherited import InheritedDirectory
 from engine.fs.ledger import Ledger
+from engine.fs.lists_ahead import ListsAhead
 from engine.namespace.hidden import HiddenNames
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
@@ -71,6 +72,7 @@ class Directories:
         lifetimes: how long entries are believed.
         attributes: an inode's, as they are now.
         generation: of the engine.
+        nursery: where directories are listed ahead; None: none is.
         stats: its gauge `open_directories` and the count of hidden names.
     """
 
@@ -83,6 +85,7 @@ class Directories:
         lifetimes: Lifetimes,
         attributes: Callable[[Inode], Attributes],
         generation: int,
+        nursery: trio.Nursery | None,
         stats: EngineStats,
     ) -> None:
         self._client: Final = client
@@ -90,6 +93,7 @@ class Directories:
         self._ledger: Final = ledger
         self._lifetimes: Final = lifetimes
         self._attributes: Final = attributes
+        self._lists: Final = ListsAhead(client, table, nursery)
         self._hidden: Final = HiddenNames(stats)
         self._stats: Final = stats
         self._handles: Final[Handles[_OpenDirectory]] = Handles(generation=generation, gauge=self._count)
@@ -120,6 +124,8 @@ class Directories:
         opened = self._opened(inode, [FIRST], caller)
         handle = self._handles.add(opened)
         opened.stream.paged = functools.partial(self._ledger.page, handle)
+        if (ahead := self._lists.opened(inode, caller)) is not None:
+            opened.stream.ahead = functools.partial(self._lists.answer, ahead)
         if caller:
             self._walks.setdefault((caller, inode.number), []).append(opened)
         self._ledger.opened_directory(handle, inode.number)
@@ -150,6 +156,7 @@ class Directories:
 
     def removed(self, directory: Inode, name: str) -> None:
         """A name in a directory was deleted here: who is reading the directory is not shown it any more."""
+        self._table.doings += 1
         for _handle, opened in self._handles:
             if opened.inode.prefix == directory.prefix:
                 opened.stream.remove(name)
@@ -163,6 +170,14 @@ class Directories:
                 walks.remove(directory)
                 if not walks:
                     del self._walks[place]
+
+    async def told(self, directory: Inode, child: Inode, caller: int) -> bool:
+        """Whether a thread that asks for a name is told what S3 has said: see `tells`, and lists_ahead.py."""
+        if self.tells(directory, child, caller):
+            return True
+        if not child.is_directory or child.pending or not await self._lists.is_there(child, caller):
+            return False
+        return self._table.is_current(child) and not child.pending  # it may have taken a while
 
     def tells(self, directory: Inode, child: Inode, caller: int) -> bool:
         """Whether a thread that asks for a name in a directory is told what S3 has said of it already.

@@ -59,6 +59,7 @@ class S3Filesystem:
         uploader: writes objects; None: this mount only reads.
         ledger: what a successor must know is written there; whoever answers the kernel flushes it first.
         inherited: what the engine before left.
+        nursery: where directories are listed ahead of who walks a tree; None: none is.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class S3Filesystem:
         uploader: Uploader | None = None,
         ledger: Ledger | None = None,
         inherited: Inherited | None = None,
+        nursery: trio.Nursery | None = None,
     ) -> None:
         self._spec: Final = spec
         self._client: Final = client
@@ -108,6 +110,7 @@ class S3Filesystem:
             lifetimes=self.lifetimes,
             attributes=self._attributes,
             generation=generation,
+            nursery=nursery,
             stats=stats,
         )
         self.describe: Final = Describe(spec.bucket, self._table, self._files, self._writers, self._directories)
@@ -140,7 +143,7 @@ class S3Filesystem:
         """
         directory, text = self._directory(parent), names.decode(name)
         known = self._table.at(directory.prefix + text)
-        if known is not None and self._directories.tells(directory, known, caller):
+        if known is not None and await self._directories.told(directory, known, caller):
             return self._attributes(self._table.counted(known), WALKED_SECONDS)
         found = await self._lookup.child(directory, text)
         if found.pending and self.writing is not None:
@@ -168,7 +171,7 @@ class S3Filesystem:
         """
         inode = self._table.get(number)
         if not self._lookup.believed(inode) and not self._reading[number]:
-            if self._directories.tells(self._table.parent(inode), inode, caller):
+            if await self._directories.told(self._table.parent(inode), inode, caller):
                 return self._attributes(inode, WALKED_SECONDS)
             await self._lookup.revalidate(inode)
         return self._attributes(inode)

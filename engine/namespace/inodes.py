@@ -67,6 +67,7 @@ class InodeTable:
         self.root: Final = Inode(ROOT, prefix.removesuffix("/"), None, float("inf"))
         self.missing: Final = MissingNames()
         self.just_missing: Final = MissingNames()
+        self.doings = 0  # of programs here that a listing from before does not have: uploads that ended, deletes
         self._crowd = Crowd()
         self._removed = 0  # inodes, since the dictionaries were made
         self._by_number = {ROOT: self.root}
@@ -189,6 +190,7 @@ class InodeTable:
             inode.times_ns = None  # S3 has its own of files
         inode.valid_until = expiry(info)
         inode.settled = now
+        self.doings += 1
         inode.pending = False
         self._made(inode)
         self._let_go(inode)

@@ -7,8 +7,8 @@ A position is the number of a page and of an entry in it, so that a change to on
 The kernel goes back within its last answers (when a program's buffer was small) and to 0 (rewinddir), NFS to any.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Final, NamedTuple
 
 import trio
 
@@ -56,6 +56,14 @@ class Page:
         return (self.number << INDEX_BITS) + index
 
 
+class Answer(NamedTuple):
+    """What S3 said of a page, and when it was asked and answered, on trio's clock."""
+
+    page: ListPage
+    asked: float
+    listed: float
+
+
 # How to ask for a page (again): S3's token and what the pages before it left undecided.
 Start = tuple[str | None, tuple[ObjectInfo, ...]]
 FIRST: Final[Start] = (None, ())
@@ -88,6 +96,8 @@ class DirectoryStream:
         self._local_from: dict[int, Sequence[str]] = {}  # by page: those that the pages before have left
         self._lock = trio.Lock()
         self.starts = list(starts)
+        # The first page, if it was asked for before this was opened; None: it was not good. Asked for once.
+        self.ahead: Callable[[], Awaitable[Answer | None]] | None = None
         self.paged: Callable[[int, Start], None] = lambda _number, _start: None  # told of each that is added
         self._complete = False  # the last page has been seen, so no start will be added
         self._kept: dict[int, Page] = {}
@@ -116,6 +126,7 @@ class DirectoryStream:
             self._complete = False
             self._local_from.clear()
             self._kept.clear()
+            self.ahead = None
 
     def remove(self, name: str) -> None:
         """A name was deleted here: pages that S3 listed before don't bring it back."""
@@ -136,11 +147,14 @@ class DirectoryStream:
 
     async def _fetch(self, number: int) -> Page:
         token, pending = self.starts[number]
+        ahead, self.ahead = self.ahead, None
+        found = await ahead() if ahead is not None and number == 0 else None
         if not self._local_from:
             self._local_from[0] = self._local()
-        asked = trio.current_time()
-        answer = await self._client.list_objects(self._prefix, token=token)
-        listed = trio.current_time()
+        if found is None:
+            asked = trio.current_time()
+            found = Answer(await self._client.list_objects(self._prefix, token=token), asked, trio.current_time())
+        answer, asked, listed = found
         merged = merge(self._prefix, pending, answer, self._local_from.get(number, ()))
         self._local_from[number + 1] = merged.local
         if len(merged.entries) > _INDEX_MASK:

@@ -41,6 +41,7 @@ class Case:
         later: the TTL of `minimal` passes between the two.
         believed: with `minimal`, the operation relies on what `before`, or its first step, learned.
         large: there is a file `large` of LARGE_BYTES, too.
+        deep: there are FILES directories `t00`, `t01`, ... with a file each, too.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Case:
     later: bool = False
     believed: bool = False
     large: bool = False
+    deep: bool = False
 
 
 def table(cases: Sequence[Case]) -> str:
@@ -83,6 +85,8 @@ class Counter:
             self._server.put(self._bucket, f"{path.name}/f{number:02}", b"content")
         if case.large:
             self._server.put(self._bucket, f"{path.name}/large", bytes(LARGE_BYTES))
+        for number in range(FILES if case.deep else 0):
+            self._server.put(self._bucket, f"{path.name}/t{number:02}/x", b"content")
         # The kernel gets to know the directory by a listing. A stat would send a HEAD beside its LIST and call it off,
         # and that could still arrive when the case's requests are being counted.
         began = time.monotonic()

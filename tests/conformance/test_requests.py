@@ -59,6 +59,16 @@ def _cat_half(path: Path) -> None:
         assert (path / f"f{number:02}").read_bytes()
 
 
+def _find(path: Path) -> None:
+    found = subprocess.run(["find", path], check=True, stdout=subprocess.PIPE).stdout
+    assert found.count(b"\n") == 1 + 3 * FILES
+
+
+def _list_three(path: Path) -> None:
+    for name in sorted(os.listdir(path))[-FILES:][:3]:
+        assert os.listdir(path / name) == ["x"]
+
+
 def _open(path: Path) -> None:
     os.close(os.open(path / "f00", os.O_RDONLY))
 
@@ -110,6 +120,8 @@ CASES: Final = [
         later=True,
     ),
     Case("`cat` of the first 6 right after `ls`", _cat_half, {"GET": 12}, {"GET": 12}, before=_list, believed=True),
+    Case("`find` of a directory with 12 directories", _find, {"LIST": 13}, {"LIST": 13}, deep=True),
+    Case("`ls` of it, and of the first 3 of them", _list_three, {"LIST": 7}, {"LIST": 7}, deep=True),
     Case(
         "3 random reads of a file of 3 MB",
         _random_reads,

@@ -37,7 +37,7 @@ from tests.unit.bucket import Bucket
 T = TypeVar("T")
 
 ROOT: Final = 1
-OPENER, CHILD = 1000, 1001  # processes
+OPENER, CHILD, WALKER = 1000, 1001, 1002  # processes
 
 # Small, so that files in parts and writers without memory come up in a test: room for four writers with such parts.
 MEMORY_MIB: Final = 16
@@ -152,7 +152,7 @@ class Kernel:
         return self._by_path(self._list, path)
 
     def tree(self) -> dict[str, tuple[str, int]]:
-        """All paths, by listings only."""
+        """All paths, by listings only, as `find` does it: so directories are listed ahead."""
         return self._do(self._tree)
 
     def mkdir(self, path: str) -> None:
@@ -229,9 +229,9 @@ class Kernel:
 
     # Open directories
 
-    def opendir(self, path: str) -> Directory:
+    def opendir(self, path: str, thread: int = 0) -> Directory:
         """opendir(3)."""
-        return self._by_path(self._opendir, path)
+        return self._by_path(self._opendir, path, thread)
 
     def readdir(self, directory: Directory, count: int | None) -> list[str]:
         """So many names more (None: all that are left); fewer at the end only."""
@@ -263,7 +263,13 @@ class Kernel:
                 plan = PartPlan(PART_BYTES)
                 self.uploader = Uploader(self.bucket, self.arena, nursery, spec=self._spec, stats=self.stats, plan=plan)
             self.fs = S3Filesystem(
-                self._spec, self.bucket, prefetcher, generation=0, stats=self.stats, uploader=self.uploader
+                self._spec,
+                self.bucket,
+                prefetcher,
+                generation=0,
+                stats=self.stats,
+                uploader=self.uploader,
+                nursery=nursery,
             )
             self._watch_beliefs(self.fs._table)
             nursery.start_soon(self._stay_awake)
@@ -380,8 +386,8 @@ class Kernel:
         assert len(shown) == len(listed), f"a name twice in {[name for name, _ in listed]}"
         return shown
 
-    async def _listed(self, path: str, number: int) -> list[tuple[str, Attributes]]:
-        handle, position, found = self.fs.opendir(number), 0, []
+    async def _listed(self, path: str, number: int, thread: int = 0) -> list[tuple[str, Attributes]]:
+        handle, position, found = self.fs.opendir(number, thread), 0, []
         while entries := [*await self.fs.readdir(handle, position)]:
             for entry in entries:
                 position = entry.position
@@ -393,7 +399,7 @@ class Kernel:
 
     async def _tree(self, path: str = "", number: int = ROOT) -> dict[str, tuple[str, int]]:
         found = {}
-        for name, attributes in await self._listed(path, number):
+        for name, attributes in await self._listed(path, number, WALKER):
             child = f"{path}/{name}" if path else name
             assert child not in found, f"{child} is listed twice"
             found[child] = _shown(attributes)[:2]
@@ -448,9 +454,9 @@ class Kernel:
     async def _read(self, file: File, offset: int, size: int) -> bytes:
         return bytes(await self.fs.read(file.handle, offset, size))
 
-    async def _opendir(self, path: str) -> Directory:
+    async def _opendir(self, path: str, thread: int) -> Directory:
         found = await self._walk(path)
-        return Directory(self.fs.opendir(found.number), found.number, path)
+        return Directory(self.fs.opendir(found.number, thread), found.number, path)
 
     async def _readdir(self, directory: Directory, count: int | None) -> list[str]:
         names: list[str] = []

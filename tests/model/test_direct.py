@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from engine.fs import walks
+from engine.fs import trees, walks
 from engine.spec import MiB
 from engine.write.budget import writers_max
 from tests.model.kernel import MEMORY_MIB, PART_BYTES, READ_PART_BYTES, Kernel
@@ -226,8 +226,9 @@ class DirectMachine(MountMachine):
 
 @pytest.fixture(autouse=True)
 def _reading_is_a_walk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With so few names, files are fetched ahead from the first read on."""
+    """With so few names, files and directories are fetched ahead from the first on."""
     monkeypatch.setattr(walks, "STEPS_MIN", 1)
+    monkeypatch.setattr(trees, "STEPS_MIN", 1)
 
 
 @pytest.fixture(autouse=True)
