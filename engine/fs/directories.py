@@ -171,13 +171,11 @@ class Directories:
                 if not walks:
                     del self._walks[place]
 
-    async def told(self, directory: Inode, child: Inode, caller: int) -> bool:
-        """Whether a thread that asks for a name is told what S3 has said: see `tells`, and lists_ahead.py."""
-        if self.tells(directory, child, caller):
-            return True
-        if not child.is_directory or child.pending or not await self._lists.is_there(child, caller):
+    async def is_there(self, directory: Inode, caller: int) -> bool:
+        """Whether a directory that a thread comes to in its walk is known to be there, by a listing ahead."""
+        if directory.pending or not await self._lists.is_there(directory, caller):
             return False
-        return self._table.is_current(child) and not child.pending  # it may have taken a while
+        return self._table.is_current(directory) and not directory.pending  # it may have taken a while
 
     def tells(self, directory: Inode, child: Inode, caller: int) -> bool:
         """Whether a thread that asks for a name in a directory is told what S3 has said of it already.

@@ -143,7 +143,10 @@ class S3Filesystem:
         """
         directory, text = self._directory(parent), names.decode(name)
         known = self._table.at(directory.prefix + text)
-        if known is not None and await self._directories.told(directory, known, caller):
+        if known is not None and (
+            self._directories.tells(directory, known, caller)
+            or (known.is_directory and await self._directories.is_there(known, caller))
+        ):
             return self._attributes(self._table.counted(known), WALKED_SECONDS)
         found = await self._lookup.child(directory, text)
         if found.pending and self.writing is not None:
@@ -171,7 +174,9 @@ class S3Filesystem:
         """
         inode = self._table.get(number)
         if not self._lookup.believed(inode) and not self._reading[number]:
-            if await self._directories.told(self._table.parent(inode), inode, caller):
+            if self._directories.tells(self._table.parent(inode), inode, caller) or (
+                inode.is_directory and await self._directories.is_there(inode, caller)
+            ):
                 return self._attributes(inode, WALKED_SECONDS)
             await self._lookup.revalidate(inode)
         return self._attributes(inode)
