@@ -126,7 +126,6 @@ class DirectoryStream:
             self._complete = False
             self._local_from.clear()
             self._kept.clear()
-            self.ahead = None
 
     def remove(self, name: str) -> None:
         """A name was deleted here: pages that S3 listed before don't bring it back."""

@@ -16,6 +16,8 @@ from engine.fs.walks import STEPS_MIN
 from engine.read.prefetcher import Prefetcher
 from engine.spec import KiB, MiB, MountSpec
 from engine.stats import EngineStats
+from tests.model.kernel import Kernel
+from tests.model.things import Rights, Ttl
 from tests.unit.bucket import GET, HEAD, LIST, Bucket
 
 ROOT = 1
@@ -214,6 +216,30 @@ def test_with_minimal_a_file_that_was_replaced_after_it_was_fetched_ahead_gives_
     run(test)
 
 
+def test_a_file_that_was_replaced_here_after_it_was_fetched_ahead_gives_its_new_bytes() -> None:
+    kernel = Kernel("", Rights(delete=True, overwrite=True), Ttl(60.0, 60.0), page=1000)
+    kernel.start()
+    try:
+        for name in names(10):
+            kernel.bucket.put(name, b"before")
+        kernel.listing("")
+        for name in names(STEPS_MIN):
+            file = kernel.open(name, os.O_RDONLY)
+            assert kernel.read(file, 0, 10) == b"before"
+            kernel.release(file)
+        kernel.wait(0.0)
+        assert kernel.bucket.requests[GET] > STEPS_MIN
+        name = names(1, STEPS_MIN)[0]
+        file = kernel.open(name, os.O_WRONLY | os.O_TRUNC)
+        kernel.write(file, 0, b"behind")
+        kernel.release(file)
+        file = kernel.open(name, os.O_RDONLY)
+        assert kernel.read(file, 0, 10) == b"behind"
+        kernel.release(file)
+    finally:
+        kernel.stop()
+
+
 def test_with_minimal_an_open_asks_whether_what_was_fetched_ahead_is_still_the_file() -> None:
     async def test() -> None:
         async with mounted(metadata_ttl="minimal") as mount:
@@ -257,8 +283,8 @@ def test_what_is_no_small_file_is_not_fetched_ahead_and_ends_no_walk(what: str) 
 
 def test_files_whose_pages_the_kernel_has_are_not_fetched_ahead() -> None:
     async def test() -> None:
-        async with mounted(10) as mount:
-            await mount.cat_all(names(7, 3))
+        async with mounted(100) as mount:
+            await mount.cat_all(names(97, 3))
             mount.bucket.requests.clear()
             await mount.cat_all(names(3))
             assert mount.bucket.requests == {GET: 3}

@@ -110,6 +110,9 @@ def test_a_walk_that_ends_has_listed_no_more_ahead_than_it_has_opened() -> None:
             for name in sorted(numbers)[STEPS_MIN:10]:
                 await mount.opened(numbers[name])
             assert 11 < mount.lists <= 1 + 2 * 10
+            trio.lowlevel.current_clock().jump(AHEAD_SECONDS_MAX + 0.1)  # type: ignore[attr-defined]
+            await trio.testing.wait_all_tasks_blocked()
+            assert not mount.fs._directories._lists._lists
 
     run(test)
 
