@@ -17,6 +17,7 @@ import trio
 from bench.journalled_engine import Silent
 from engine import journal
 from engine.assembly import serving
+from engine.errors import EngineError
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.ledger import Ledger, inode_records
 from engine.namespace.inodes import InodeTable
@@ -47,6 +48,9 @@ class _Data:
 class _Opener:
     def open(self, key: str, etag: str, size: int) -> _Data:
         return _Data()
+
+    def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> None:
+        """Nothing is fetched."""
 
 
 def _alive(table: InodeTable) -> Iterator[list[str]]:
