@@ -132,7 +132,7 @@ class Promised:
         return {name: self._listed(path, name, entry) for name, entry in self.entries(path).items()}
 
     def tree(self, path: str = "") -> dict[str, tuple[str, int]]:
-        """All paths, by listings only, with kind and size."""
+        """All paths, by listings only, with kind and size. A walk that begins now sees all that is there now (S121)."""
         found: dict[str, tuple[str, int]] = {}
         for name, entry in sorted(self.entries(path).items()):
             child = self._listed(path, name, entry)
