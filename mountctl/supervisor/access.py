@@ -1,7 +1,7 @@
 """Keeps the broker running and passes what it says on to the engines: credentials, endpoints, regions.
 
-Called by supervisor.py (which runs it) and mount.py (which subscribes). Keeps each mount's latest answer, so that a new
-engine has its keys at once. Never logs a message's secrets: they are SecretStr.
+Called by supervisor.py (which runs it) and mount.py (which subscribes). Keeps each mount's latest answer, for who
+subscribes anew and for `status`. Never logs a message's secrets: they are SecretStr.
 """
 
 import contextlib
@@ -33,7 +33,13 @@ class Known:
     error: str | None = None
 
 
-Listener = Callable[[Access | AccessFailed], None]
+Word = Access | AccessFailed
+Listener = Callable[[Word], None]
+
+
+def later(message: Word, before: Word | None) -> Word:
+    """The last word of two. Keys that were had once stay good until they expire: a failed refresh takes none away."""
+    return before if isinstance(before, Access) and isinstance(message, AccessFailed) else message
 
 
 class AccessHub:
@@ -72,10 +78,6 @@ class AccessHub:
     def refresh(self, name: str) -> None:
         """S3 refused the mount's keys: have the broker fetch new ones."""
         self._order(RefreshAccess(name=name))
-
-    def latest(self, name: str) -> Access | AccessFailed | None:
-        """The last word on this mount's access."""
-        return self._latest.get(name)
 
     def known(self, name: str) -> Known:
         """All that is known of this mount's access."""
@@ -144,10 +146,7 @@ class AccessHub:
                     self._note(message)
 
     def _note(self, message: Access | AccessFailed) -> None:
-        before = self._latest.get(message.name)
-        # Keys that were had once stay good until they expire: a failed refresh does not take them away.
-        if isinstance(message, Access) or not isinstance(before, Access):
-            self._latest[message.name] = message
+        self._latest[message.name] = later(message, self._latest.get(message.name))
         error = message.renewal_error if isinstance(message, Access) else message.reason
         if error is None:
             self._errors.pop(message.name, None)

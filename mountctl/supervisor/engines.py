@@ -13,8 +13,6 @@ from typing import Final, Protocol
 import trio
 
 from engine.link import (
-    Access,
-    AccessFailed,
     Beat,
     ForkEngine,
     HandedOver,
@@ -30,7 +28,7 @@ from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import TellUploads, UploadsTold
 from mountctl.supervisor import endings, inflight, tally, telling
-from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.access import AccessHub, Word, later
 from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import Engine, Hearer
 from mountctl.supervisor.events import Events
@@ -130,6 +128,7 @@ class Engines:
         self._before = Stats()  # counted by those that are gone
         self._now = Stats()
         self._ready_at: float | None = None  # when the current one began to serve
+        self._known: Word | None = None  # of its access, with its options: another may have its name
         self._handing_over: Final = trio.Semaphore(1)  # not a Lock: who prepares a handover may not be who ends it
         self._handover: Handover | None = None
 
@@ -200,19 +199,23 @@ class Engines:
     async def release(self, change: Handover) -> None:
         """It is over, or will not be needed. Not cancelled."""
         with trio.CancelScope(shield=True):
-            self._handover = None
             await change.call_off()
+            self._handover = None  # not before: what the broker says meanwhile is the successor's
             if change.spec != self._host.spec and self._access.watches(change.spec.name):
                 self._access.watch(self._host.spec, self.pass_on)
         self._handing_over.release()
 
-    def pass_on(self, message: Access | AccessFailed) -> None:
+    def pass_on(self, message: Word) -> None:
         """What the broker says, to whom it concerns."""
         change = self._handover
+        if change is not None and change.spec != self._host.spec:  # the successor's alone, even before there is one
+            change.access = later(message, change.access)
+            if change.successor is not None:
+                change.successor.post(message)
+            return
+        self._known = later(message, self._known)
         if change is not None and not change.switching and change.successor is not None:
             change.successor.post(message)
-            if change.spec != self._host.spec:
-                return  # it is for the successor alone
         if self.current is not None:
             self.current.post(message)
 
@@ -267,17 +270,17 @@ class Engines:
 
     async def _live(self, engine: Engine, session: Session, change: Handover | None) -> Gone:
         """One engine's life, to its end. One that was not handed the session properly changes nothing of the mount."""
-        before, oom_kills = self._host.spec, endings.oom_kills()
+        before, oom_kills = (self._host.spec, self._known), endings.oom_kills()
         self.current, self._ready_at = engine, None
-        if change is not None:
-            self._host.spec = change.spec
+        if change is not None and change.spec != self._host.spec:
+            self._host.spec, self._known = change.spec, change.access
         try:
             await self._converse(engine, session, change)
         finally:
             self._before, self._now = tally.without_gauges(self.stats), Stats()
         # Cancelled in between: the mount ends the current one.
-        if self._ready_at is None:
-            self._host.spec = before
+        if self._ready_at is None and before[0] != self._host.spec:
+            self._host.spec, self._known = before
         known, served = engine.ending, 0.0 if self._ready_at is None else trio.current_time() - self._ready_at
         engine.tell_to_stop()  # if it is still there: nobody can use what it serves
         end = await self._end(engine, EXIT_TIMEOUT_SECONDS)
@@ -319,12 +322,15 @@ class Engines:
 
     def _greet(self, engine: Engine) -> None:
         """Post what every engine must have."""
+        change = self._handover
+        others = change is not None and change.successor is engine and change.spec != self._host.spec
+        known = change.access if change is not None and others else self._known
         engine.reopen_log()
         if engine.adopted:
             engine.post(Beat())  # tells that it serves
             engine.post(TellUploads())  # what it told the supervisor before may not have been written down
-        if (latest := self._access.latest(self._host.spec.name)) is not None:
-            engine.post(latest)
+        if known is not None:
+            engine.post(known)
 
     async def _converse(self, engine: Engine, session: Session, change: Handover | None) -> None:
         """Talk with an engine until it is gone. It has its own reason then, if it gave one."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from engine.link import HandOver, Message
+from engine.link import Access, AccessFailed, HandOver, Message
 from engine.spec import MountSpec
 from mountctl.errors import MountctlError
 from mountctl.supervisor.endings import Ending
@@ -56,6 +56,7 @@ class Handover:
         self._resends: Final = resends
         self._end: Final = end
         self.successor: Engine | None = None
+        self.access: Access | AccessFailed | None = None  # the last word for its options, where they are others
         self.switching = False  # the old engine was told to hand over: the next one is the successor
         self.left: tuple[int, ...] = ()  # descriptors of what the old engine leaves; owned
         self._old_gone = trio.Event()

@@ -181,6 +181,34 @@ def test_an_engine_that_dies_while_it_waits_for_the_others_changes_nothing_of_it
         assert running.run("reload").returncode == 0
 
 
+def test_an_engine_that_dies_while_others_are_asked_is_followed_by_one_that_asks_where_the_mount_is_served_from(
+    running: Running, gate: Gate, moto: MotoServer, buckets: dict[str, str]
+) -> None:
+    names = ("handed", "replaced")
+    for name in names:
+        moto.put(buckets[name], "x", b"x")
+    before: dict[str, Any] = {name: {"bucket": buckets[name], "metadata_ttl": 0} for name in names}
+    running.configure(gate.endpoint, **before)
+    with running.running(), FaultyProxy(moto.endpoint) as elsewhere:
+        gate.shut = buckets["slow"]
+        after = {name: options | {"endpoint_url": elsewhere.endpoint} for name, options in before.items()}
+        after["replaced"] |= {"read_only": True}
+        running.configure(gate.endpoint, **after, slow={"bucket": buckets["slow"]})
+        with asking(running) as reload:
+            asked = {buckets[name] for name in names}
+            poll_until(lambda: asked <= {bucket_of(each) for each in elsewhere.seen}, "both to be asked for elsewhere")
+            poll_until(lambda: buckets["slow"] in gate.asked(), "the slow one to be asked for")
+            for name in names:
+                os.kill(running.mount(name)["engine"]["pid"], signal.SIGKILL)
+                assert (running.mountpoint(name) / "x").read_bytes() == b"x"
+            assert asked <= gate.asked().keys()
+            gate.open()
+            told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
+        assert "handed: not handed over: its engine ended by itself meanwhile\n" in told, errors
+        running.wait_for_states("ready")
+        assert running.run("reload").stdout.splitlines()[0] == "handed: handed over"
+
+
 def others(running: Running, name: str) -> int:
     """The process of a mount's engine that does not serve yet; 0 if there is none."""
     assert running.process is not None
