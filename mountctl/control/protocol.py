@@ -27,9 +27,11 @@ does not read is dropped.
 Anything else, and every failure, is answered with `{"error": SENTENCE}`. One request a connection.
 """
 
+import json
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticSerializationError
 
 STATUS_PATH: Final = "/v1/status"
 PLAN_PATH: Final = "/v1/plan"
@@ -87,3 +89,11 @@ class ErrorBody(BaseModel):
     """The body of every answer that is not 200."""
 
     error: str
+
+
+def packed(answer: BaseModel) -> bytes:
+    """An answer as it goes over the socket. What is no text in it, such as bytes of a path, is escaped, as JSON can."""
+    try:
+        return answer.model_dump_json().encode()
+    except PydanticSerializationError:
+        return json.dumps(answer.model_dump(mode="json")).encode()

@@ -31,6 +31,7 @@ from mountctl.control.protocol import (
     STOP_SECONDS_MAX,
     ErrorBody,
     ReloadResult,
+    packed,
 )
 from mountctl.control.streams import Stream
 from mountctl.errors import ControlSocketUnusable, MountctlError, UnknownMount
@@ -111,7 +112,7 @@ class _Answer:
 
 
 def _problem(status: int, sentence: str, *, allow: str = "") -> _Answer:
-    return _Answer(status, ErrorBody(error=sentence).model_dump_json().encode(), allow)
+    return _Answer(status, packed(ErrorBody(error=sentence)), allow)
 
 
 class _TooLong(Exception):
@@ -215,26 +216,26 @@ class _Server:
             case b"GET", "/v1/status" if "watch" in asked:
                 return self._streamed(path, asked)
             case b"GET", "/v1/status":
-                return _Answer(200, self._control.status(names).model_dump_json().encode())
+                return _Answer(200, packed(self._control.status(names)))
             case b"GET", "/v1/plan":
-                return _Answer(200, (await self._control.plan()).model_dump_json().encode())
+                return _Answer(200, packed(await self._control.plan()))
             case b"POST", "/v1/reload":
                 return await self._reload(asked)
             case b"POST", "/v1/confirm":
                 await self._control.confirm()
-                return _Answer(200, ReloadResult(ok=True).model_dump_json().encode())
+                return _Answer(200, packed(ReloadResult(ok=True)))
             case b"POST", "/v1/restart" | "/v1/stop" | "/v1/start" if not names:
                 return _problem(400, f"which mounts? {path}?{NAME_PARAMETER}=...")
             case b"POST", "/v1/stop":
                 return await self._stop(names, asked, peer)
             case b"POST", "/v1/start":
-                return _Answer(200, (await self._control.start(names)).model_dump_json().encode())
+                return _Answer(200, packed(await self._control.start(names)))
             case b"GET", "/v1/users" if names:
-                return _Answer(200, (await self._control.users(names[0])).model_dump_json().encode())
+                return _Answer(200, packed(await self._control.users(names[0])))
             case b"POST", "/v1/restart":
-                return _Answer(200, (await self._control.restart(names)).model_dump_json().encode())
+                return _Answer(200, packed(await self._control.restart(names)))
             case b"POST", "/v1/upgrade":
-                return _Answer(200, (await self._control.upgrade()).model_dump_json().encode())
+                return _Answer(200, packed(await self._control.upgrade()))
             case b"POST", "/v1/mounts":
                 return await self._add(request.body, peer)
             case b"HEAD", _:
@@ -265,7 +266,7 @@ class _Server:
             return _problem(400, f"confirm must be more than 0 and at most {CONFIRM_SECONDS_MAX:.0f} seconds")
         only = tuple(asked.get("only", ()))
         wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=only, confirm=confirm)
-        return _Answer(200, (await self._control.reload(wish)).model_dump_json().encode())
+        return _Answer(200, packed(await self._control.reload(wish)))
 
     async def _stop(self, names: Sequence[str], asked: Mapping[str, Sequence[str]], peer: Peer) -> _Answer:
         try:
@@ -274,7 +275,7 @@ class _Server:
             seconds = -1.0
         if not 0 <= seconds <= STOP_SECONDS_MAX:
             return _problem(400, f"seconds must be from 0 to {STOP_SECONDS_MAX:.0f}")
-        return _Answer(200, (await self._control.stop(names, peer.uid, seconds)).model_dump_json().encode())
+        return _Answer(200, packed(await self._control.stop(names, peer.uid, seconds)))
 
     async def _add(self, body: bytes, peer: Peer) -> _Answer:
         if peer.uid not in (0, os.geteuid()):
@@ -285,7 +286,7 @@ class _Server:
             told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
             return _problem(400, f"that is not a mount: {'; '.join(told)}")
         await self._control.add(spec)
-        return _Answer(200, self._control.status([spec.name]).model_dump_json().encode())
+        return _Answer(200, packed(self._control.status([spec.name])))
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> _Request | None:

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from mountctl.control.offer import Control
-from mountctl.control.protocol import LINES_MAX, NAME_PARAMETER
+from mountctl.control.protocol import LINES_MAX, NAME_PARAMETER, packed
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.events import Events
 from mountctl.supervisor.log_lines import LogLines
@@ -72,7 +72,7 @@ def _number(asked: Mapping[str, Sequence[str]], name: str, default: int) -> int:
 async def _status(control: Control, names: Sequence[str], send: Send) -> None:
     while True:
         seen = control.changes.count
-        await send(control.present(names, at_first=False).model_dump_json().encode() + b"\n")
+        await send(packed(control.present(names, at_first=False)) + b"\n")
         await trio.sleep(PAUSE_SECONDS)
         await _changed(control.changes, seen, send, REFRESH_SECONDS)
 

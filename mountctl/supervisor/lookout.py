@@ -5,6 +5,7 @@ Owned by session.py, asked by mount.py with each heartbeat. Looks at the kernel'
 
 from typing import Final
 
+from mountctl.config.words import one_line
 from mountctl.supervisor import mountinfo
 
 # Somebody who unmounts lazily ends no engine, so the list of mounts is looked at. Twice, as it is read in pieces while
@@ -48,10 +49,10 @@ class Lookout:
     def _misplaced(self, entry: mountinfo.MountEntry, over: mountinfo.MountEntry | None) -> str | None:
         self._place = self._place or entry.mountpoint
         if entry.mountpoint != self._place:
-            return f"it is at {entry.mountpoint} now: somebody has moved it, or renamed a directory above it"
+            return f"it is at {one_line(entry.mountpoint)} now: somebody has moved it, or renamed a directory above it"
         return None if over is None else f"{is_over(over)}; programs see that, until it is unmounted"
 
 
 def is_over(over: mountinfo.MountEntry) -> str:
     """What lies over a mount, as a sentence."""
-    return f"{over.source} ({over.fstype}) is mounted over it at {over.mountpoint}"
+    return f"{over.told} is mounted over it at {one_line(over.mountpoint)}"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from mountctl.config.words import one_line
+
 # A look at all mounts, every two seconds each, is to see the list as it was so lately at least: while hundreds come and
 # go it changes all the time, and to read it takes 2 ms with 200.
 _LATELY_SECONDS: Final = 0.5
@@ -28,6 +30,11 @@ class MountEntry:
     mountpoint: str
     fstype: str
     source: str
+
+    @property
+    def told(self) -> str:
+        """What it is, for a sentence: whoever mounts something may call it anything, also what is no text."""
+        return one_line(f"{self.source} ({self.fstype})")
 
 
 def parse(text: str) -> Iterator[MountEntry]:

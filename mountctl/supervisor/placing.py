@@ -26,7 +26,7 @@ async def check(mountpoint: str) -> None:
         return  # it is cleared away by `attach`
     if found is None or found.fstype == AUTOFS:
         raise SessionError(f"cannot mount at {mountpoint}: the file system it is on does not answer")
-    raise SessionError(f"{found.source} ({found.fstype}) is already mounted at {mountpoint}: unmount that first")
+    raise SessionError(f"{found.told} is already mounted at {mountpoint}: unmount that first")
 
 
 def _must_be_a_directory(path: Path) -> None:

@@ -329,7 +329,7 @@ def must_be_free(mountpoint: str) -> None:
     found = mountinfo.at(mountpoint) or mountinfo.at(os.path.realpath(mountpoint))
     if found is not None and found.fstype != AUTOFS:
         raise SessionError(
-            f"{found.source} ({found.fstype}) is already mounted at {mountpoint}: "
+            f"{found.told} is already mounted at {mountpoint}: "
             "unmount it or choose another mountpoint"
         )
 

@@ -167,6 +167,24 @@ def test_what_somebody_mounts_over_mounts_is_told_and_no_reload_takes_it_away(
         ]
 
 
+def test_a_mount_over_another_whose_name_is_no_text_and_steers_terminals_is_told_as_text(
+    running: Running, moto: S3Server
+) -> None:
+    plain = {"bucket": moto.bucket()}
+    running.configure(moto, data=plain)
+    place = str(running.mountpoint("data"))
+    with running.running():
+        subprocess.run(["mount", "-t", "tmpfs", b"th\xff\x1b[31mirs", place], check=True)
+        try:
+            told = rf"th\udcff\x1b[31mirs (tmpfs) is mounted over it at {place}"
+            assert told in running.wait_for("data", "degraded")["reason"]
+            running.configure(moto, data=plain | {"prefix": "p/"})
+            done = running.run("reload")
+            assert done.stdout == f"data: not replaced: {told}: unmount that first\n", done.stderr
+        finally:
+            mount_api.umount(place)
+
+
 def test_a_supervisor_that_ends_leaves_what_is_mounted_over_its_mount_and_the_next_one_clears_its_own(
     running: Running, moto: S3Server, covers: Callable[[str], None]
 ) -> None:

@@ -118,6 +118,15 @@ def test_a_reload_answers_when_it_is_done_and_status_answers_meanwhile(tmp_path:
     serving(tmp_path, body)
 
 
+def test_what_is_no_text_is_answered_all_the_same(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.result = ReloadResult(ok=True, mounts={"one": "/mnt/\udcff", "two": "\U0001f600"})
+        done = await trio.to_thread.run_sync(ControlClient(runtime_dir).reload)
+        assert done == supervisor.result
+
+    serving(tmp_path, body)
+
+
 def test_the_socket_is_roots_alone_without_a_group_and_gone_at_the_end(tmp_path: Path) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         found = (runtime_dir / "control.sock").stat()
