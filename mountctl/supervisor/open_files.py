@@ -9,6 +9,8 @@ from typing import Final
 
 import trio
 
+from mountctl.config.words import one_line
+
 # Thousands of processes with hundreds of files each take about a second.
 _SECONDS_MAX: Final = 5.0
 # Of a mount that a whole cluster of workers uses, some say enough.
@@ -30,7 +32,9 @@ def _users(mount_id: int, mountpoint: str) -> list[str]:
     for process in Path("/proc").iterdir():
         if len(found) < _TOLD_MAX and process.name.isdigit() and _uses(process, f"mnt_id:\t{mount_id}\n", mountpoint):
             with contextlib.suppress(OSError):  # it has just ended
-                found.append(f"{(process / 'comm').read_text().strip()} ({process.name})")
+                # A program gives itself any name, also one that is no text or steers a terminal.
+                name = (process / "comm").read_text(errors="surrogateescape").rstrip("\n")
+                found.append(f"{one_line(name)} ({process.name})")
     return sorted(found)
 
 
