@@ -8,6 +8,7 @@
                                      With `follow` also what happens; {"missed": N}: for so many its reader was too slow
     GET  /v1/logs?name=NAME[&lines=N][&follow=1]
                                      200 a stream: {"line": TEXT}, the last of a mount's log; 404 no mount of that name
+                                     With `follow` also what is logged, until the mount is gone
     GET  /v1/plan                    200 Plan (mountctl/plan.py): what a reload would do now, or why it would be refused
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere

@@ -97,7 +97,7 @@ async def _logs(lines: LogLines, count: int, send: Send, *, follow: bool) -> Non
         seen = lines.changes.count
         if told:
             await send("".join(f"{json.dumps({'line': line})}\n" for line in told).encode())
-        if not follow:
+        if not follow or (lines.over and seen == lines.changes.count):
             return
         await _changed(lines.changes, seen, send)
         told, total = lines.after(total)

@@ -22,6 +22,7 @@ class LogLines:
 
     def __init__(self) -> None:
         self.changes = Changes()
+        self.over = False  # the mount is gone: nothing comes any more, as one of the same name has another ring
         self._lines: deque[str] = deque()
         self._bytes = 0
         self._count = 0  # of all that ever came
@@ -33,6 +34,11 @@ class LogLines:
         self._count += 1
         while len(self._lines) > LINES_MAX or (self._bytes > BYTES_MAX and len(self._lines) > 1):
             self._bytes -= len(self._lines.popleft())
+        self.changes.tell()
+
+    def end(self) -> None:
+        """The mount is gone."""
+        self.over = True
         self.changes.tell()
 
     def after(self, seen: int) -> tuple[list[str], int]:
@@ -58,7 +64,8 @@ class Logs:
     def keep(self, names: Collection[str]) -> None:
         """Forget all but those of these mounts."""
         if len(self._lines) > len(names):
-            self._lines = {name: lines for name, lines in self._lines.items() if name in names}
+            for name in self._lines.keys() - set(names):
+                self._lines.pop(name).end()
 
     def hear(self, record: logging.LogRecord, text: str) -> None:
         """Add what the supervisor logs of a mount: by our habit its message begins with the name and a colon."""

@@ -178,6 +178,25 @@ def test_events_are_told_from_any_number_on_and_followed(tmp_path: Path) -> None
     serving(tmp_path, body)
 
 
+def test_who_follows_the_log_of_a_mount_that_goes_hears_its_end_and_does_not_wait_for_one_of_its_name(
+    tmp_path: Path,
+) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.logs.of("one").add("before")
+        follow = ControlClient(runtime_dir).logs("one", 10, follow=True)
+        assert await following(follow) == {"line": "before"}
+        supervisor.logs.of("one").add("the last")
+        supervisor.logs.keep([])
+        supervisor.logs.of("one").add("of the next")
+        assert await following(follow) == {"line": "the last"}
+        with trio.fail_after(server.PEER_SECONDS_MAX):
+            while (told := await trio.to_thread.run_sync(partial(next, follow, "the end"))) is None:
+                pass
+        assert told == "the end"
+
+    serving(tmp_path, body)
+
+
 @pytest.mark.parametrize(
     ("target", "about"),
     [
