@@ -4,6 +4,7 @@ import json
 import sys
 
 from mountctl.control.protocol import ReloadResult, RestartResult
+from mountctl.status_table import printable
 
 
 def show(result: ReloadResult | RestartResult, *, as_json: bool) -> int:
@@ -12,6 +13,6 @@ def show(result: ReloadResult | RestartResult, *, as_json: bool) -> int:
         sys.stdout.write(f"{json.dumps(result.model_dump(), indent=2, ensure_ascii=False)}\n")
     else:
         for name, done in result.mounts.items():
-            sys.stdout.write(f"{name}: {done}\n")
+            sys.stdout.write(f"{printable(f'{name}: {done}')}\n")
     refused = isinstance(result, ReloadResult) and not result.ok
     return 1 if refused or result.troubled else 0

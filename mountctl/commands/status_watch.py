@@ -16,6 +16,7 @@ from mountctl import terminal
 from mountctl.commands.status import answering, shown
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorNotRunning, SupervisorSilent
+from mountctl.status_table import printable
 
 # How soon a supervisor is asked again that has ended: its successor is there in about a second.
 RETRY_SECONDS: Final = 0.5
@@ -123,7 +124,7 @@ class _Lines:
             if state == "starting" and reason:  # tried again, as so often: what comes of it is told
                 now[name] = self._told.get(name, (state, reason))
             elif self._told.get(name) != (state, reason):
-                terminal.write_now(f"{at} {name} {state}{f': {reason}' if reason else ''}\n")
+                terminal.write_now(printable(f"{at} {name} {state}{f': {reason}' if reason else ''}") + "\n")
         self._told = now
 
 

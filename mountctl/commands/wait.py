@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, Refused, SupervisorNotRunning, SupervisorSilent
+from mountctl.status_table import printable
 
 # A mount that there is not, which is no state of one.
 GONE: Final = "gone"
@@ -120,4 +121,4 @@ def _hopeless(lacking: Mapping[str, Mapping[str, Any]], states: Collection[str])
 
 def _told(mount: Mapping[str, Any]) -> str:
     reason = mount.get("reason")
-    return f"{mount['name']} is {mount['state']}{f': {reason}' if reason else ''}"
+    return printable(f"{mount['name']} is {mount['state']}{f': {reason}' if reason else ''}")

@@ -328,10 +328,7 @@ def must_be_free(mountpoint: str) -> None:
     """Nothing is mounted there, or where it links to. Raises SessionError. Call when the path has answered."""
     found = mountinfo.at(mountpoint) or mountinfo.at(os.path.realpath(mountpoint))
     if found is not None and found.fstype != AUTOFS:
-        raise SessionError(
-            f"{found.told} is already mounted at {mountpoint}: "
-            "unmount it or choose another mountpoint"
-        )
+        raise SessionError(f"{found.told} is already mounted at {mountpoint}: unmount it or choose another mountpoint")
 
 
 def _prepare(mountpoint: str) -> bool:

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from mountctl import status_table, terminal
+from mountctl.control.protocol import ReloadResult
 from mountctl.status import State
 from mountctl.status_table import Look
 from mountctl.supervisor.events import Kind
@@ -213,3 +214,18 @@ def test_what_does_not_fit_a_terminal_is_counted(tmp_path: Path, monkeypatch: py
     [drawn] = written
     assert drawn.count("\n") == 5
     assert "... and 19 lines more than fit here" in drawn
+
+
+def test_a_reason_neither_steers_the_terminal_nor_begins_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    from mountctl.commands import outcome, status_watch, wait
+
+    mount = {"name": "m", "state": "backoff", "reason": "a\x1b[31m\nm2 ready"}
+
+    status_watch._Lines().show({"mounts": [mount]})
+    outcome.show(ReloadResult(ok=True, mounts={"m": mount["reason"]}), as_json=False)
+    with pytest.raises(wait.WaitsInVain, match=r"m is failed: a\?\[31m\?m2 ready"):
+        wait._hopeless({"m": mount | {"state": "failed"}}, ["ready"])
+
+    watched, done = capfd.readouterr().out.splitlines()
+    assert watched.endswith(" m backoff: a?[31m?m2 ready")
+    assert done == "m: a?[31m?m2 ready"
