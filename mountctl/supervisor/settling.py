@@ -34,15 +34,17 @@ class Settling:
 
     async def wait(self) -> None:
         """Until nothing will change by waiting a moment: see state.SETTLED; or until it is prepared."""
-        await self._settled.wait()
+        while not (settled := self._settled).is_set():
+            await settled.wait()
 
     def settle(self) -> None:
         """It is known how it is."""
         self._settled.set()
 
     def again(self) -> None:
-        """It is about to change."""
-        self._settled = trio.Event()
+        """It is about to change. Whoever waits goes on waiting."""
+        before, self._settled = self._settled, trio.Event()
+        before.set()
 
     def engine_is_prepared(self, engine: Engine) -> None:
         """S3 has answered an engine that waits."""
