@@ -16,7 +16,7 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change, diff, overlapping
 from mountctl.errors import MountctlError
 from mountctl.supervisor.results import UNCHANGED, WELL
-from mountctl.supervisor.steps import Anew, Host, Refused, Remove, Step, step_of
+from mountctl.supervisor.steps import Anew, Host, Refused, Remove, Step, recovered, step_of
 
 # How many mounts are asked at once. A server that does not answer takes five seconds of each (engine/preflight.py), and
 # two cores start so many engines in two.
@@ -92,7 +92,9 @@ async def _asked(changes: Mapping[str, Change], host: Host) -> AsyncIterator[tup
     """The steps, each prepared as far as it can be, and why some are refused. At the end what was not done is cleared
     away.
     """
-    steps = [step_of(change, host) for change in changes.values() if change.kind is not ChangeClass.NOTHING]
+    wanted = [change for change in changes.values() if change.kind is not ChangeClass.NOTHING]
+    await recovered([host.mounts[change.name] for change in wanted if change.name in host.mounts])
+    steps = [step_of(change, host) for change in wanted]
     refused: dict[str, str] = {}
 
     async def ask(step: Step) -> None:

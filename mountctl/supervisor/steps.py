@@ -30,6 +30,10 @@ READY_SECONDS_MAX: Final = 60.0
 WRITTEN_SECONDS_MAX: Final = 30.0
 # How often it is looked at whether files are being written still: an engine says so every second.
 _LOOK_SECONDS: Final = 0.5
+# How long an engine that comes after one that died is waited for, which is there in a fraction of it; one that can't be
+# had (keys that nobody gives) may need just this change.
+RECOVER_SECONDS_MAX: Final = 5.0
+_RECOVER_LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -266,7 +270,7 @@ class Anew(_Staged):
             await self.check_place()
             await self._stage(beside=True)
         except Refused:
-            if self.host.mounts[self.name].state in SERVED:
+            if (old := self.host.mounts.get(self.name)) is not None and old.state in SERVED:
                 raise
             self._staged = self._staged or self.host.stage(self.change.wanted, beside=True)
 
@@ -325,9 +329,18 @@ def step_of(change: Change, host: Host) -> Step:
     """What is to be done, for a change that is one."""
     kind = _CLASSES[change.kind]
     lives = change.kind not in (ChangeClass.ADD, ChangeClass.REMOVE, ChangeClass.LIVE)
-    if lives and (change.blocked or host.mounts[change.name].state not in SERVED):
+    mount = host.mounts.get(change.name)
+    if lives and (change.blocked or mount is None or mount.state not in SERVED):
         kind = Anew
     return kind(change, host)
+
+
+async def recovered(mounts: Iterable[Mount]) -> None:
+    """Wait for those of which the engine has just died: programs have them, and they are not to go for that."""
+    with trio.move_on_after(RECOVER_SECONDS_MAX):
+        for mount in mounts:
+            while mount.in_use:  # noqa: ASYNC110 - it may go to any other state, and nobody tells of all of them
+                await trio.sleep(_RECOVER_LOOK_SECONDS)
 
 
 async def written(mount: Mount, seconds: float) -> int:
