@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,6 +29,8 @@ _libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
 # A function that takes a number and does nothing: what a handler must be.
 _NOTHING: Final = ctypes.cast(_libc.abs, ctypes.c_void_p)
 
+_serving: Final = threading.Event()
+
 
 def mount(operations: Operations, spec: MountSpec) -> None:
     """Mount at `spec.mountpoint` by libfuse, without a supervisor. Raises RuntimeError; libfuse tells why on stderr."""
@@ -44,19 +47,32 @@ async def serve(max_tasks: int) -> None:
 
     What has been read from the kernel is answered before this returns.
     """
-    with _interrupts():
+    with _interrupts(), _served():
         # One task stays ready to read while others work; pyfuse3 starts more as they are needed.
         await pyfuse3.main(min_tasks=1, max_tasks=max_tasks)
 
 
 def stop() -> None:
-    """Read no more requests: `serve` returns when those it has are answered. The kernel keeps the rest."""
-    pyfuse3.terminate()
+    """Read no more requests: `serve` returns when those it has are answered. The kernel keeps the rest.
+
+    No effect while nothing is served: pyfuse3 3.5 follows a null pointer when there is no session (any more).
+    """
+    if _serving.is_set():
+        pyfuse3.terminate()
 
 
 def close(*, unmount: bool) -> None:
     """Free the session after `serve`; `unmount` for one that `mount` made."""
     pyfuse3.close(unmount=unmount)
+
+
+@contextlib.contextmanager
+def _served() -> Iterator[None]:
+    _serving.set()
+    try:
+        yield
+    finally:
+        _serving.clear()
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ an engine that closes it, or whose process dies, is gone.
 
 import contextlib
 import logging
+import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -161,6 +162,8 @@ class Engine:
                     if hear is not None:
                         nursery.start_soon(self._hear_out, hear, grace_seconds + _LAST_WORDS_SECONDS)
                     ended = await self._process.end(grace_seconds)
+            if self.ending is Ending.PLANNED and ended.signal not in (None, signal.SIGKILL):
+                _log.error("%s: engine %d was asked to end, and was %s", self._spec.name, self.pid, ended)
             return ended
         finally:
             self._process.close()

@@ -29,6 +29,7 @@ def test_a_stopped_mount_stays_so_over_reload_and_restart_until_it_is_started(
         assert running.mounted() == [str(running.mountpoint("other"))]
         assert running.run("start", "held", "other").stdout == "held: started\nother: not held\n"
         assert (running.mountpoint("held") / "x").read_bytes() == b"x"
+    assert "was asked to end, and was killed" not in running.log_text()
     with running.running():
         assert running.mount("held")["state"] == "ready"
 
