@@ -164,7 +164,7 @@ class Supervisor:
                 results.append(await self._reload(wish))
             done.set()
 
-        self._nursery.start_soon(reload_then_tell)
+        self._nursery.start_soon(vital(reload_then_tell))
         await done.wait()
         return results[0]
 

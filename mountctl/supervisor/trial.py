@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import trio
 
 from mountctl.errors import MountctlError
+from mountctl.supervisor.vital import vital
 
 
 class NothingOnTrial(MountctlError):
@@ -34,7 +35,7 @@ class Trial:
         """
         self.until = time.time() + seconds
         self._confirmed = trio.Event()
-        nursery.start_soon(self._wait, seconds, go_back)
+        nursery.start_soon(vital(self._wait), seconds, go_back)
 
     def confirm(self) -> None:
         """Keep what is on trial. Raises NothingOnTrial."""

@@ -49,14 +49,23 @@ def test_a_mount_reads_on_without_a_supervisor_and_the_next_one_adopts_its_engin
     assert f"adopted engine {before}" in served.log_text()
 
 
-def test_an_internal_error_of_the_supervisor_unmounts_nothing(running: Running, moto: S3Server) -> None:
+@pytest.mark.parametrize(
+    ("module", "line", "number"),
+    [
+        ("daemon.py", "self._debug = not self._debug", signal.SIGUSR2),
+        ("supervisor/supervisor.py", "results.append(await self._reload(wish))", signal.SIGHUP),
+    ],
+)
+def test_an_internal_error_of_the_supervisor_unmounts_nothing(
+    running: Running, moto: S3Server, module: str, line: str, number: signal.Signals
+) -> None:
     code = running.work / "code"
     shutil.copytree(Path(mountctl.__file__).parent, code / "mountctl", ignore=shutil.ignore_patterns("__pycache__"))
-    daemon = code / "mountctl" / "daemon.py"
-    text = daemon.read_text()
-    poisoned = text.replace("self._debug = not self._debug", 'raise RuntimeError("poisoned")')
+    path = code / "mountctl" / module
+    text = path.read_text()
+    poisoned = text.replace(line, 'raise RuntimeError("poisoned")')
     assert poisoned != text
-    daemon.write_text(poisoned)
+    path.write_text(poisoned)
     bucket = moto.bucket()
     moto.put(bucket, "x", b"still here")
     running.configure(moto, data={"bucket": bucket})
@@ -65,7 +74,7 @@ def test_an_internal_error_of_the_supervisor_unmounts_nothing(running: Running, 
     before = engine(running)
     assert running.process is not None
     with (running.mountpoint("data") / "x").open("rb") as file:
-        running.process.send_signal(signal.SIGUSR2)
+        running.process.send_signal(number)
         assert running.process.wait(WAIT_SECONDS_MAX) == EXIT_INTERNAL_ERROR
         assert file.read() == b"still here"
     assert "RuntimeError: poisoned" in running.log_text()
