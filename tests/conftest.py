@@ -6,6 +6,7 @@ files go to a directory of the run's own; AWS settings of whoever runs the suite
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 import uuid
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "AWS_EC2_METADATA_DISABLED": "true",
         RUN_VARIABLE: RUN,
     }
+    # A shell that runs the suite in the background has it ignored, and so would all programs that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

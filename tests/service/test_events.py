@@ -97,6 +97,7 @@ def test_a_death_and_what_came_after_are_told_to_who_follows(
         assert told(running, "--since", str(handed["id"] - 1))[0] == handed
 
 
+@pytest.mark.slow  # the engine tries for half a minute before it calls S3 away
 def test_trouble_of_s3_and_its_end_are_told(
     running: Running, moto: S3Server, bucket: str, followed: Callable[..., Followed]
 ) -> None:
