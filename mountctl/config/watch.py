@@ -137,6 +137,7 @@ class Watcher:
             changed: reloads.
             told: called when `manner` is another.
         """
+        await self._note_others()
         while True:
             watched = await trio.to_thread.run_sync(directories, self._path, tuple(self._others()))
             try:
@@ -199,6 +200,12 @@ class Watcher:
         self._seen = now
         if before.differs(now):
             await changed()
+            await self._note_others()
+
+    async def _note_others(self) -> None:
+        """What it refers to is known when it has been read, and counts from then on."""
+        now = await trio.to_thread.run_sync(fingerprint, self._path, tuple(self._others()))
+        self._seen = Fingerprint(self._seen.own, now.others | self._seen.others)
 
     def _set_manner(self, manner: str, told: Callable[[], None], sentence: str) -> None:
         if manner != self.manner:

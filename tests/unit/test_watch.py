@@ -142,6 +142,29 @@ def test_what_it_refers_to_counts(path: Path, tmp_path: Path) -> None:
     watched(path, body, (secret,))
 
 
+def test_what_it_refers_to_since_a_reload_counts_at_once(path: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "etc" / "value"
+    secret.write_text("x")
+    others: list[Path] = []
+
+    async def body(seen: Seen, watcher: Watcher) -> None:
+        async def changed() -> None:
+            await seen.changed()
+            others[:] = [secret]
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher.run, changed)
+            await seen.until(lambda: watcher.manner == NOTIFIED)
+            renamed_over(path, "after")
+            await seen.until(lambda: bool(others))
+            await seen.until(lambda: secret in watcher._seen.others)
+            secret.write_text("y")
+            await seen.until(lambda: len(seen.contents) == 2)
+            nursery.cancel_scope.cancel()
+
+    trio.run(body, Seen(path), Watcher(path, lambda: others))
+
+
 def test_other_files_and_the_same_content_are_no_change(path: Path) -> None:
     async def body(seen: Seen) -> None:
         (path.parent / "other").write_text("x")
