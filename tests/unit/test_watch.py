@@ -52,6 +52,12 @@ def watched(path: Path, body: Callable[[Seen], Awaitable[None]], others: tuple[P
     return seen
 
 
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watch is known to be one when it is looked at for the first time: not for seconds in each test."""
+    monkeypatch.setattr("mountctl.config.watch.POLL_SECONDS", 0.2)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     file = tmp_path / "etc" / "m.toml"
