@@ -6,6 +6,7 @@ by which its requests are told from others'.
 """
 
 import contextlib
+import functools
 import http.client
 import itertools
 import os
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -43,6 +44,20 @@ CERTIFICATE_DAYS: Final = 2
 
 class Missing(Exception):
     """A program or module that the bench needs is not installed; the text says which Debian package has it."""
+
+
+def telling_what_is_missing(main: Callable[[], int]) -> Callable[[], int]:
+    """The main function of a bench, which then ends with a sentence and 1 where something is Missing."""
+
+    @functools.wraps(main)
+    def told() -> int:
+        try:
+            return main()
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+            return 1
+
+    return told
 
 
 class FastS3:

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.fast_s3 import FastS3, Missing
+from bench.fast_s3 import FastS3, telling_what_is_missing
 from bench.mounts import UNMOUNT_SECONDS_MAX
 from bench.peers import BUCKET, ENVIRONMENT
 from bench.workloads import read_whole
@@ -143,6 +143,7 @@ def run(rounds: int) -> None:
         print(told(name, measured))
 
 
+@telling_what_is_missing
 def main() -> int:
     """Run the bench."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,11 +154,7 @@ def main() -> int:
         f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before",
         flush=True,
     )
-    try:
-        run(arguments.rounds)
-    except Missing as missing:
-        print(missing, file=sys.stderr)
-        return 1
+    run(arguments.rounds)
     return 0
 
 

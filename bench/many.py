@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from bench.fast_s3 import FastS3, Missing
+from bench.fast_s3 import FastS3, telling_what_is_missing
 from bench.peers import BUCKET
 from bench.takeover import WAIT_SECONDS_MAX, Supervised
 
@@ -95,24 +95,21 @@ def measure(many: Many, mounts: int) -> None:
     print(f"the supervisor killed, all adopted by the next: {seconds:.2f} s, {many.cpu():.2f} s of CPU")
 
 
+@telling_what_is_missing
 def main() -> int:
     """Measure, print, return 0."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mounts", type=int, default=MOUNTS)
     mounts: int = parser.parse_args().mounts
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    try:
-        with FastS3() as s3, tempfile.TemporaryDirectory(prefix="mountctl-bench-") as work:
-            s3.put(BUCKET, "object", 1)
-            many = Many(s3, Path(work), mounts)
-            try:
-                measure(many, mounts)
-            finally:
-                many.stop()
-                subprocess.run(f"umount --lazy {work}/mnt/* 2> {os.devnull}", shell=True, check=False)
-    except Missing as missing:
-        print(missing, file=sys.stderr)
-        return 1
+    with FastS3() as s3, tempfile.TemporaryDirectory(prefix="mountctl-bench-") as work:
+        s3.put(BUCKET, "object", 1)
+        many = Many(s3, Path(work), mounts)
+        try:
+            measure(many, mounts)
+        finally:
+            many.stop()
+            subprocess.run(f"umount --lazy {work}/mnt/* 2> {os.devnull}", shell=True, check=False)
     return 0
 
 

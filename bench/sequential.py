@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.fast_s3 import FastS3, Manners, Missing
+from bench.fast_s3 import FastS3, Manners, telling_what_is_missing
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, OURS, Peer, rclone
 from bench.workloads import carry_out
@@ -74,6 +74,7 @@ def run(manners: Manners, size: int, rounds: int, readers: int, peers: list[Peer
         return table(measured)
 
 
+@telling_what_is_missing
 def main() -> int:
     """Parse, run, print. Returns the exit code: 1 if something that the bench needs is not installed."""
     parser = argparse.ArgumentParser(prog="python -m bench.sequential", description=__doc__)
@@ -88,12 +89,8 @@ def main() -> int:
     print(f"{told.readers} sequential reader(s) of {told.mib} MiB, {manners}, median of {told.rounds} rounds")
     # Other work on the machine takes more from a program of one thread than from one of many.
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before", flush=True)
-    try:
-        peers = [OURS] if told.alone else [OURS, rclone("off"), rclone("writes")]
-        print(run(manners, told.mib * MIB, told.rounds, told.readers, peers))
-    except Missing as missing:
-        print(missing, file=sys.stderr)
-        return 1
+    peers = [OURS] if told.alone else [OURS, rclone("off"), rclone("writes")]
+    print(run(manners, told.mib * MIB, told.rounds, told.readers, peers))
     return 0
 
 

@@ -84,6 +84,15 @@ def fill(moto: MotoServer, bucket: str, prefix: str = "") -> None:
     moto.put(bucket, f"{prefix}big", BIG)
 
 
+def filled(moto: MotoServer, *prefixes: str) -> str:
+    """A new bucket for readers, with an object `name` below each prefix that tells where it is."""
+    bucket = moto.bucket()
+    fill(moto, bucket)
+    for prefix in prefixes:
+        moto.put(bucket, f"{prefix}name", prefix.encode() * MiB)
+    return bucket
+
+
 @contextlib.contextmanager
 def reading(mountpoint: Path, programs: int = 2, *, exact: bool = True) -> Iterator[list[float]]:
     """While programs read; at the end none of them has seen anything. Gives the longest call of each, in seconds.

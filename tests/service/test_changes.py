@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from tests.servers import MotoServer
-from tests.service.programs import MiB, Writer, fill, reading
+from tests.service.programs import MiB, Writer, filled, reading
 from tests.service.running import Running, gone, poll_until
 
 # Looks for a name until it is told to stop, and says what went wrong.
@@ -30,11 +30,7 @@ print("done", flush=True)
 
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    fill(moto, made)
-    for prefix in ("a/", "b/"):
-        moto.put(made, f"{prefix}name", prefix.encode() * MiB)
-    return made
+    return filled(moto, "a/", "b/")
 
 
 @pytest.fixture

@@ -11,15 +11,13 @@ import pytest
 
 import engine
 from tests.servers import MotoServer
-from tests.service.programs import Writer, fill, reading
+from tests.service.programs import Writer, filled, reading
 from tests.service.running import Running, poll_until
 
 
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    fill(moto, made)
-    return made
+    return filled(moto)
 
 
 def mount_ids(running: Running) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.servers import MotoServer
-from tests.service.programs import MiB, fill, reading
+from tests.service.programs import MiB, fill, filled, reading
 from tests.service.running import Running, poll_until
 
 # When the supervisor is killed: seconds after the reload was asked for, which takes about a second.
@@ -17,11 +17,7 @@ KILLED_AFTER = (0.0, 0.2, 0.4, 0.6, 0.9)
 
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    fill(moto, made)
-    for prefix in ("a/", "b/"):
-        moto.put(made, f"{prefix}name", prefix.encode() * MiB)
-    return made
+    return filled(moto, "a/", "b/")
 
 
 def asked(running: Running, name: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ import pytest
 
 from mountctl.supervisor.abilities import FORCE_VARIABLE
 from tests.servers import MotoServer
-from tests.service.programs import Writer, fill, reading
+from tests.service.programs import Writer, filled, reading
 from tests.service.running import Running, poll_until
 
 READERS = 4
@@ -17,9 +17,7 @@ READERS = 4
 
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
-    made = moto.bucket()
-    fill(moto, made)
-    return made
+    return filled(moto)
 
 
 # What the readers are to have had of an engine before the next one dies.
