@@ -12,10 +12,14 @@ from engine.s3.interface import ARCHIVED_CLASSES, ObjectInfo
 # that is none of those below. With an ETag of 16 bytes that makes 64 of Python's memory.
 _HEAD: Final = struct.Struct("<HIdB")
 _KIND: Final = _HEAD.size - 1
+_EXPONENT: Final = _KIND - 1  # the sign of Last-Modified, and the upper 7 bits of its exponent
 _LOW_BITS: Final = 32
 
 # In bytes: fifty times what S3's largest objects have. documents.py lets nothing larger pass.
 SIZE_MAX: Final = 2**48 - 1
+
+# 2**49 seconds and more, infinity and what is no number have this or more there; the year 9999 is before 2**38.
+_NO_TIME: Final = 0x43
 
 # The kind: a storage class and flags.
 _CLASS_MASK: Final = 15
@@ -55,14 +59,16 @@ def pack(info: ObjectInfo) -> bytes:
 
 
 def unpack(key: str, packed: bytes) -> ObjectInfo:
-    """What was packed, with its key."""
+    """What was packed, with its key. Raises ValueError if this can't be."""
     high, low, last_modified, kind = _HEAD.unpack_from(packed)
     tail = packed[_HEAD.size :]
     if kind & _CLASS_MASK == _OTHER_CLASS:
         tail, _, name = tail.rpartition(b"\0")
         storage_class = name.decode("utf-8", "surrogatepass")
-    else:
+    elif kind & _CLASS_MASK < len(_STORAGE_CLASSES):
         storage_class = _STORAGE_CLASSES[kind & _CLASS_MASK]
+    else:
+        raise ValueError("no storage class has this number")
     etag = _etag(tail, md5=bool(kind & _MD5))
     return ObjectInfo(key, high << _LOW_BITS | low, etag, last_modified, storage_class, bool(kind & _RESTORED))
 
@@ -71,6 +77,8 @@ def checked(packed: bytes) -> bytes:
     """What is said to have been packed, if it can be unpacked. Raises ValueError."""
     if len(packed) < _HEAD.size:
         raise ValueError("too short")
+    if packed[_EXPONENT] & 0x7F >= _NO_TIME:
+        raise ValueError("no time that stat could show")
     if not packed[_KIND] & _MD5 or packed[_KIND] & _CLASS_MASK >= len(_STORAGE_CLASSES):
         unpack("", packed)
     return packed
