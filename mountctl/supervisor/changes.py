@@ -1,8 +1,10 @@
-"""Tells many tasks that something has changed, without a queue for any of them. Used by events.py and daemon.py.
+"""Tells many tasks that something has changed, without a queue for any of them: events, mounts, what status shows.
 
 Each remembers the count that it has seen, and looks itself at what there is now: who is slow misses what was in
 between, and costs nothing.
 """
+
+from collections.abc import Callable
 
 import trio
 
@@ -24,3 +26,8 @@ class Changes:
         """Wait until more has changed than was seen."""
         while self.count <= seen:
             await self._next.wait()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until it holds, which only what is told of here makes true."""
+        while not holds():
+            await self.after(self.count)

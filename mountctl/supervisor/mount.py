@@ -19,6 +19,7 @@ from engine.spec import MountSpec
 from mountctl.supervisor import inflight, placing, telling
 from mountctl.supervisor.access import Known
 from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.engines import Engines
@@ -78,6 +79,7 @@ class Mount:
         self.uid: Final = uid
         self.state = MountState.STARTING if session is None else MountState.RECOVERING
         self.since = time.time()
+        self.changes: Final = Changes()  # of its state, or of what its engine says
         self.reason: str | None = None
         self.takeovers = 0
         self.backend = Backend()
@@ -334,6 +336,7 @@ class Mount:
             self.reason = trouble or place
         if session is not None and session.lookout.vanished and self.state in SERVED:
             self._apply(MountEvent.UNMOUNTED, _VANISHED)
+        self.changes.tell()
 
     def _apply(self, event: MountEvent, reason: str | None = None) -> None:
         """Go where the table says, and tell."""
@@ -345,6 +348,7 @@ class Mount:
             self.since = time.time()
         if self.state in SETTLED:
             self.settling.settle()
+        self.changes.tell()
         self._services.changed()
 
     def _abort(self, *, held: bool = False) -> None:

@@ -28,12 +28,9 @@ SETTLE_SECONDS: Final = 15.0
 READY_SECONDS_MAX: Final = 60.0
 # How long a mount that is to go waits for files that are being written, as `mountctl stop` does.
 WRITTEN_SECONDS_MAX: Final = 30.0
-# How often it is looked at whether files are being written still: an engine says so every second.
-_LOOK_SECONDS: Final = 0.5
 # How long an engine that comes after one that died is waited for, which is there in a fraction of it; one that can't be
 # had (keys that nobody gives) may need just this change.
 RECOVER_SECONDS_MAX: Final = 5.0
-_RECOVER_LOOK_SECONDS: Final = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -339,15 +336,13 @@ async def recovered(mounts: Iterable[Mount]) -> None:
     """Wait for those of which the engine has just died: programs have them, and they are not to go for that."""
     with trio.move_on_after(RECOVER_SECONDS_MAX):
         for mount in mounts:
-            while mount.in_use:  # noqa: ASYNC110 - it may go to any other state, and nobody tells of all of them
-                await trio.sleep(_RECOVER_LOOK_SECONDS)
+            await mount.changes.until(lambda: not mount.in_use)  # noqa: B023 - it is over before the next
 
 
 async def written(mount: Mount, seconds: float) -> int:
     """Wait until no file of a mount is being written, for so long at most. Returns how many still are."""
     with trio.move_on_after(seconds):
-        while mount.stats.uploads:  # noqa: ASYNC110 - heartbeats tell it, and nobody tells of those
-            await trio.sleep(_LOOK_SECONDS)
+        await mount.changes.until(lambda: not mount.stats.uploads)
     return mount.stats.uploads
 
 

@@ -8,6 +8,7 @@ import trio.testing
 from engine.spec import MountSpec
 from mountctl.config.diff import diff
 from mountctl.supervisor import applying
+from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.steps import Host
@@ -22,6 +23,9 @@ class Mounted:
     spec = BEFORE
     session = None
     state = MountState.RECOVERING
+
+    def __init__(self) -> None:
+        self.changes = Changes()
 
     @property
     def in_use(self) -> bool:
@@ -50,6 +54,7 @@ def test_a_mount_whose_engine_has_just_died_is_waited_for_and_not_taken_away() -
             nursery.start_soon(reload)
             await trio.sleep(1)
             host.mounts["m"].state = MountState.READY
+            host.mounts["m"].changes.tell()
         assert results == {"m": "not handed over: asked while it was ready"}
 
     trio.run(body, clock=trio.testing.MockClock(autojump_threshold=0))
