@@ -68,8 +68,6 @@ _T = TypeVar("_T")
 
 def run_broker(sock: socket.socket) -> int:
     """Serve one link until it is closed. Returns the exit code. Takes ownership of the socket."""
-    # botocore tells each failed renewal with a traceback; ours is one line.
-    logging.getLogger("botocore").setLevel(logging.CRITICAL)
     trio.run(_serve, sock)
     return 0
 

@@ -58,9 +58,10 @@ def set_up(name: str, *, debug: bool = False, silent: bool = False) -> None:
     handler.setFormatter(logging.Formatter(f"{time}%(levelname)s {name}: %(message)s"))
     root.handlers[:] = [handler]
     set_level(debug=debug)
-    # botocore's debug records hold signed requests: never.
-    for noisy in ("botocore", "boto3", "urllib3", "s3transfer"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # botocore's debug records hold signed requests, and its warnings the traceback of a renewal that failed, with all
+    # that a server said; each failure is told in a line of our own.
+    for noisy in ("botocore", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def set_level(*, debug: bool) -> None:

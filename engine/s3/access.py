@@ -15,20 +15,14 @@ from typing import Any, Final, TypeVar
 
 from botocore.config import Config
 from botocore.credentials import CredentialResolver, ProcessProvider
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConfigParseError,
-    CredentialRetrievalError,
-    PartialCredentialsError,
-    ProfileNotFound,
-)
+from botocore.exceptions import ConfigParseError, ProfileNotFound
 from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 from pydantic import SecretStr
 
 from engine.link import Access, Credentials
-from engine.s3.location import Location, LocationError, locate
+from engine.s3.location import Location, locate
+from engine.s3.unavailable import ProcessFailed, reason
 from engine.spec import MountSpec
 
 # STS answers in well under a second; three tries of these fit into the broker's limit for a mount.
@@ -37,8 +31,6 @@ _STS_READ_SECONDS: Final = 5
 _STS_ATTEMPTS: Final = 3
 # A helper that asks a vault over the network takes a few seconds; one that hangs must be ended to be tried again.
 PROCESS_SECONDS_MAX: Final = 25.0
-# Of what a credential_process or STS says, enough to recognise the trouble.
-_REASON_CHARACTERS_MAX: Final = 300
 # The links of botocore's chain by what people call them; a link that is not here is called as botocore does.
 _SOURCES: Final = {
     "env": "environment",
@@ -202,18 +194,25 @@ def _limit_processes(session: Session) -> None:
 
 
 class _LimitedProcess(subprocess.Popen[bytes]):
-    """A program that is killed, with all that it started, when it has not ended in time."""
+    """A program that is killed, with all that it started, when it has not ended in time.
+
+    One that fails is told by its name and exit code: botocore would tell what it printed, which may be a secret.
+    """
 
     def __init__(self, args: list[str], **options: Any) -> None:
+        self._program = Path(args[0]).name  # not its arguments: they may hold a secret, too
         super().__init__(args, stdin=subprocess.DEVNULL, start_new_session=True, **options)
 
     def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002
         try:
-            return super().communicate(input, timeout or PROCESS_SECONDS_MAX)
+            printed = super().communicate(input, timeout or PROCESS_SECONDS_MAX)
         except subprocess.TimeoutExpired:
             os.killpg(self.pid, signal.SIGKILL)
             super().communicate()
             raise
+        if self.returncode:
+            raise ProcessFailed(self._program, self.returncode)
+        return printed
 
 
 def _guarded(call: Callable[[], _T], profile: str | None) -> _T:
@@ -221,46 +220,20 @@ def _guarded(call: Callable[[], _T], profile: str | None) -> _T:
         return call()
     except AccessUnavailable:
         raise
-    except Exception as error:  # botocore on odd input raises nearly anything, and one mount's must not end all
-        raise AccessUnavailable(_say(error, profile)) from error
+    except Exception as error:  # noqa: BLE001 - botocore on odd input raises nearly anything, which must not end all
+        # Without the cause: its text, which a traceback would show, may hold a secret.
+        raise AccessUnavailable(_say(error, profile)) from None
 
 
 def _say(error: Exception, profile: str | None) -> str:
-    """What went wrong, for a person. Of errors that are not foreseen only the class: their text may hold anything."""
-    by = f"profile {profile!r}" if profile else "the default credentials"
+    """What went wrong, for a person."""
     match error:
-        case LocationError():
-            return str(error)
         case ProfileNotFound():
             return _unknown_profile(error)
         case ConfigParseError():
             return f"{error.kwargs['path']} is not a valid AWS configuration file"
-        case PartialCredentialsError():
-            return f"{by}: incomplete keys: {error.kwargs['cred_var']} is missing"
-        case subprocess.TimeoutExpired():
-            return f"{by}: credential_process did not end within {PROCESS_SECONDS_MAX:.0f} s and was killed"
-        case CredentialRetrievalError():
-            facts: dict[str, Any] = {**error.kwargs}
-            helper = facts["provider"].replace(ProcessProvider.METHOD, "credential_process")
-            return f"{by}: {helper} failed: {_short(str(facts['error_msg']))}"
-        case ClientError():
-            told = error.response.get("Error", {})
-            return f"{by}: {error.operation_name}: {told.get('Code', '')}: {_short(told.get('Message', ''))}"
-        case BotoCoreError():
-            return f"{by}: {_short(str(error))}"
-        case OSError() if error.filename:
-            return f"{by}: {error.filename}: {error.strerror}"
-        case RuntimeError():  # botocore's word for keys that had expired when they came
-            return f"{by}: {_short(str(error))}"
-        case ValueError():
-            return f"{by}: the answer of credential_process (or of the server asked) is not as AWS defines it"
         case _:
-            return f"{by}: unexpected {type(error).__name__}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split()) or "(it says nothing)"
-    return line if len(line) <= _REASON_CHARACTERS_MAX else line[: _REASON_CHARACTERS_MAX - 3] + "..."
+            return reason(error, f"profile {profile!r}" if profile else "the default credentials")
 
 
 def _unknown_profile(error: ProfileNotFound) -> str:

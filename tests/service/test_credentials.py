@@ -42,7 +42,7 @@ def keys(access_key: str) -> str:
     return f"aws_access_key_id = {access_key}\naws_secret_access_key = test"
 
 
-SEALED = "echo 'the vault is sealed' >&2; exit 1"
+SEALED = "echo 'the vault is sealed: helper-very-secret' >&2; exit 1"
 
 
 def vault(running: Running, answer: dict[str, Any] | None, *, seconds: int | None = None) -> str:
@@ -145,7 +145,7 @@ def test_keys_that_cannot_be_renewed_are_a_warning_until_they_expire_and_then_th
             assert warned["state"] == "ready"
             assert warned["credentials"]["expires"] == first["expires"]
             shown = " ".join(running.run("status").stdout.split())
-            assert "can't be renewed: profile 'batch': credential_process failed: the vault is sealed" in shown
+            assert "can't be renewed: profile 'batch': credential_process failed: vault ended with exit code 1" in shown
 
             profile(vault(running, issued(0), seconds=10))
             degraded = running.wait_for("data", "degraded")
@@ -156,7 +156,12 @@ def test_keys_that_cannot_be_renewed_are_a_warning_until_they_expire_and_then_th
             assert running.wait_for("data", "ready")["credentials"]["error"] is None
 
 
-SECRETS = {"environment": "env-very-secret", "secret": "issued-very-secret", "token": "token-very-secret"}
+SECRETS = {
+    "environment": "env-very-secret",
+    "secret": "issued-very-secret",
+    "token": "token-very-secret",
+    "helper": "helper-very-secret",
+}
 
 
 def ask_socket(path: Path, request: str) -> str:

@@ -31,6 +31,7 @@ class Vendor:
 
     def __init__(self) -> None:
         self.answers: dict[str, str] = {}
+        self.status = 200  # of what is answered at all
         self.seen: list[tuple[str, dict[str, str]]] = []
         vendor = self
 
@@ -39,13 +40,13 @@ class Vendor:
                 path = f"{self.command} {self.path.partition('?')[0]}"
                 vendor.seen.append((path, {name.lower(): value for name, value in self.headers.items()}))
                 body = vendor.answers.get(path)
-                self.send_response(200 if body is not None else 404)
+                self.send_response(vendor.status if body is not None else 404)
                 data = (body or "").encode()
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
                 self.wfile.write(data)
 
-            do_GET = do_PUT = answer  # noqa: N815 http.server's names
+            do_GET = do_PUT = do_POST = answer  # noqa: N815 http.server's names
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 return
@@ -199,12 +200,12 @@ def test_a_web_identity_is_exchanged_for_a_role_and_its_file_read_each_time(
     assert "the-cluster" not in told
 
 
-def sso_login(tmp_path: Path, name: str, *, expires: datetime) -> None:
+def sso_login(tmp_path: Path, name: str, *, expires: datetime, token: str = "sso-very-secret") -> None:
     """What `aws sso login` leaves behind."""
     cache = tmp_path / "sso"
     cache.mkdir()
-    token = {"accessToken": "sso-very-secret", "expiresAt": f"{expires:%Y-%m-%dT%H:%M:%SZ}", "region": "us-east-1"}
-    (cache / f"{hashlib.sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(token))
+    login = {"accessToken": token, "expiresAt": f"{expires:%Y-%m-%dT%H:%M:%SZ}", "region": "us-east-1"}
+    (cache / f"{hashlib.sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(login))
 
 
 SSO = (
@@ -253,6 +254,84 @@ def test_an_agent_that_answers_nonsense_is_told_and_nothing_is_made_of_it(
 
     assert told.startswith("the default credentials: ")
     assert "let-me-in" not in told
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_an_agent_that_refuses_is_told_by_its_status_and_not_by_what_it_says(
+    config: Path, container: Vendor, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("botocore.utils.ContainerMetadataFetcher.SLEEP_TIME", 0.0)
+    container.status = status
+    container.answers[CONTAINER] = "let-me-in is no token of mine"
+
+    told = reason(CredentialSource(None).load)
+
+    assert told == f"the default credentials: the container's agent answered with status {status}"
+
+
+def test_a_sign_on_that_is_no_header_is_told_without_it(
+    config: Path, tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSO", vendor.url)
+    config.write_text(SSO)
+    sso_login(tmp_path, "work", expires=expiry(), token="sso-very-secret\n")
+
+    told = reason(CredentialSource("me").load)
+
+    assert told.startswith("profile 'me': ")
+    assert "sso-very-secret" not in told
+
+
+def sts_error(code: str, message: str) -> str:
+    return (
+        '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type>'
+        f"<Code>{code}</Code><Message>{message}</Message></Error><RequestId>1</RequestId></ErrorResponse>"
+    )
+
+
+JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJtZSJ9.c2lnbmVk"
+DENIED = f"User: arn:aws:iam::123456789012:user/me is not authorized to perform: sts:AssumeRole on resource: {ROLE}"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "told"),
+    [
+        ("AccessDenied", DENIED, f"AccessDenied: {DENIED}"),
+        ("AccessDenied", f"{JWT} is not welcome", "AccessDenied: (hidden) is not welcome"),
+        ("AccessDenied", f"token:{JWT}, really", "AccessDenied: (hidden), really"),
+        (
+            "InvalidIdentityToken",
+            f"no provider for https://oidc.test/id/0123456789?t={JWT}",
+            "for https://oidc.test/id/0123456789",
+        ),
+        ("ValidationError", "Value 'pa55' at 'webIdentityToken' is too short", "ValidationError"),
+        (
+            "SignatureDoesNotMatch",
+            "The canonical string should have been 'x-amz-security-token:pa55'",
+            "SignatureDoesNotMatch",
+        ),
+        (f"pa55 {JWT}", "", "an error without a code"),
+    ],
+)
+def test_a_role_that_is_refused_is_told_by_the_servers_code_and_by_its_words_only_where_they_hold_no_secret(
+    config: Path, tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, code: str, message: str, told: str
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(JWT)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", vendor.url)
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    vendor.status = 400
+    vendor.answers["POST /"] = sts_error(code, message)
+
+    said = reason(CredentialSource(None).load)
+
+    assert said.startswith("the default credentials: AssumeRoleWithWebIdentity: ")
+    assert told in said
+    assert JWT not in said
+    assert "pa55" not in said
 
 
 def test_each_link_has_a_name_that_status_may_show() -> None:

@@ -62,6 +62,18 @@ def test_a_silent_engine_logs_nothing(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_botocore_has_to_say_is_not_logged_as_it_may_quote_a_secret(
+    debug: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.set_up("data", debug=debug)
+    for level in (logging.DEBUG, logging.WARNING, logging.ERROR):
+        logging.getLogger("botocore.credentials").log(level, "a token")
+        logging.getLogger("urllib3.connectionpool").log(level, "a token")
+
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_log_file_and_its_directory_are_not_for_everybody_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o000)
     try:
