@@ -4,13 +4,10 @@ Run by daemon.py in the supervisor's loop. Knows HTTP and who is asking; what an
 lets a peer (silent, slow, garbled, greedy) or an error in an answer end the supervisor.
 """
 
-import grp
 import logging
 import os
-import pwd
 import socket
 import stat
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +20,9 @@ from pydantic import ValidationError
 
 from engine.spec import MountSpec
 from mountctl.control import streams
+from mountctl.control.connections import Connection, Connections, Patience
 from mountctl.control.offer import Control
+from mountctl.control.peers import Peer, group_id, groups_of, may_enter, peer_of, who_may
 from mountctl.control.protocol import (
     CONFIRM_SECONDS_MAX,
     MOUNTS_PATH,
@@ -39,10 +38,12 @@ from mountctl.supervisor.wanted import Wish
 
 # A request is a line, a few headers and at most a mount: a thousand mounts' names fit.
 REQUEST_BYTES_MAX: Final = 64 * 1024
-# Commands and a few monitors; each is done in milliseconds.
-CONNECTIONS_MAX: Final = 64
-# Of them those that are watched by somebody, for as long as he likes: commands must always find one.
+# Each is a file descriptor and a task; a peer that keeps us waiting makes room for one more.
+CONNECTIONS_MAX: Final = 128
+# Of them those that are watched by somebody, for as long as he likes ...
 STREAMS_MAX: Final = 32
+# ... and commands, which take as long as it takes (fstab's lines come all at once): who only looks must find a place.
+COMMANDS_MAX: Final = 64
 # For a peer to send its request, and again to take the answer. A reload in between takes as long as it takes.
 PEER_SECONDS_MAX: Final = 30.0
 # For a peer that was turned away to take its answer; it has a slot of the kernel's, none of ours.
@@ -50,8 +51,6 @@ _REFUSAL_SECONDS_MAX: Final = 1.0
 _RECEIVE_BYTES: Final = 16 * 1024
 _BACKLOG: Final = 64
 _CLOSE: Final = ("Connection", "close")
-# struct ucred of unix(7): pid, uid, gid
-_UCRED: Final = struct.Struct("iII")
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ async def serve(
     Raises:
         ControlSocketUnusable: the path is too long, is not ours to write, or holds something else; no such group.
     """
-    server = _Server(control, _group_id(group) if group is not None else None)
+    server = _Server(control, group_id(group) if group is not None else None)
     listening = _listen(socket_path, server.gid)
     try:
         task_status.started()
@@ -82,20 +81,6 @@ async def serve(
     finally:
         listening.close()
         _remove(socket_path)
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """Who is at the other end, by the kernel's word at connect()."""
-
-    pid: int
-    uid: int
-    gid: int
-
-
-def may_enter(peer: Peer, own_uid: int, groups: Sequence[int], gid: int | None) -> bool:
-    """Root, the supervisor's own user, and members of its control group (`gid`; None: there is no such group)."""
-    return peer.uid in (0, own_uid) or (gid is not None and gid in (peer.gid, *groups))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,44 +108,56 @@ class _Server:
     def __init__(self, control: Control, gid: int | None) -> None:
         self.gid: Final = gid
         self._control = control
-        self._connections = 0
+        self._connections = Connections()
         self._streams = 0
+        self._commands = 0
         # Looking up a user may ask a directory server; a few who are not root can wait for each other.
         self._lookups = trio.CapacityLimiter(2)
 
     async def greet(self, stream: trio.SocketStream) -> None:
         """One connection, from its first byte to its last."""
-        self._connections += 1
+        connection: Connection | None = None
         try:
             async with stream:
-                if self._connections > CONNECTIONS_MAX:
+                peer = peer_of(stream)
+                if self._connections.count >= CONNECTIONS_MAX and not self._connections.make_room():
                     await _turn_away(stream, _problem(503, f"{CONNECTIONS_MAX} connections are open; try again"))
-                elif (refusal := await self._refusal(peer := _peer(stream))) is not None:
-                    await _turn_away(stream, refusal)
-                else:
-                    await self._converse(stream, peer)
+                    return
+                connection = self._connections.enter(peer.uid)
+                with connection.scope:
+                    await self._admit(stream, peer, connection)
+                if connection.scope.cancelled_caught and not connection.answering:
+                    await _turn_away(stream, _problem(503, "others needed the place of a connection that asks nothing"))
         except trio.BrokenResourceError:
             _log.debug("a peer of the control socket went away")
         except Exception:  # noqa: BLE001 - whatever one peer brings about must not end the supervisor
             _log.exception("control socket: internal error")
         finally:
-            self._connections -= 1
+            if connection is not None:
+                self._connections.leave(connection)
+
+    async def _admit(self, stream: trio.SocketStream, peer: Peer, connection: Connection) -> None:
+        if (refusal := await self._refusal(peer)) is not None:
+            connection.answering = True
+            await _turn_away(stream, refusal)
+        else:
+            await self._converse(stream, peer, connection)
 
     async def _refusal(self, peer: Peer) -> _Answer | None:
         """Why this peer can't come in; None if it can. Nothing it sent has been read."""
         groups: list[int] = []
         if self.gid is not None and peer.uid not in (0, os.geteuid()):
-            groups = await trio.to_thread.run_sync(_groups_of, peer, abandon_on_cancel=True, limiter=self._lookups)
+            groups = await trio.to_thread.run_sync(groups_of, peer, abandon_on_cancel=True, limiter=self._lookups)
         if not may_enter(peer, os.geteuid(), groups, self.gid):
             _log.warning("control socket: refused user %d (process %d)", peer.uid, peer.pid)
-            return _problem(403, _who_may(peer.uid, self.gid))
+            return _problem(403, who_may(peer.uid, self.gid))
         return None
 
-    async def _converse(self, stream: trio.SocketStream, peer: Peer) -> None:
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
+    async def _converse(self, stream: trio.SocketStream, peer: Peer, connection: Connection) -> None:
+        http = h11.Connection(h11.SERVER, max_incomplete_event_size=REQUEST_BYTES_MAX)
         try:
             with trio.fail_after(PEER_SECONDS_MAX):
-                request = await _read_request(stream, connection)
+                request = await _read_request(stream, http)
         except trio.TooSlowError:
             answer = _problem(408, f"no whole request came within {PEER_SECONDS_MAX:.0f} s")
         except _TooLong:
@@ -170,20 +167,23 @@ class _Server:
         else:
             if request is None:
                 return
+            connection.at_work = True
             found = await self._answer(request, peer)
             if isinstance(found, Stream):
-                await self._stream(stream, connection, found)
+                await self._stream(stream, http, found)
                 return
             answer = found
+            connection.at_work = False
+        connection.answering = True
         with trio.move_on_after(PEER_SECONDS_MAX):
-            await _send_answer(stream, connection, answer)
+            await _send_answer(stream, http, answer)
 
-    async def _stream(self, stream: trio.SocketStream, connection: h11.Connection, answer: Stream) -> None:
+    async def _stream(self, stream: trio.SocketStream, http: h11.Connection, answer: Stream) -> None:
         """Send an answer that goes on. A peer that does not take it in time is dropped, and loses the rest."""
+        patience = Patience(stream.socket, PEER_SECONDS_MAX)
 
         async def send(event: h11.Event) -> None:
-            with trio.fail_after(PEER_SECONDS_MAX):
-                await stream.send_all(connection.send(event) or b"")
+            await patience.send(stream, http.send(event) or b"")
 
         self._streams += 1
         try:
@@ -196,6 +196,10 @@ class _Server:
             self._streams -= 1
 
     async def _answer(self, request: _Request, peer: Peer) -> "_Answer | Stream":
+        is_command = request.head.method == b"POST"
+        if is_command and self._commands >= COMMANDS_MAX:
+            return _problem(503, f"{COMMANDS_MAX} commands are at work; try again")
+        self._commands += is_command
         try:
             return await self._route(request, peer)
         except UnknownMount as error:
@@ -205,6 +209,8 @@ class _Server:
         except Exception:  # noqa: BLE001 - a bug in one answer is told, and ends nothing
             _log.exception("control socket: %s failed", request.head.target.decode())
             return _problem(500, "internal error; the supervisor's log has it")
+        finally:
+            self._commands -= is_command
 
     async def _route(self, request: _Request, peer: Peer) -> "_Answer | Stream":
         path, _, query = request.head.target.decode("ascii").partition("?")
@@ -331,30 +337,6 @@ async def _turn_away(stream: trio.SocketStream, answer: _Answer) -> None:
         await stream.send_eof()
         while await stream.receive_some(_RECEIVE_BYTES):
             pass
-
-
-def _peer(stream: trio.SocketStream) -> Peer:
-    raw = stream.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
-    return Peer(*_UCRED.unpack(raw))
-
-
-def _groups_of(peer: Peer) -> list[int]:
-    try:
-        return os.getgrouplist(pwd.getpwuid(peer.uid).pw_name, peer.gid)
-    except KeyError:
-        return []  # a user without a name is in no group
-
-
-def _who_may(uid: int, gid: int | None) -> str:
-    group = f" and members of group {gid}" if gid is not None else ""
-    return f"user {uid} may not use the control socket: only root, the supervisor's user{group} may"
-
-
-def _group_id(name: str) -> int:
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError as error:
-        raise ControlSocketUnusable(f"there is no group {name!r} (control-group)") from error
 
 
 def _remove(path: Path) -> None:

@@ -15,8 +15,9 @@ import trio.testing
 
 from mountctl.control import server
 from mountctl.control.client import ControlClient
+from mountctl.control.connections import Connections
+from mountctl.control.peers import Peer, may_enter
 from mountctl.control.protocol import ReloadResult
-from mountctl.control.server import Peer, may_enter
 from mountctl.errors import (
     ControlDenied,
     ControlSocketUnusable,
@@ -29,6 +30,8 @@ from mountctl.errors import (
 from tests.unit.controlled import Supervisor, serving
 
 NOBODY = 65534
+STATUS = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
+RELOAD = b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def exchange(runtime_dir: Path, sent: bytes) -> bytes:
@@ -234,7 +237,7 @@ def test_a_silent_peer_is_told_after_the_limit_and_others_are_served_meanwhile(t
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         async with await trio.open_unix_socket(runtime_dir / "control.sock") as silent:
             await trio.testing.wait_all_tasks_blocked()
-            answer = await exchange(runtime_dir, b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = await exchange(runtime_dir, STATUS)
             assert answer.startswith(b"HTTP/1.1 200 ")
             clock.jump(server.PEER_SECONDS_MAX)
             assert (await silent.receive_some()).startswith(b"HTTP/1.1 408 ")
@@ -253,7 +256,7 @@ def test_a_peer_that_never_reads_its_answer_is_dropped(tmp_path: Path, monkeypat
 
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         async with await trio.open_unix_socket(runtime_dir / "control.sock") as deaf:
-            await deaf.send_all(b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+            await deaf.send_all(RELOAD)
             await trio.testing.wait_all_tasks_blocked()
             clock.jump(server.PEER_SECONDS_MAX)
             await trio.testing.wait_all_tasks_blocked()
@@ -268,7 +271,7 @@ def test_a_peer_that_never_reads_its_answer_is_dropped(tmp_path: Path, monkeypat
 def test_a_peer_that_leaves_in_the_middle_harms_nobody(tmp_path: Path) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         supervisor.reload_may_end = trio.Event()
-        for sent in (b"", b"GET /v1", b"POST /v1/reload HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for sent in (b"", b"GET /v1", RELOAD):
             stream = await trio.open_unix_socket(runtime_dir / "control.sock")
             await stream.send_all(sent)
             await trio.testing.wait_all_tasks_blocked()
@@ -279,23 +282,83 @@ def test_a_peer_that_leaves_in_the_middle_harms_nobody(tmp_path: Path) -> None:
     serving(tmp_path, body)
 
 
-def test_one_connection_too_many_is_told_and_those_before_are_kept(
+def test_one_more_than_may_be_open_is_served_in_place_of_the_oldest_that_asks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
 
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
-        first = await trio.open_unix_socket(runtime_dir / "control.sock")
-        second = await trio.open_unix_socket(runtime_dir / "control.sock")
+        silent = [await trio.open_unix_socket(runtime_dir / "control.sock") for _ in range(2)]
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(Refused, match="2 connections are open"):
-            await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
-        await second.send_all(b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+        first, second = silent
+        assert (await first.receive_some()).startswith(b"HTTP/1.1 503 ")
+        await second.send_all(STATUS)
         assert (await second.receive_some()).startswith(b"HTTP/1.1 200 ")
         await first.aclose()
         await second.aclose()
 
     serving(tmp_path, body)
+
+
+def test_one_more_than_may_be_open_is_told_when_all_are_at_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS_MAX", 2)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.reload_may_end = trio.Event()
+        working = [await trio.open_unix_socket(runtime_dir / "control.sock") for _ in range(2)]
+        for each in working:
+            await each.send_all(RELOAD)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(Refused, match="2 connections are open"):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
+        supervisor.reload_may_end.set()
+        for each in working:
+            assert (await each.receive_some()).startswith(b"HTTP/1.1 200 ")
+            await each.aclose()
+
+    serving(tmp_path, body)
+
+
+def test_commands_that_take_their_time_leave_places_for_those_who_watch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "COMMANDS_MAX", 1)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.reload_may_end = trio.Event()
+        async with await trio.open_unix_socket(runtime_dir / "control.sock") as working:
+            await working.send_all(RELOAD)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(Refused, match="1 commands are at work; try again"):
+                await trio.to_thread.run_sync(ControlClient(runtime_dir).reload)
+            assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).status))["schema"] == 1
+            supervisor.reload_may_end.set()
+            assert (await working.receive_some()).startswith(b"HTTP/1.1 200 ")
+        assert (await trio.to_thread.run_sync(ControlClient(runtime_dir).reload)).ok
+        assert supervisor.reloads == 2
+
+    serving(tmp_path, body)
+
+
+def test_room_is_made_by_the_oldest_idle_connection_of_the_user_who_has_most_of_them() -> None:
+    async def main() -> None:
+        connections = Connections()
+        roots, one, two, busy = (connections.enter(uid) for uid in (0, 7, 7, 7))
+        busy.at_work = True
+
+        assert connections.make_room()
+        assert one.scope.cancel_called
+        assert connections.count == 3
+        connections.leave(two)
+        assert connections.make_room()
+        assert roots.scope.cancel_called
+        assert not connections.make_room()
+        assert not busy.scope.cancel_called
+
+    trio.run(main)
 
 
 @pytest.mark.parametrize(("error", "told"), [(MountctlError("not now"), "not now"), (KeyError("x"), "internal error")])

@@ -124,6 +124,49 @@ def test_a_watcher_that_does_not_read_is_dropped_and_holds_up_nobody(
     serving(tmp_path, body, clock=clock)
 
 
+FOLLOW = b"GET /v1/events?follow=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def seconds_until_dropped(runtime_dir: Path, clock: trio.testing.MockClock, asked: bytes, read: int) -> float:
+    """How long a watcher is served that reads so many bytes a second; 100 s if it is not dropped."""
+    async with await trio.open_unix_socket(runtime_dir / "control.sock") as watcher:
+        await watcher.send_all(asked)
+        for second in range(100):
+            await trio.testing.wait_all_tasks_blocked()
+            if b"1 streams are open" not in await exchange(runtime_dir, EVENTS):
+                return float(second)
+            if read:
+                await watcher.receive_some(read)
+            clock.jump(streams.SIGN_SECONDS)
+        return 100.0
+
+
+@pytest.mark.parametrize("asked", [WATCH, FOLLOW])
+def test_a_watcher_that_reads_nothing_is_dropped_in_time_however_little_it_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: bytes
+) -> None:
+    clock = trio.testing.MockClock()
+    monkeypatch.setattr(server, "STREAMS_MAX", 1)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        seconds = await seconds_until_dropped(runtime_dir, clock, asked, read=0)
+        assert server.PEER_SECONDS_MAX <= seconds <= server.PEER_SECONDS_MAX + 3 * streams.SIGN_SECONDS
+
+    serving(tmp_path, body, clock=clock)
+
+
+def test_a_watcher_that_reads_slowly_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = trio.testing.MockClock()
+    monkeypatch.setattr(server, "STREAMS_MAX", 1)
+
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        for number in range(300):
+            supervisor.events.note(Kind.STATE, f"{number} " + "x" * 450, mount="one")
+        assert await seconds_until_dropped(runtime_dir, clock, FOLLOW, read=5000) == 100
+
+    serving(tmp_path, body, clock=clock)
+
+
 def test_a_watcher_that_has_gone_gives_its_place_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "STREAMS_MAX", 1)
 
