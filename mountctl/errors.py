@@ -10,6 +10,7 @@ control/server.py. Never raised by an engine.
     ├── ControlDenied                1     this user may not use the control socket
     ├── ControlSocketUnusable        1     the supervisor can't listen there
     ├── Refused                      1     the supervisor said no, and why
+    │   └── SupervisorBusy           1     too many ask it now
     └── UnknownMount                 1     no mount has this name
 """
 
@@ -82,6 +83,10 @@ class ControlSocketUnusable(MountctlError):
 
 class Refused(MountctlError):
     """The supervisor understood and did not do it; the text is its own."""
+
+
+class SupervisorBusy(Refused):
+    """It answers too many others at the same time. Soon it may have a place."""
 
 
 class UnknownMount(MountctlError):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from mountctl import terminal
 from mountctl.control.client import ControlClient
-from mountctl.errors import SupervisorNotRunning, SupervisorSilent
+from mountctl.errors import SupervisorBusy, SupervisorNotRunning, SupervisorSilent
 from mountctl.status_table import printable
 
 # How soon a supervisor is asked again that has ended.
@@ -45,7 +45,7 @@ def _followed(client: ControlClient, since: int) -> Iterator[dict[str, Any] | No
                 told, silent = True, False
                 since = (event or {}).get("id", since)
                 yield event
-        except (SupervisorNotRunning, SupervisorSilent):
+        except (SupervisorNotRunning, SupervisorSilent, SupervisorBusy):
             if not told:
                 raise
         if not silent:

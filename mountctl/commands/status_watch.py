@@ -15,7 +15,7 @@ from typing import Any, Final
 from mountctl import terminal
 from mountctl.commands.status import answering, shown
 from mountctl.control.client import ControlClient
-from mountctl.errors import MountctlError, SupervisorNotRunning, SupervisorSilent
+from mountctl.errors import MountctlError, SupervisorBusy, SupervisorNotRunning, SupervisorSilent
 from mountctl.status_table import printable
 
 # How soon a supervisor is asked again that has ended: its successor is there in about a second.
@@ -53,7 +53,7 @@ def statuses(client: ControlClient, names: Sequence[str]) -> Iterator[_Status | 
                 told = True
                 yield status
             yield SupervisorNotRunning("the supervisor has ended; waiting for the next one")
-        except (SupervisorNotRunning, SupervisorSilent) as error:
+        except (SupervisorNotRunning, SupervisorSilent, SupervisorBusy) as error:
             if not told:
                 raise
             yield error

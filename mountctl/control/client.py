@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mountctl.control.exchange import Exchange, NoAnswer, lines
-from mountctl.errors import ControlDenied, Refused, SupervisorNotRunning, SupervisorSilent, UnknownMount
+from mountctl.errors import (
+    ControlDenied,
+    Refused,
+    SupervisorBusy,
+    SupervisorNotRunning,
+    SupervisorSilent,
+    UnknownMount,
+)
 
 if TYPE_CHECKING:
     from mountctl.control.protocol import ReloadResult, RestartResult
@@ -31,7 +38,7 @@ ADD_SECONDS_MAX: Final = 360.0
 # A stream has a sign of life every second (streams.py); a supervisor that gives none for so long is stuck.
 SILENT_SECONDS_MAX: Final = STATUS_SECONDS_MAX
 
-_OK, _FORBIDDEN, _NOT_FOUND = 200, 403, 404
+_OK, _FORBIDDEN, _NOT_FOUND, _BUSY = 200, 403, 404, 503
 
 
 class ControlClient:
@@ -198,6 +205,7 @@ def _error(status: int, answer: dict[str, Any]) -> ControlDenied | UnknownMount 
     kinds: dict[int, type[ControlDenied | UnknownMount | Refused]] = {
         _FORBIDDEN: ControlDenied,
         _NOT_FOUND: UnknownMount,
+        _BUSY: SupervisorBusy,
     }
     return kinds.get(status, Refused)(str(answer.get("error", f"the supervisor answered {status}")))
 

@@ -23,6 +23,7 @@ from mountctl.errors import (
     ControlSocketUnusable,
     MountctlError,
     Refused,
+    SupervisorBusy,
     SupervisorNotRunning,
     SupervisorSilent,
     UnknownMount,
@@ -312,7 +313,7 @@ def test_one_more_than_may_be_open_is_told_when_all_are_at_work(
         for each in working:
             await each.send_all(RELOAD)
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(Refused, match="2 connections are open"):
+        with pytest.raises(SupervisorBusy, match="2 connections are open"):
             await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
         supervisor.reload_may_end.set()
         for each in working:
