@@ -27,20 +27,17 @@ from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.plan import Plan
 from mountctl.status import Status
-from mountctl.supervisor import by_hand, orphans, planning, report, systemd
+from mountctl.supervisor import by_hand, orphans, planning, remembered, report, systemd
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.fdstore import SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
-from mountctl.supervisor.holds import Holds
-from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.log_lines import Listener, LogLines
 from mountctl.supervisor.mount_api import become_subreaper
-from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.remembered import Remembered
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
-from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.vital import vital
 from mountctl.supervisor.wanted import Wish
 
@@ -112,18 +109,13 @@ def _run(
     become_subreaper()
     _raise_file_limit()
     with RuntimeDirectory(runtime_dir) as runtime:
-        last_good = None if config is None else LastGood(state_dir, runtime_dir, config)
-        noted, uploads = MountsFile(state_dir, runtime_dir), UploadFiles(state_dir, runtime_dir)
         daemon = _Daemon(
             load_config,
             runtime,
-            noted,
-            uploads,
+            remembered.of(state_dir, runtime_dir, config),
             mounted,
             must_mount=must_mount,
             watched=config if watch else None,
-            last_good=last_good,
-            holds=None if config is None else Holds(state_dir, runtime_dir),
         )
         try:
             return trio.run(daemon.serve)
@@ -138,14 +130,11 @@ class _Daemon:
         self,
         load_config: Callable[[], Config],
         runtime: RuntimeDirectory,
-        noted: MountsFile,
-        uploads: UploadFiles,
+        found: Remembered,
         mounted: Callable[[], None],
         *,
         must_mount: bool,
         watched: Path | None,
-        last_good: LastGood | None,
-        holds: Holds | None,
     ) -> None:
         self.changes: Final = Changes()
         self._mounted = mounted
@@ -160,12 +149,9 @@ class _Daemon:
         self._supervisor = Supervisor(
             load_config,
             fds,
-            noted,
-            uploads,
+            found,
             changed=self._tell_status,
             transient=must_mount,
-            last_good=last_good,
-            holds=holds,
         )
 
     @property

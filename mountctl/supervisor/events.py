@@ -58,18 +58,23 @@ class Event(NamedTuple):
         return json.dumps(told)  # escaped: names of files may hold what is no text
 
 
+def by_clock(now: float) -> int:
+    """A first number, above those of the supervisor before: a thousand events a second never come for long."""
+    return int(now * 1000)
+
+
 class Events:
     """The ring.
 
     Args:
         clock: seconds since the epoch.
+        first: the first event's number (event_ids.py); 0: by the clock.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, first: int = 0) -> None:
         self.changes = Changes()
         self._clock = clock
-        # So ids go on rising when another supervisor begins anew; a thousand events a second never come for long.
-        self._first = self._next = int(clock() * 1000)
+        self._first = self._next = first or by_clock(clock())
         self._ring: deque[Event] = deque(maxlen=EVENTS_MAX)
 
     def note(self, kind: Kind, text: str, *, mount: str | None = None, state: str | None = None) -> None:
@@ -84,7 +89,7 @@ class Events:
         """Those after the one of this number, which may be another supervisor's; all, if it is none that ever was."""
         if not self._ring:
             return []
-        if seen >= self._next:  # of a clock that was ahead
+        if seen >= self._next:  # of a clock that was ahead, and a state directory that is not there any more
             seen = 0
         return list(islice(self._ring, max(0, seen + 1 - self._ring[0].id), None))
 

@@ -4,18 +4,14 @@ Called by supervisor.py (what is held is not mounted), by_hand.py and report.py.
 """
 
 import logging
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.spec import MountSpec
-
-_DIRECTORY_MODE: Final = 0o755
+from mountctl.supervisor import state_file
 
 _log = logging.getLogger(__name__)
 
@@ -45,8 +41,7 @@ class Holds:
     """
 
     def __init__(self, state_dir: Path | None = None, runtime_dir: Path = Path()) -> None:
-        name = f"{quote(str(runtime_dir.absolute()), safe='')}.json"
-        self._path = None if state_dir is None else state_dir / "holds" / name
+        self._path = None if state_dir is None else state_file.path_of(state_dir, "holds", runtime_dir)
         self._held = self._read()
 
     def held(self) -> dict[str, Hold]:
@@ -70,13 +65,7 @@ class Holds:
         if self._path is None:
             return None
         try:
-            self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            with temporary.open("w", encoding="utf-8") as file:
-                file.write(_File(mounts=self._held).model_dump_json(indent=1))
-                file.flush()
-                os.fsync(file.fileno())  # it is to outlive a power cut
-            os.replace(temporary, self._path)
+            state_file.replace(self._path, _File(mounts=self._held).model_dump_json(indent=1))
         except OSError as error:
             _log.warning("cannot write %s: holds are not remembered over a restart: %s", self._path, error)
             return f"not remembered over a restart: {error.strerror or error}"

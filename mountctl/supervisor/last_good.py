@@ -5,22 +5,20 @@ so that nothing else need be there at that start. Never used while the file is g
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec
 from mountctl.errors import ConfigError
+from mountctl.supervisor import state_file
 from mountctl.supervisor.results import Reload
 from mountctl.supervisor.wanted import Refusal
 
-_DIRECTORY_MODE: Final = 0o755
 # Root's: names of buckets and profiles are nobody else's business.
 _FILE_MODE: Final = 0o600
 
@@ -46,7 +44,7 @@ class LastGood:
     """
 
     def __init__(self, state_dir: Path, runtime_dir: Path, config: Path) -> None:
-        self._path = state_dir / "last-good" / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
+        self._path = state_file.path_of(state_dir, "last-good", runtime_dir)
         self._config = config.absolute()
 
     def begin(self, load: Callable[[], Config]) -> tuple[Config, Reload]:
@@ -76,14 +74,7 @@ class LastGood:
         mounts = list(config.mounts.values())
         text = _File(path=self._config, at=time.time(), supervisor=config.supervisor, mounts=mounts)
         try:
-            self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-            with os.fdopen(fd, "w", encoding="utf-8") as file:
-                file.write(text.model_dump_json(by_alias=True))
-                file.flush()
-                os.fsync(fd)  # a power cut is when it is needed
-            os.replace(temporary, self._path)
+            state_file.replace(self._path, text.model_dump_json(by_alias=True), mode=_FILE_MODE)
         except OSError as error:
             _log.warning("cannot write %s: a start with a broken file would serve nothing: %s", self._path, error)
 

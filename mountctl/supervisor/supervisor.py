@@ -20,14 +20,11 @@ from mountctl.supervisor import adoption, applying, old_mounts, orphans, steps, 
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
-from mountctl.supervisor.events import Events
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
-from mountctl.supervisor.holds import Holds
-from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.remembered import Remembered
 from mountctl.supervisor.replacing import Beside
 from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, refused, step
 from mountctl.supervisor.services import Services
@@ -35,7 +32,6 @@ from mountctl.supervisor.session import Session
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.trial import Trial
 from mountctl.supervisor.uids import EngineUids
-from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.vital import vital
 from mountctl.supervisor.zygote import ForkError, Zygote
 
@@ -54,36 +50,30 @@ class Supervisor:
 
     Args:
         load: gives the configuration; raises ConfigError.
-        noted: the state file.
-        uploads: the state directory's other part.
         fds: keeps what the supervisor that comes after this one goes on with.
+        remembered: the state directory.
         changed: called whenever something that `status` shows has changed.
         transient: the configuration's mounts are no file's either: each is over when somebody unmounts it.
-        last_good: where what is in force is kept, for a start with a broken file.
-        holds: the mounts that are held.
     """
 
     def __init__(
         self,
         load: Callable[[], Config],
         fds: FdStore,
-        noted: MountsFile,
-        uploads: UploadFiles,
+        remembered: Remembered,
         changed: Callable[[], None] = lambda: None,
         *,
         transient: bool = False,
-        last_good: LastGood | None = None,
-        holds: Holds | None = None,
     ) -> None:
         self._transient = transient
         self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
-        self._last_good = last_good
-        self.holds = holds or Holds()
-        self.config, self.last_reload = (load(), Reload(ok=True)) if last_good is None else last_good.begin(load)
+        self._last_good, self.holds = remembered.last_good, remembered.holds
+        first = (load(), Reload(ok=True)) if self._last_good is None else self._last_good.begin(load)
+        self.config, self.last_reload = first
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
         self._beside, self.trial = Beside(), Trial()
-        self.events, self.logs = Events(), Logs()
+        self.events, self.logs = remembered.events, Logs()
         self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
@@ -91,8 +81,8 @@ class Supervisor:
         self._uids = EngineUids()
         self.reloading = trio.Lock()
         self._fds = fds
-        self._noted = noted
-        self._leftovers = Leftovers(uploads, self._sessions, self._specs)
+        self._noted = remembered.noted
+        self._leftovers = Leftovers(remembered.uploads, self._sessions, self._specs)
         self._leaving = False
         self._nursery: trio.Nursery | None = None
         self._running = trio.Event()  # the nursery is there

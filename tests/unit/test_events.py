@@ -2,10 +2,12 @@
 
 import json
 import logging
+from pathlib import Path
 
 import pytest
 
-from mountctl.supervisor.events import EVENTS_MAX, TEXT_CHARACTERS_MAX, Events, Kind
+from mountctl.supervisor import event_ids
+from mountctl.supervisor.events import EVENTS_MAX, TEXT_CHARACTERS_MAX, Events, Kind, by_clock
 from mountctl.supervisor.log_lines import BYTES_MAX, LINES_MAX, Listener, LogLines, Logs
 from mountctl.supervisor.results import ended, refused
 from mountctl.supervisor.state import MountEvent, MountState
@@ -60,6 +62,44 @@ def test_numbers_go_on_rising_with_the_next_supervisor() -> None:
     second.note(Kind.RELOAD, "y")
 
     assert texts(second, first.after(0)[0].id) == ["y"]
+
+
+def next_events(state_dir: Path, now: float) -> Events:
+    """Those of the next supervisor on the same runtime directory."""
+    return Events(lambda: now, event_ids.reserve(state_dir, Path("/run/m"), by_clock(now)))
+
+
+def test_no_number_is_given_twice_when_the_clock_goes_back_between_two_supervisors(tmp_path: Path) -> None:
+    seen = 0
+    told = []
+    for now in (AT, AT + 0.01, AT - 3600, AT + 10**6):
+        events = next_events(tmp_path, now)
+        for number in range(100):
+            events.note(Kind.RELOAD, f"{now} {number}")
+        assert events.missed(seen) == 0
+        assert len(events.after(seen)) == 100
+        told += events.after(seen)
+        seen = told[-1].id
+
+    ids = [each.id for each in told]
+    assert ids == sorted(set(ids))
+    assert ids[-100] == by_clock(AT + 10**6)  # a clock that is ahead counts
+
+
+@pytest.mark.parametrize("what", ["garbage", "unreadable"])
+def test_where_no_number_can_be_remembered_the_clock_counts(
+    tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    next_events(tmp_path, AT)
+    [file] = (tmp_path / "event-ids").iterdir()
+    file.unlink()
+    if what == "garbage":
+        file.write_bytes(b"\xff 17")
+    else:
+        file.mkdir()
+
+    assert event_ids.reserve(tmp_path, Path("/run/m"), 17) == 17
+    assert f"cannot read {file}" in caplog.text
 
 
 def test_a_name_that_is_no_text_does_no_harm() -> None:
