@@ -26,6 +26,12 @@ class MountctlError(Exception):
     exit_code: int = 1
 
 
+def shown_path(path: Path) -> str:
+    """A file's name may hold bytes that no terminal can show, and a newline would fake a second line."""
+    name = os.fsencode(path).decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 class Problem(NamedTuple):
     """One thing wrong with a configuration, or (a warning) legal and unwise.
 
@@ -46,10 +52,9 @@ class Problem(NamedTuple):
     is_warning: bool = False
 
     def __str__(self) -> str:
-        # A file's name may hold bytes that no terminal can show, and a newline would fake a second problem.
-        name = os.fsencode(self.file).decode(errors="backslashreplace")
-        name = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-        place = ":".join([name, *(str(number) for number in (self.line, self.column) if number is not None)])
+        place = ":".join(
+            [shown_path(self.file), *(str(number) for number in (self.line, self.column) if number is not None)]
+        )
         kind = "warning" if self.is_warning else ""
         return ": ".join(part for part in (place, kind, self.key, self.reason) if part)
 

@@ -17,7 +17,7 @@ from mountctl.config.advice import advice
 from mountctl.config.load import Examined, examine
 from mountctl.config.tables import MOUNT
 from mountctl.config.words import dotted, one_line
-from mountctl.errors import ConfigError, Problem
+from mountctl.errors import ConfigError, Problem, shown_path
 
 if TYPE_CHECKING:
     from engine.answers import Answer
@@ -80,7 +80,7 @@ def _summary(examined: Examined, warnings: Sequence[Problem], refused: int) -> s
     also = f" with {_count(drop_ins, 'drop-in')}" if drop_ins else ""
     unwise = f", {_count(len(warnings), 'warning')}" if warnings else ""
     no = f"; S3 refuses {_count(refused, 'mount')}" if refused else ""
-    return f"{config.path}{also}: {_count(len(config.mounts), 'mount')}, no errors{unwise}{no}"
+    return f"{shown_path(config.path)}{also}: {_count(len(config.mounts), 'mount')}, no errors{unwise}{no}"
 
 
 def _json(examined: Examined, warnings: Sequence[Problem]) -> dict[str, object]:

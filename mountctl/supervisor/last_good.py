@@ -4,13 +4,14 @@ Called by supervisor.py. One file a runtime directory. It has what the file mean
 so that nothing else need be there at that start. Never used while the file is good.
 """
 
+import json
 import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec
@@ -74,16 +75,18 @@ class LastGood:
         mounts = list(config.mounts.values())
         text = _File(path=self._config, at=time.time(), supervisor=config.supervisor, mounts=mounts)
         try:
-            state_file.replace(self._path, text.model_dump_json(by_alias=True), mode=_FILE_MODE)
+            # Escaped: the path may hold what is no text.
+            told = json.dumps(text.model_dump(mode="json", by_alias=True))
+            state_file.replace(self._path, told, mode=_FILE_MODE)
         except OSError as error:
             _log.warning("cannot write %s: a start with a broken file would serve nothing: %s", self._path, error)
 
     def _read(self) -> _File | None:
         try:
-            found = _File.model_validate_json(self._path.read_bytes())
+            found = _File.model_validate(json.loads(self._path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError) as error:
+        except (OSError, ValueError) as error:
             _log.warning("cannot read %s, the last good configuration: %s", self._path, error)
             return None
         return found if found.path == self._config else None

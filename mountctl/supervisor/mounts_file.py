@@ -9,11 +9,10 @@ import logging
 import os
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mountctl.supervisor import mountinfo
+from mountctl.supervisor import mountinfo, state_file
 from mountctl.supervisor.session import FSTYPE, Session
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -55,7 +54,7 @@ class MountsFile:
     """
 
     def __init__(self, state_dir: Path, runtime_dir: Path) -> None:
-        self._path = state_dir / "mounts" / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
+        self._path = state_file.path_of(state_dir, "mounts", runtime_dir)
         self._boot = _BOOT_ID.read_text().strip()
         self._noted: list[Noted] = self._read()
         self._forget_at = _FORGET_MIN

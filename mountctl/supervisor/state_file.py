@@ -13,7 +13,12 @@ _DIRECTORY_MODE: Final = 0o755
 
 def path_of(state_dir: Path, kind: str, runtime_dir: Path) -> Path:
     """The file of this kind of the supervisor with this runtime directory."""
-    return state_dir / kind / f"{quote(str(runtime_dir.absolute()), safe='')}.json"
+    return state_dir / kind / f"{name_of(runtime_dir)}.json"
+
+
+def name_of(runtime_dir: Path) -> str:
+    """A runtime directory's path as a name in a directory, whatever bytes it has."""
+    return quote(os.fsencode(runtime_dir.absolute()), safe="")
 
 
 def replace(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -14,11 +14,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
 from engine.spec import MountSpec
+from mountctl.supervisor import state_file
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # machine-id(5). A container may have none: then those without one are one host.
@@ -70,7 +70,7 @@ class UploadFiles:
 
     def __init__(self, state_dir: Path, runtime_dir: Path) -> None:
         self._all: Final = state_dir / "uploads"
-        self._own: Final = self._all / quote(str(runtime_dir.absolute()), safe="")
+        self._own: Final = self._all / state_file.name_of(runtime_dir)
         self._fd = -1
         self.boot: Final = _BOOT_ID.read_text().strip()
         self.machine = ""

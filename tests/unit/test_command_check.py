@@ -99,6 +99,15 @@ def test_json_of_a_file_whose_name_is_not_utf_8(tmp_path: Path, capsys: pytest.C
     assert json.loads(capsys.readouterr().out)["problems"][0]["file"] == f"{tmp_path}/m\\xff.toml"
 
 
+def test_a_good_file_whose_name_is_not_utf_8_is_named_as_in_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / os.fsdecode(b"m\xff.toml")
+    path.write_text(MOUNT)
+    assert check(path) == 0
+    assert f"{tmp_path}/m\\xff.toml: 1 mount, no errors" in capsys.readouterr().out
+
+
 def test_check_mounts_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.toml").write_text(MOUNT.replace("/mnt/a", f"{tmp_path}/mountpoint"))
     assert check(tmp_path / "m.toml") == 0
