@@ -11,6 +11,10 @@ from mountctl.supervisor import mountinfo
 # Somebody who unmounts lazily ends no engine, so the list of mounts is looked at. Twice, as it is read in pieces while
 # others come and go.
 LOOK_SECONDS: Final = 2.0
+# Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
+VANISHED: Final = (
+    "somebody unmounted it while it was in use; it is mounted again when the last program has let go of it"
+)
 
 
 class Lookout:

@@ -25,21 +25,19 @@ from mountctl.supervisor.engine import EndOfConversation, Engine
 from mountctl.supervisor.engines import Engines
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
+from mountctl.supervisor.lookout import VANISHED
 from mountctl.supervisor.restarts import Next, Restarts, given_up
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session, SessionError
 from mountctl.supervisor.settling import Settling
-from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, next_state
+from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, after_heartbeat, next_state
+from mountctl.supervisor.still import Reasons
 from mountctl.supervisor.zygote import ForkError
 
 # What an engine may still need to answer when its mount goes: a range in flight.
 STOP_TIMEOUT_SECONDS: Final = 5.0
 # How often a mount that was given up is looked at: somebody may have unmounted what is left of it.
 _LOOK_SECONDS: Final = 2.0
-# Its engine goes on for those who have files open on it; their end is its end, and then the mount is made anew.
-_VANISHED: Final = (
-    "somebody unmounted it while it was in use; it is mounted again when the last program has let go of it"
-)
 
 _log = logging.getLogger(__name__)
 
@@ -81,6 +79,7 @@ class Mount:
         self.since = time.time()
         self.changes: Final = Changes()  # of its state, or of what its engine says
         self.reason: str | None = None
+        self._reasons = Reasons()
         self.takeovers = 0
         self.backend = Backend()
         self.last_error: str | None = None
@@ -318,7 +317,7 @@ class Mount:
 
     def _pass_on(self, message: Access | AccessFailed) -> None:
         if isinstance(message, AccessFailed) and self.state is MountState.RECOVERING:
-            self.reason = message.reason
+            self._still(message.reason, of_s3=False)
         self.engines.pass_on(message)
 
     def engine_beats(self, heartbeat: Heartbeat) -> None:
@@ -328,15 +327,21 @@ class Mount:
         trouble, place = self.backend.trouble, None
         if session is not None and session.attached:
             place = session.lookout.look(session.mount_id, trio.current_time())
-        if self.state is MountState.READY and (trouble or place) is not None:
-            self._apply(MountEvent.BACKEND_LOST if trouble else MountEvent.MISPLACED, trouble or place)
-        elif self.state is MountState.DEGRADED and (trouble or place) is None and self.backend.reachable:
-            self._apply(MountEvent.IN_PLACE if before is None else MountEvent.BACKEND_BACK)
-        elif self.state is MountState.DEGRADED and (trouble or place) is not None:
-            self.reason = trouble or place
+        if (event := after_heartbeat(self.state, self.backend, place, before)) is not None:
+            self._apply(event, trouble or place)
+        elif self.state is MountState.DEGRADED and (reason := trouble or place) is not None:
+            self._still(reason, of_s3=trouble is not None)
         if session is not None and session.lookout.vanished and self.state in SERVED:
-            self._apply(MountEvent.UNMOUNTED, _VANISHED)
+            self._apply(MountEvent.UNMOUNTED, VANISHED)
         self.changes.tell()
+
+    def _still(self, reason: str, *, of_s3: bool) -> None:
+        """It is in the same state, for this reason."""
+        if reason != self.reason:
+            self.reason = reason
+            if self._reasons.is_news(reason):
+                telling.still(self._services.events, self.spec.name, self.state, reason, of_s3=of_s3)
+            self._services.changed()
 
     def _apply(self, event: MountEvent, reason: str | None = None) -> None:
         """Go where the table says, and tell."""
@@ -344,6 +349,7 @@ class Mount:
         if event is not MountEvent.RETRY:  # while it is tried again, the reason for the last failure is still of use
             telling.state(self._services.events, self.spec.name, event, (before, self.state), reason, said=self.reason)
             self.reason = reason
+            self._reasons.begin(reason)
         if self.state is not before:
             self.since = time.time()
         if self.state in SETTLED:

@@ -6,6 +6,8 @@
 from enum import StrEnum
 from typing import Final
 
+from engine.link import Backend
+
 
 class MountState(StrEnum):
     """What a mount is, as an operator sees it."""
@@ -75,3 +77,21 @@ SERVED: Final = frozenset({_S.READY, _S.DEGRADED})
 def next_state(state: MountState, event: MountEvent) -> MountState:
     """Where an event leads. Raises KeyError for one that can't happen in this state: a bug of ours."""
     return TRANSITIONS[state, event]
+
+
+def after_heartbeat(
+    state: MountState, backend: Backend, place: str | None, trouble_before: str | None
+) -> MountEvent | None:
+    """What an engine's heartbeat means for a mount that is served; None: it stays in its state.
+
+    Args:
+        state: the mount's.
+        backend: what the engine knows of S3 now.
+        place: why programs don't find the mount where it belongs; None: they do.
+        trouble_before: what the heartbeat before said of S3.
+    """
+    if state is _S.READY and (backend.trouble or place) is not None:
+        return _E.BACKEND_LOST if backend.trouble else _E.MISPLACED
+    if state is _S.DEGRADED and (backend.trouble or place) is None and backend.reachable:
+        return _E.IN_PLACE if trouble_before is None else _E.BACKEND_BACK
+    return None

@@ -43,6 +43,13 @@ def state(
         events.note(Kind.S3 if event in _OF_S3 else Kind.STATE, text, mount=name, state=after)
 
 
+def still(events: Events, name: str, state: MountState, reason: str, *, of_s3: bool) -> None:
+    """A mount is in the same state for another reason."""
+    text = f"still {state}: {reason}"
+    _log.warning("%s: %s", name, text)
+    events.note(Kind.S3 if of_s3 else Kind.STATE, text, mount=name, state=state)
+
+
 def hold(events: Events, name: str, text: str, state: str | None = None) -> None:
     """What an operator has done to a mount; `state`: the mount's from then on."""
     _log.info("%s: %s", name, text)
