@@ -5,11 +5,12 @@ Keys are added freely and never renamed.
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from mountctl.config.secrets import looks_secret, speaks_of_secret
 
 SCHEMA: Final = 1
 EXIT_NOTHING: Final = 0
@@ -19,10 +20,6 @@ EXIT_CHANGES: Final = 2
 Action = Literal["add", "remove", "move", "live", "handover", "replace", "nothing"]
 
 HIDDEN: Final = "(hidden)"
-# An access key's id, a secret key, and what people call them. An ARN or a path has none of these shapes.
-_SECRET_LOOKING: Final = re.compile(
-    r"\b(AKIA|ASIA)[A-Z0-9]{16}\b|(?<![\w/+:-])[A-Za-z0-9/+]{40}(?![\w/+=-])|secret|passw|token", re.IGNORECASE
-)
 _INDENT: Final = "    "
 
 
@@ -67,7 +64,7 @@ class Plan(BaseModel):
 
 def shown(value: Any) -> Any:
     """A value as it may be shown: not if it looks like a secret, wherever it was written by mistake."""
-    if isinstance(value, str) and _SECRET_LOOKING.search(value):
+    if isinstance(value, str) and (looks_secret(value) or speaks_of_secret(value)):
         return HIDDEN
     return [shown(each) for each in value] if isinstance(value, list | tuple) else value
 

@@ -13,7 +13,7 @@ from engine.spec import MountSpec
 from mountctl.config.findings import Findings, TooMany
 from mountctl.config.layers import effective, used
 from mountctl.config.load import Examined
-from mountctl.config.secrets import ACCESS_KEY_ID, PRIVATE_KEY, WEB_TOKEN
+from mountctl.config.secrets import ACCESS_KEY_ID, KEY_WITH_NAME, PRIVATE_KEY, WEB_TOKEN
 from mountctl.config.tables import MOUNT, TEMPLATE, USE, Setting
 from mountctl.config.words import HIDDEN, dotted
 from mountctl.errors import Problem
@@ -23,10 +23,7 @@ _SECRETS: Final = (
     ("an access key", re.compile(ACCESS_KEY_ID)),
     ("a private key", re.compile(PRIVATE_KEY)),
     ("a token", re.compile(WEB_TOKEN)),
-    (
-        "a secret key",
-        re.compile(r"(?i)(?<![a-z])secret[-_ ]?(?:access[-_ ]?)?key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}\b"),
-    ),
+    ("a secret key", re.compile(KEY_WITH_NAME, re.IGNORECASE)),
 )
 _NOT_FOR_SECRETS: Final = (
     "backups, repositories and people may read this file: put keys into root's ~/.aws/credentials, name their profile "

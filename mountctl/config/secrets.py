@@ -1,7 +1,8 @@
 """What looks like a secret: an AWS key, a private key, a token; or the name of one. Pure.
 
-Used by words.py and references.py (what looks secret is shown nowhere) and by advice.py (which warns of secrets in the
-file). It goes by looks and so is no proof of anything: it may only hide and warn, never refuse.
+Used by words.py, references.py, origins.py and mountctl/plan.py (what looks secret is shown nowhere) and by advice.py
+(which warns of secrets in the file). It goes by looks and so is no proof of anything: it may only hide and warn, never
+refuse. No other module of the control plane knows what a secret looks like.
 """
 
 import re
@@ -14,19 +15,29 @@ PRIVATE_KEY: Final = r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
 # and given up as a whole: a file of nothing but starts would take hours.
 _RUN: Final = "[A-Za-z0-9_-]"
 WEB_TOKEN: Final = rf"(?<!{_RUN})eyJ{_RUN}{{10,}}+\.eyJ{_RUN}{{10,}}+"
-# A secret access key is 40 characters of base64. A path of that length has its slashes at regular places; a random one
-# of 40 characters has hardly ever four of them (1 in 250).
-_SECRET_KEY_CHARS: Final = 40
-_SECRET_KEY: Final = re.compile(r"^(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])(?!(?:[^/]*/){4})[A-Za-z0-9/+]{39}[A-Za-z0-9+]$")
+# A secret access key is 40 characters of base64, of all kinds, and a word of its own: not a part of an ARN, a path or a
+# longer run. A path of that length has its slashes at regular places; a random one has hardly ever four (1 in 250).
+_SECRET_KEY: Final = re.compile(
+    r"(?<![\w/+:.-])(?=[^a-z]{0,39}[a-z])(?=[^A-Z]{0,39}[A-Z])(?=[^0-9]{0,39}[0-9])(?!(?:[A-Za-z0-9+]{0,39}/){4})"
+    r"[A-Za-z0-9/+]{39}[A-Za-z0-9+](?![\w/+=.-])"
+)
+# One with its name before it, however that is written; in any case of letters.
+KEY_WITH_NAME: Final = r"(?<![a-z])secret[-_ ]?(?:access[-_ ]?)?key[\"']?\s*[=:]\s*[\"']?[A-Za-z0-9/+]{40}\b"
 _MARKED: Final = re.compile(f"{ACCESS_KEY_ID}|{PRIVATE_KEY}|{WEB_TOKEN}")
+_SPOKEN: Final = re.compile(r"secret|passw|token", re.IGNORECASE)
 _NAME: Final = re.compile(r"secret|token|passw|credential|private|(?:api|access)[-_.]?key", re.IGNORECASE)
 
 
 def looks_secret(text: str) -> bool:
-    """Whether a value looks like one that only few may see."""
-    return _MARKED.search(text) is not None or (len(text) == _SECRET_KEY_CHARS and _SECRET_KEY.match(text) is not None)
+    """Whether a value looks like one that only few may see, or has one in it."""
+    return _MARKED.search(text) is not None or _SECRET_KEY.search(text) is not None
 
 
 def name_looks_secret(name: str) -> bool:
     """Whether what is behind such a name (a variable's, a file's path) is likely to be one."""
     return _NAME.search(name) is not None
+
+
+def speaks_of_secret(text: str) -> bool:
+    """Whether a value says itself that it is one: for what others see than who has written it."""
+    return _SPOKEN.search(text) is not None

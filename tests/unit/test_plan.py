@@ -7,7 +7,7 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.config.diff import diff
-from mountctl.plan import HIDDEN, KeyChange, MountPlan, Plan, render, shown
+from mountctl.plan import KeyChange, MountPlan, Plan, render, shown
 from mountctl.supervisor.planning import notice
 from tests.unit.controlled import Supervisor, serving
 from tests.unit.test_cli import mountctl
@@ -32,34 +32,8 @@ def test_a_person_sees_each_change_with_its_keys_and_the_others_counted() -> Non
     assert render(Plan(mounts=[NOTHING, NOTHING])) == "nothing to do: 2 mounts are as the file says"
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        "AKIAIOSFODNN7EXAMPLE",
-        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        "x wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-        "password=x",
-        "my-Token",
-    ],
-)
-def test_what_looks_like_a_secret_is_not_shown_wherever_it_stands(value: str) -> None:
-    assert shown(value) == HIDDEN
-    assert shown(["a", value]) == ["a", HIDDEN]
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "s3://bucket/a/long/prefix/of/many/parts/and/more/",
-        "/etc/ssl/certs/a-long-name-of-a-bundle-in-a-directory.pem",
-        "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
-        "arn:aws:s3:eu-west-1:111122223333:accesspoint/my-access-point",
-        5,
-        True,
-        None,
-    ],
-)
-def test_what_looks_like_an_option_is_shown(value: object) -> None:
+@pytest.mark.parametrize("value", [5, True, None, ["a", "b"]])
+def test_what_is_no_text_is_shown_as_it_is(value: object) -> None:
     assert shown(value) == value
 
 
