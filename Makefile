@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.ready
 help:
 	@echo 'make setup     Debian packages and .venv with mountctl and its extras'
 	@echo 'make demo      mount buckets of an embedded S3 server and show them (KEEP=1 stays up)'
-	@echo 'make check     ruff, mypy, import-linter, generated documents are current'
+	@echo 'make check     ruff, mypy, import-linter, generated documents are current, no file is too long'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
 	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
@@ -33,6 +33,7 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python packaging/check_lines.py
 
 format: setup
 	$(BIN)/ruff format .

@@ -1,14 +1,9 @@
 """engine/broker.py: who is told what and when; in this process with sources of our own, and as a process."""
 
 import math
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -322,97 +317,3 @@ def test_keys_without_an_expiry_are_never_renewed() -> None:
 
 def test_delays_double_up_to_a_minute() -> None:
     assert [broker.retry_delay(n) for n in (1, 2, 3, 6, 7, 10_000)] == [1, 2, 4, 32, 60, 60]
-
-
-_PROCESS = "import socket, sys; from engine.broker import run_broker; sys.exit(run_broker(socket.socket(fileno=0)))"
-
-
-class Process:
-    """`run_broker` in a process of its own."""
-
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
-        self.sock, theirs = link.pair()
-        self.sock.settimeout(ANSWER_SECONDS_MAX)
-        self.stderr = directory / "stderr"
-        with theirs, self.stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROCESS], stdin=theirs, stderr=stderr, env=environment, cwd=Path.cwd()
-            )
-
-    def __enter__(self) -> socket.socket:
-        return self.sock
-
-    def __exit__(self, *exc: object) -> None:
-        self.sock.close()
-        try:
-            self.exit_code = self.process.wait(ANSWER_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {
-        "PATH": "/usr/bin:/bin",
-        "AWS_CONFIG_FILE": str(tmp_path / "config"),
-        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-
-
-def receive(sock: socket.socket) -> Access | AccessFailed:
-    message, _ = link.receive(sock)
-    assert isinstance(message, Access | AccessFailed)
-    return message
-
-
-def test_the_process_follows_an_edited_file_and_ends_with_its_link(tmp_path: Path, environment: dict[str, str]) -> None:
-    process = Process(tmp_path, environment)
-    with process as sock:
-        link.send(sock, WatchAccess(spec=spec(profile="batch")))
-        missing = receive(sock)
-        (tmp_path / "credentials").write_text(
-            "[batch]\naws_access_key_id = AKIDONE\naws_secret_access_key = very-secret\n"
-        )
-        edited = time.monotonic()
-        found = receive(sock)
-        took = time.monotonic() - edited
-
-    assert isinstance(missing, AccessFailed)
-    assert "profile 'batch' is not in" in missing.reason
-    assert isinstance(found, Access)
-    assert found.credentials is not None
-    assert found.credentials.access_key == "AKIDONE"
-    assert took < 10  # 2 s, on a machine that is not busy
-    assert process.exit_code == 0
-    assert "very-secret" not in process.stderr.read_text()
-
-
-def test_the_process_renews_keys_of_a_credential_process_before_they_expire(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    helper = tmp_path / "helper"
-    helper.write_text(
-        "#!/bin/sh\n"
-        f"echo x >> {tmp_path}/calls; n=$(wc -l < {tmp_path}/calls); until=$(date -u -d '+6 seconds' +%FT%TZ)\n"
-        'echo "{\\"Version\\": 1, \\"AccessKeyId\\": \\"KEY$n\\", \\"SecretAccessKey\\": \\"hush-hush\\", '
-        '\\"SessionToken\\": \\"t\\", \\"Expiration\\": \\"$until\\"}"\n'
-    )
-    helper.chmod(0o755)
-    (tmp_path / "config").write_text(f"[default]\ncredential_process = {helper}\n")
-    process = Process(tmp_path, environment)
-    with process as sock:
-        link.send(sock, WatchAccess(spec=spec()))
-        first, second = receive(sock), receive(sock)
-        came = datetime.now(UTC).timestamp()
-
-    assert isinstance(first, Access)
-    assert isinstance(second, Access)
-    assert first.credentials is not None
-    assert second.credentials is not None
-    assert first.credentials.access_key != second.credentials.access_key
-    assert first.credentials.expires is not None
-    assert came < first.credentials.expires
-    assert "hush-hush" not in process.stderr.read_text()

@@ -13,7 +13,6 @@ import trio
 
 import engine
 from mountctl import cli
-from mountctl.commands.mount import InvalidOptions, name_of, spec_from
 from mountctl.control.protocol import ReloadResult
 from tests.unit.controlled import Supervisor, serving
 
@@ -103,60 +102,6 @@ def test_what_was_done_to_mounts_is_told_as_json(tmp_path: Path) -> None:
 def test_the_version_and_the_schema_are_json_if_wanted() -> None:
     assert json.loads(mountctl("version", "--json").stdout) == {"version": engine.__version__}
     assert mountctl("schema", "--json").stdout == mountctl("schema").stdout
-
-
-def completed(words: str, **environment: str) -> list[str]:
-    """What bash would offer for the last of these words."""
-    done = mountctl(
-        _MOUNTCTL_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(words.count(" ")), **environment
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
-
-
-def test_names_are_completed_by_the_supervisor_and_those_given_already_are_left_out(tmp_path: Path) -> None:
-    async def body(runtime_dir: Path, _supervisor: Supervisor) -> None:
-        place = {"MOUNTCTL_RUNTIME_DIR": str(runtime_dir)}
-        assert await trio.to_thread.run_sync(partial(completed, "mountctl status o", **place)) == ["one"]
-        assert await trio.to_thread.run_sync(partial(completed, "mountctl logs x", **place)) == []
-        assert await trio.to_thread.run_sync(partial(completed, "mountctl wait one o", **place)) == []
-
-    serving(tmp_path, body)
-
-
-def test_without_a_supervisor_names_are_the_files_and_a_broken_one_has_none(tmp_path: Path) -> None:
-    config = tmp_path / "m.toml"
-    (tmp_path / "m.d").mkdir()
-    places = {"MOUNTCTL_RUNTIME_DIR": str(tmp_path), "MOUNTCTL_CONFIG": str(config)}
-    assert completed("mountctl status ", **places) == []
-    config.write_text('[mount.alpha]\n[mount."be.ta"]\n')
-    (tmp_path / "m.d" / "x.toml").write_text("[mount.gamma]\n")
-    (tmp_path / "m.d" / "y.toml").write_text("[[[")
-    assert completed("mountctl status ", **places) == ["alpha", "be.ta", "gamma"]
-    config.write_text("nonsense")
-    assert completed("mountctl status ", **places) == ["gamma"]
-
-
-def test_commands_are_completed() -> None:
-    assert completed("mountctl re") == ["reload", "restart"]
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shells_script_asks_the_program(shell: str) -> None:
-    assert "_MOUNTCTL_COMPLETE" in mountctl("completion", shell).stdout
-    assert json.loads(mountctl("completion", shell, "--json").stdout)["shell"] == shell
-
-
-def test_a_shell_that_is_not_known_is_wrong_usage() -> None:
-    assert_one_sentence(mountctl("completion", "tcsh"), exit_code=2, about="'tcsh' is no shell")
-
-
-def test_the_mounts_are_shown_by_the_program(tmp_path: Path) -> None:
-    path = tmp_path / "m.toml"
-    path.write_text('[mount.a]\nbucket = "bbb"\nmountpoint = "/mnt/a"\n')
-    done = mountctl("config", "show", "a", "--config", path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, path.read_text() + "\n", "")
-    assert_one_sentence(mountctl("config", "show", "b", "--config", path), exit_code=1, about="no mount b in ")
 
 
 def test_help_lists_all_commands() -> None:
@@ -418,68 +363,3 @@ def test_output_that_cannot_be_written_is_told() -> None:
 
     assert done.returncode == 1
     assert done.stderr == b"mountctl: cannot write the output: No space left on device\n"
-
-
-def test_the_command_line_of_mount_is_the_same_mount_as_the_file_says() -> None:
-    spec = spec_from(
-        "s3://my-bucket/train/2026/",
-        "/mnt/data/",
-        read_only=True,
-        endpoint_url="http://127.0.0.1:9000",
-        uid="1000",
-        dir_mode="750",
-        metadata_ttl="60",
-        region=None,
-        debug=False,
-    )
-
-    assert (spec.name, spec.bucket, spec.prefix, spec.mountpoint) == (
-        "mnt-data",
-        "my-bucket",
-        "train/2026/",
-        "/mnt/data",
-    )
-    assert (spec.read_only, spec.endpoint_url, spec.uid) == (True, "http://127.0.0.1:9000", 1000)
-    assert (spec.dir_mode, spec.metadata_ttl, spec.debug) == (0o750, 60, False)
-
-
-def test_a_bucket_needs_no_scheme_and_takes_a_prefix() -> None:
-    spec = spec_from("my-bucket", "relative", prefix="a/", metadata_ttl="indefinite")
-
-    assert (spec.source, spec.metadata_ttl) == ("s3://my-bucket/a/", "indefinite")
-    assert spec.mountpoint == str(Path.cwd() / "relative")
-
-
-def test_words_that_change_nothing_are_taken_as_mountpoint_takes_them() -> None:
-    plain = spec_from("my-bucket", "/x")
-
-    assert spec_from("my-bucket", "/x", foreground=True, bucket_type=None) == plain
-    spec = spec_from("my-bucket", "/x", bucket_type="general-purpose", auto_unmount=True, debug_crt=True)
-    assert (spec.bucket_type, spec.auto_unmount, spec.is_debug, plain.is_debug) == (
-        "general-purpose",
-        True,
-        True,
-        False,
-    )
-
-
-def test_options_may_be_repeated_or_have_paths_and_numbers() -> None:
-    spec = spec_from(
-        "my-bucket", "/x", bind=["eth0", "eth1"], ca_bundle="ca.pem", negative_metadata_ttl="5", log_directory=None
-    )
-
-    assert (spec.bind, spec.ca_bundle, spec.negative_metadata_ttl) == (("eth0", "eth1"), str(Path.cwd() / "ca.pem"), 5)
-    assert (spec.log_directory, spec_from("my-bucket", "/x", bind=[]).bind) == (None, ())
-
-
-def test_a_number_that_is_none_is_told() -> None:
-    with pytest.raises(InvalidOptions, match=r"--uid: .*integer"):
-        spec_from("my-bucket", "/mnt/x", uid="many")
-
-
-@pytest.mark.parametrize(
-    ("mountpoint", "name"),
-    [("/mnt/data", "mnt-data"), ("/mnt/my data", "mnt-my_data"), ("/ü", "mount"), ("/" + "a" * 300, "a" * 63)],
-)
-def test_a_mount_without_a_name_is_called_by_its_mountpoint(mountpoint: str, name: str) -> None:
-    assert name_of(mountpoint) == name

@@ -16,7 +16,8 @@ from mountctl.control.exchange import lines
 from mountctl.errors import ControlDenied, Refused, UnknownMount
 from mountctl.supervisor.events import Kind
 from tests.unit.controlled import Supervisor, serving
-from tests.unit.test_control import NOBODY, as_nobody, exchange
+from tests.unit.test_control import exchange
+from tests.unit.test_control_peers import NOBODY, as_nobody
 
 WATCH = b"GET /v1/status?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 EVENTS = b"GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n"
