@@ -9,11 +9,13 @@ import os
 import signal
 import subprocess
 from enum import Enum, auto
+from pathlib import Path
 from typing import Final
 
 import trio
 
 from mountctl.supervisor import mount_api, mountinfo
+from mountctl.supervisor.hangs import STARVED_SECONDS
 from mountctl.supervisor.session import AUTOFS, FSTYPE, SessionError
 
 # A dead mount answers at once (ENOTCONN); one that has not answered by then has somebody behind it, or nobody.
@@ -54,7 +56,10 @@ async def clear(mountpoint: str) -> None:
 
 
 async def probe(path: str) -> Answer:
-    """Ask by a process of its own, which may hang as it likes: nobody waits for it longer than _PROBE_SECONDS."""
+    """Ask by a process of its own, which may hang as it likes: nobody waits for one that sleeps over it.
+
+    One that is ready to run and gets no CPU has not been told anything yet: it is waited for longer.
+    """
     process = subprocess.Popen(  # noqa: ASYNC220 - trio's would wait for its end, even for ever
         ["stat", "--file-system", "--format=%T", "--", path],
         stdin=subprocess.DEVNULL,
@@ -65,9 +70,13 @@ async def probe(path: str) -> Answer:
     pidfd = os.pidfd_open(process.pid)
     assert process.stderr is not None
     try:
-        with trio.move_on_after(_PROBE_SECONDS):
-            await trio.lowlevel.wait_readable(pidfd)
-            return Answer.DEAD if _DEAD in process.stderr.read() else Answer.ANSWERS
+        limit = trio.current_time() + STARVED_SECONDS
+        while True:
+            with trio.move_on_after(_PROBE_SECONDS):
+                await trio.lowlevel.wait_readable(pidfd)
+                return Answer.DEAD if _DEAD in process.stderr.read() else Answer.ANSWERS
+            if trio.current_time() >= limit or not _wants_to_run(process.pid):
+                break
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         with trio.move_on_after(_PROBE_SECONDS):  # in the kernel's hands it may never end: then it is left to it
             await trio.lowlevel.wait_readable(pidfd)
@@ -76,3 +85,11 @@ async def probe(path: str) -> Answer:
         process.stderr.close()
         process.poll()
         os.close(pidfd)
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Whether a process waits for nothing but the CPU: state R of proc_pid_stat(5)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended just now

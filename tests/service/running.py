@@ -35,7 +35,10 @@ def poll_until(look: Callable[[], T], what: str) -> T:
 
 def gone(pid: int) -> bool:
     """Whether a process has ended."""
-    return not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    try:
+        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except (FileNotFoundError, ProcessLookupError):  # also between its opening and its reading
+        return True
 
 
 class Running:
