@@ -1,13 +1,13 @@
 """The last configuration that was in force, kept in the state directory: served after a start with a broken file.
 
-Called by supervisor.py. One file a runtime directory. It has what the file meant, with all that it took from elsewhere,
-so that nothing else need be there at that start. Never used while the file is good.
+Called by supervisor.py and beginning.py. One file a runtime directory. It has what the file meant, with all that it
+took from elsewhere, so that nothing else need be there at that start. Never used while the file is good, but for one
+that was on trial.
 """
 
 import json
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -48,27 +48,21 @@ class LastGood:
         self._path = state_file.path_of(state_dir, "last-good", runtime_dir)
         self._config = config.absolute()
 
-    def begin(self, load: Callable[[], Config]) -> tuple[Config, Reload]:
-        """The configuration to start with: that which `load` gives, or the last good one. Raises ConfigError.
+    def instead_of(self, error: ConfigError) -> tuple[Config, Reload]:
+        """The last good configuration, for a start with a file that has this error; raises that if there is none."""
+        if (last := self._read()) is None:
+            raise error
+        problems = Refusal.of(error).problems
+        when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(last.at))
+        told = f"served is what was in force before, since {when} ({self._path})"
+        for problem in (*problems, told):
+            _log.error("%s", problem)
+        return self._meant(last), Reload(ok=False, errors=(*problems, told))
 
-        Raises it only if there is no last good one.
-        """
-        try:
-            config = load()
-        except ConfigError as error:
-            last = self._read()
-            if last is None:
-                raise
-            problems = Refusal.of(error).problems
-            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(last.at))
-            told = f"served is what was in force before, since {when} ({self._path})"
-            for problem in (*problems, told):
-                _log.error("%s", problem)
-            mounts = {spec.name: spec for spec in last.mounts}
-            config = Config(path=self._config, files=(), supervisor=last.supervisor, mounts=mounts)
-            return config, Reload(ok=False, errors=(*problems, told))
-        self.note(config)
-        return config, Reload(ok=True)
+    def kept(self) -> Config | None:
+        """What was in force, and good, when it was noted last. Blocks."""
+        last = self._read()
+        return None if last is None else self._meant(last)
 
     def note(self, config: Config) -> None:
         """This one is in force. Blocks for as long as the disk takes."""
@@ -80,6 +74,10 @@ class LastGood:
             state_file.replace(self._path, told, mode=_FILE_MODE)
         except OSError as error:
             _log.warning("cannot write %s: a start with a broken file would serve nothing: %s", self._path, error)
+
+    def _meant(self, last: _File) -> Config:
+        mounts = {spec.name: spec for spec in last.mounts}
+        return Config(path=self._config, files=(), supervisor=last.supervisor, mounts=mounts)
 
     def _read(self) -> _File | None:
         try:

@@ -9,6 +9,7 @@ from mountctl.supervisor.events import Events, by_clock
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.trial_file import TrialFile
 from mountctl.supervisor.uploads_file import UploadFiles
 
 
@@ -22,6 +23,7 @@ class Remembered:
         events: their ring, which goes on with the numbers of the one before.
         holds: the mounts that are held.
         last_good: where what is in force is kept, for a start with a broken file; None: there is no file.
+        trials: what is on trial; likewise.
     """
 
     noted: MountsFile
@@ -29,6 +31,7 @@ class Remembered:
     events: Events
     holds: Holds
     last_good: LastGood | None
+    trials: TrialFile | None
 
 
 def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
@@ -40,4 +43,5 @@ def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
         events=Events(first=first),
         holds=Holds() if config is None else Holds(state_dir, runtime_dir),
         last_good=None if config is None else LastGood(state_dir, runtime_dir, config),
+        trials=None if config is None else TrialFile(state_dir, runtime_dir),
     )

@@ -16,7 +16,7 @@ from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import clashes, diff, names_of
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError
-from mountctl.supervisor import adoption, applying, old_mounts, orphans, steps, wanted
+from mountctl.supervisor import adoption, applying, beginning, old_mounts, orphans, steps, wanted
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
@@ -68,11 +68,11 @@ class Supervisor:
         self._transient = transient
         self.all_unmounted = trio.Event()  # the last of the mounts that no file declares is over, and there is no other
         self._last_good, self.holds = remembered.last_good, remembered.holds
-        first = (load(), Reload(ok=True)) if self._last_good is None else self._last_good.begin(load)
-        self.config, self.last_reload = first
+        self.config, self.last_reload, self._trying = beginning.begin(load, remembered)
         self.generation = 1
         self.mounts: dict[str, Mount] = {}
-        self._beside, self.trial = Beside(), Trial()
+        self._beside = Beside()
+        self.trial = Trial(remembered.trials, None if self._trying is None else self._trying.until)
         self.events, self.logs = remembered.events, Logs()
         self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
@@ -136,6 +136,8 @@ class Supervisor:
                 self._running.set()
                 await self._make_it_so(self.config)
                 self.beginning = False
+                if (trying := self._trying) is not None:
+                    self.trial.go_on(trying.seconds, partial(self._go_back, trying.before), self._nursery)
                 task_status.started()
                 await trio.sleep_forever()
 
@@ -182,10 +184,15 @@ class Supervisor:
     async def confirm(self) -> None:
         """Keep the configuration that is on trial. Raises trial.NothingOnTrial."""
         self.trial.confirm()
-        if self._last_good is not None:
-            await trio.to_thread.run_sync(self._last_good.note, self.config)
+        await self._stay()
         step(self.events, f"confirmed: generation {self.generation} stays")
         self._changed()
+
+    async def _stay(self) -> None:
+        """What is in force is good, also for the next start."""
+        if self._last_good is not None:
+            await trio.to_thread.run_sync(self._last_good.note, self.config)
+        await self.trial.forget()
 
     async def _go_back(self, before: Config, seconds: float) -> None:
         """Nobody has confirmed what is on trial."""
@@ -194,7 +201,7 @@ class Supervisor:
                 diff(wanted.declared(self.mounts, self.config), self.holds.without(before.mounts)), self
             )
             self.config = before
-            error = f"nobody confirmed the last reload within {seconds:.0f} s: what was in force before is so again"
+            error = beginning.nobody_confirmed(seconds)
             self.last_reload = Reload(ok=False, errors=(error,), mounts=results)
             ended(self.events, error, results, level=logging.WARNING)
         self._changed()
@@ -211,10 +218,13 @@ class Supervisor:
         except wanted.Refusal as refusal:
             return self._refuse(refusal.problems)
         step(self.events, "a reload begins")
+        if wish.confirm is not None:
+            await self.trial.announce(planned.file, wish.confirm)
         apply = applying.apply_all_or_none if wish.atomic else applying.apply
         try:
             results = await apply(planned.changes, self)
         except applying.WentBack as back:
+            await self.trial.forget()
             self.last_reload = Reload(ok=False, errors=(str(back),), mounts=back.results)
             ended(self.events, str(back), back.results, level=logging.WARNING)
             self._changed()
@@ -223,8 +233,8 @@ class Supervisor:
         if wish.confirm is not None:
             assert self._nursery is not None
             self.trial.begin(wish.confirm, partial(self._go_back, before), self._nursery)
-        elif self._last_good is not None:
-            await trio.to_thread.run_sync(self._last_good.note, self.config)
+        else:
+            await self._stay()
         self.generation += 1
         self.last_reload = Reload(ok=True, mounts=results)
         ended(self.events, "reloaded", results)

@@ -1,6 +1,7 @@
 """A configuration in force on trial: unless somebody confirms it in time, what was in force before comes back.
 
-Called by supervisor.py, for `reload --confirm`: whoever has locked himself out need do nothing.
+Called by supervisor.py, for `reload --confirm`: whoever has locked himself out need do nothing. It goes on when the
+supervisor is restarted (trial_file.py).
 """
 
 import time
@@ -8,7 +9,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from mountctl.config.load import Config
 from mountctl.errors import MountctlError
+from mountctl.supervisor.trial_file import TrialFile
 from mountctl.supervisor.vital import vital
 
 
@@ -18,14 +21,33 @@ class NothingOnTrial(MountctlError):
     exit_code = 1
 
 
-class Trial:
-    """One at a time."""
+GoBack = Callable[[float], Awaitable[None]]
 
-    def __init__(self) -> None:
-        self.until: float | None = None  # when it ends, in seconds since the epoch; None: there is none
+
+class Trial:
+    """One at a time.
+
+    Args:
+        file: where the next supervisor finds it; None: nowhere.
+        until: when one ends that a supervisor before has begun (`go_on` comes later); None: there is none.
+    """
+
+    def __init__(self, file: TrialFile | None = None, until: float | None = None) -> None:
+        self._file = file
+        self.until = until  # when it ends, in seconds since the epoch; None: there is none
         self._confirmed = trio.Event()
 
-    def begin(self, seconds: float, go_back: Callable[[float], Awaitable[None]], nursery: trio.Nursery) -> None:
+    async def announce(self, config: Config, seconds: float) -> None:
+        """This is to be on trial: from here on a supervisor after this one knows of it. Before anything is changed."""
+        if self._file is not None:
+            await trio.to_thread.run_sync(self._file.write, config, seconds)
+
+    async def forget(self) -> None:
+        """What is in force stays, also after a restart."""
+        if self._file is not None:
+            await trio.to_thread.run_sync(self._file.remove)
+
+    def begin(self, seconds: float, go_back: GoBack, nursery: trio.Nursery) -> None:
         """Begin one.
 
         Args:
@@ -35,7 +57,12 @@ class Trial:
         """
         self.until = time.time() + seconds
         self._confirmed = trio.Event()
-        nursery.start_soon(vital(self._wait), seconds, go_back)
+        nursery.start_soon(vital(self._wait), seconds, seconds, go_back)
+
+    def go_on(self, seconds: float, go_back: GoBack, nursery: trio.Nursery) -> None:
+        """Go on with one that a supervisor before has begun, which was to last so long. As `begin`."""
+        if self.until is not None:  # nobody has confirmed it meanwhile
+            nursery.start_soon(vital(self._wait), max(0.0, self.until - time.time()), seconds, go_back)
 
     def confirm(self) -> None:
         """Keep what is on trial. Raises NothingOnTrial."""
@@ -44,8 +71,8 @@ class Trial:
         self.until = None
         self._confirmed.set()
 
-    async def _wait(self, seconds: float, go_back: Callable[[float], Awaitable[None]]) -> None:
-        with trio.move_on_after(seconds):
+    async def _wait(self, left: float, seconds: float, go_back: GoBack) -> None:
+        with trio.move_on_after(left):
             await self._confirmed.wait()
         if self.until is not None:  # whoever confirms from now on is too late, and is told so
             self.until = None

@@ -56,11 +56,13 @@ class Planned:
 
     Args:
         config: it.
+        file: all that its file says, also where only some mounts were meant.
         changes: what must happen, by mount.
         risks: why nobody does this unasked, each in a sentence.
     """
 
     config: Config
+    file: Config
     changes: dict[str, Change]
     risks: tuple[str, ...] = ()
 
@@ -88,10 +90,9 @@ def planned(
     """
     if taken := (config.mounts.keys() & mounts.keys()) - running.keys():
         raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
-    if only:
-        config = _of_some(config, running, only)
+    file, config = config, _of_some(config, running, only) if only else config
     changes = diff(running, {name: spec for name, spec in config.mounts.items() if name not in held})
-    return Planned(config, changes, tuple(_risks(changes, mounts)))
+    return Planned(config, file, changes, tuple(_risks(changes, mounts)))
 
 
 def _of_some(config: Config, running: Mapping[str, MountSpec], only: Collection[str]) -> Config:

@@ -197,3 +197,30 @@ def test_a_reload_on_trial_goes_back_by_itself_and_one_that_is_confirmed_stays(
         assert running.run("reload").stdout == "a: unchanged\nb: unchanged\n"
         assert running.status()["health"] == "ready"
         assert set(pids(running)) == {"a", "b"}
+
+
+def test_a_trial_goes_on_when_its_supervisor_is_killed_and_what_was_before_comes_back(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, a={"bucket": bucket})
+    running.start()
+    running.wait_for("a", "ready")
+    running.configure(moto, a={"bucket": bucket, "debug": True}, b={"bucket": bucket})
+    assert running.run("reload", "--confirm", "20").stdout == "a: changed live\nb: added\n"
+    pid = pids(running)["a"]
+    running.crash()
+    running.start()
+    poll_until(
+        lambda: running.status() and not running.status()["supervisor"]["config"]["last_reload"]["ok"], "its end"
+    )
+    assert set(pids(running)) == {"a"}
+    assert pids(running)["a"] == pid
+    assert "nobody confirmed the last reload within 20 s" in running.run("status").stdout
+    running.crash()
+    running.start()  # the same file is not believed a second time
+    running.wait_for("a", "ready")
+    assert [mount["name"] for mount in running.status()["mounts"]] == ["a"]
+    assert running.run("reload").stdout == "a: changed live\nb: added\n"
+    running.crash()
+    with running.running():
+        assert set(pids(running)) == {"a", "b"}

@@ -18,22 +18,21 @@ NO_TEXT = os.fsdecode(b"no-text-\xff")
 SPEC = MountSpec.model_validate({"name": "a", "bucket": "some-bucket", "mountpoint": "/mnt/a"})
 
 
-def broken() -> Config:
-    raise ConfigError([Problem(Path("x.toml"), 1, 1, "", "not TOML")])
+BROKEN = ConfigError([Problem(Path("x.toml"), 1, 1, "", "not TOML")])
 
 
 @pytest.mark.parametrize("name", ["x.toml", "ü.toml", NO_TEXT])
 def test_what_was_in_force_is_found_again_whatever_the_files_are_named(tmp_path: Path, name: str) -> None:
     config = Config(path=tmp_path / name, files=(), supervisor=SupervisorSpec(), mounts={"a": SPEC})
     kept = LastGood(tmp_path / NO_TEXT, Path("/run") / name, config.path)
-    kept.begin(lambda: config)
+    kept.note(config)
 
-    found, told = LastGood(tmp_path / NO_TEXT, Path("/run") / name, config.path).begin(broken)
+    found, told = LastGood(tmp_path / NO_TEXT, Path("/run") / name, config.path).instead_of(BROKEN)
 
     assert (found.path, found.mounts) == (config.path, {"a": SPEC})
     assert not told.ok
     with pytest.raises(ConfigError):
-        LastGood(tmp_path / NO_TEXT, Path("/run") / name, tmp_path / "another").begin(broken)
+        LastGood(tmp_path / NO_TEXT, Path("/run") / name, tmp_path / "another").instead_of(BROKEN)
 
 
 def test_what_an_older_supervisor_has_kept_is_read(tmp_path: Path) -> None:
@@ -42,7 +41,7 @@ def test_what_an_older_supervisor_has_kept_is_read(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(json.dumps(told, ensure_ascii=False))
 
-    assert LastGood(tmp_path, Path("/run/ü"), Path("/etc/ü.toml")).begin(broken)[0].mounts == {"a": SPEC}
+    assert LastGood(tmp_path, Path("/run/ü"), Path("/etc/ü.toml")).instead_of(BROKEN)[0].mounts == {"a": SPEC}
 
 
 @pytest.mark.parametrize("garbage", [b"", b"\xff", b"[]", b'{"path": 1}', b'{"path": "/x"'])
@@ -51,7 +50,7 @@ def test_what_is_no_such_file_is_not_served(tmp_path: Path, garbage: bytes, capl
     (tmp_path / "last-good" / "%2Frun%2Fm.json").write_bytes(garbage)
 
     with pytest.raises(ConfigError):
-        LastGood(tmp_path, Path("/run/m"), Path("/x")).begin(broken)
+        LastGood(tmp_path, Path("/run/m"), Path("/x")).instead_of(BROKEN)
     assert "cannot read" in caplog.text
 
 
