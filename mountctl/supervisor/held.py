@@ -89,16 +89,23 @@ class HeldFdStore:
                 await self._watch()
             except HolderGone as error:
                 _log.warning("the FD holder: %s; starting another", error)
-            await self._end(0.0)
-            await trio.sleep(RESTART_SECONDS)
-            self._start()
-            for mount, fds in self._kept.items():
-                self.keep(mount, dict(fds))
+            # The old one may only have been slow: until another has all, it is there for a supervisor after this one.
+            self._let_go()
+            old, self._process = self._process, None
+            try:
+                await trio.sleep(RESTART_SECONDS)
+                self._start()
+                for mount, fds in self._kept.items():
+                    self.keep(mount, dict(fds))
+            finally:
+                await _end(old, 0.0)
 
     async def finish(self) -> None:
         """Nobody comes after this supervisor, and nothing is mounted any more."""
         self._send("bye")
-        await self._end(_END_SECONDS)
+        self._let_go()
+        process, self._process = self._process, None
+        await _end(process, _END_SECONDS)
         self._path.unlink(missing_ok=True)
 
     async def _watch(self) -> None:
@@ -192,24 +199,23 @@ class HeldFdStore:
         except (OSError, HolderGone) as error:
             _log.warning("there is no FD holder, mounts end with this supervisor: %s", error)
 
-    async def _end(self, grace_seconds: float) -> None:
-        """Let go of the holder; its process, if it is ours, has ended then."""
-        self._let_go()
-        process, self._process = self._process, None
-        if process is None:
-            return
-        pidfd = os.pidfd_open(process.pid)
-        with trio.CancelScope(shield=True):
-            with trio.move_on_after(grace_seconds):
-                await trio.lowlevel.wait_readable(pidfd)
-            process.kill()
-            with trio.move_on_after(_END_SECONDS):  # one that the kernel does not let go of is left to it
-                await trio.lowlevel.wait_readable(pidfd)
-        os.close(pidfd)
-        process.poll()
-
     def _let_go(self) -> None:
         if self._sock is not None:
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
             self._sock = None
+
+
+async def _end(process: subprocess.Popen[bytes] | None, grace_seconds: float) -> None:
+    """A holder, if it is ours, has ended then."""
+    if process is None:
+        return
+    pidfd = os.pidfd_open(process.pid)
+    with trio.CancelScope(shield=True):
+        with trio.move_on_after(grace_seconds):
+            await trio.lowlevel.wait_readable(pidfd)
+        process.kill()
+        with trio.move_on_after(_END_SECONDS):  # one that the kernel does not let go of is left to it
+            await trio.lowlevel.wait_readable(pidfd)
+    os.close(pidfd)
+    process.poll()
