@@ -86,15 +86,29 @@ def ranged(data: bytes, first: int, count: int, etag: str = '"e"', **how: object
     return Answer(206, told, data[first : first + count], **how)  # type: ignore[arg-type]
 
 
-class ScriptedServer:
-    """Answers requests in the order of `script`, across connections; the last answer is for all that follow."""
+def as_asked(data: bytes, **how: object) -> Callable[[Seen], Answer]:
+    """A right answer (unless `how` spoils it) to whatever range is asked for."""
 
-    def __init__(self, script: Sequence[Answer]) -> None:
+    def answer(seen: Seen) -> Answer:
+        first, last = map(int, seen.headers["range"].removeprefix("bytes=").split("-"))
+        return ranged(data, first, last - first + 1, **how)
+
+    return answer
+
+
+class ScriptedServer:
+    """Answers requests in the order of `script`, across connections; the last answer is for all that follow.
+
+    An answer may depend on the request.
+    """
+
+    def __init__(self, script: Sequence[Answer | Callable[[Seen], Answer]]) -> None:
         self.script = list(script)
         self.seen: list[Seen] = []
         self.connections = 0
         self.url = ""
-        self._streams: list[trio.abc.Stream] = []
+        self.tls: ssl.SSLContext | None = None  # of connections to come
+        self.resumed: list[bool] = []  # of TLS connections with a request: was the handshake a short one?
 
     def access(self, *, access_key: str = "AK", signed: bool = True) -> Access:
         """How a client reaches this server's bucket `b`."""
@@ -102,15 +116,19 @@ class ScriptedServer:
         return Access(name="m", endpoint=f"{self.url}/b", region="us-east-1", credentials=keys if signed else None)
 
     @contextlib.asynccontextmanager
-    async def running(self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[None]:
-        """Listen on a free port until left."""
+    async def running(
+        self, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", listen: str = "127.0.0.1"
+    ) -> AsyncIterator[None]:
+        """Listen on a free port until left. `host` is what the URL says, `listen` an address, or 0.0.0.0."""
+        self.tls = tls
         async with trio.open_nursery() as nursery:
-            listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            listeners = await trio.open_tcp_listeners(0, host=listen)
             port = listeners[0].socket.getsockname()[1]
             self.url = f"{'https' if tls else 'http'}://{host}:{port}"
 
             async def serve(stream: trio.SocketStream) -> None:
-                await self._serve(trio.SSLStream(stream, tls, server_side=True) if tls else stream, stream.socket)
+                encrypted = trio.SSLStream(stream, self.tls, server_side=True) if self.tls else None
+                await self._serve(encrypted or stream, stream.socket)
 
             nursery.start_soon(trio.serve_listeners, serve, listeners)
             yield
@@ -128,8 +146,11 @@ class ScriptedServer:
                     received += more
                 head, _, received = received.partition(b"\r\n\r\n")
                 seen = _parse(head, number)
-                answer = self.script[min(len(self.seen), len(self.script) - 1)]
+                if isinstance(stream, trio.SSLStream) and number not in {known.connection for known in self.seen}:
+                    self.resumed.append(stream.session_reused)
+                told = self.script[min(len(self.seen), len(self.script) - 1)]
                 self.seen.append(seen)
+                answer = told(seen) if callable(told) else told
                 place = len(self.seen) - 1
                 body, received = await _take(stream, seen, answer, received)
                 self.seen[place] = seen = replace(seen, body=body)

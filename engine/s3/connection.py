@@ -16,7 +16,7 @@ from engine.errors import BadResponse, Unreachable
 from engine.s3.http1 import END_OF_HEAD, HEAD_BYTES_MAX, Chunks, Head, parse_head
 from engine.s3.interface import Body
 from engine.s3.sending import SENDING_SECONDS_MAX, Sending
-from engine.s3.wire import Wire
+from engine.s3.wire import Address, Wire
 from engine.spec import KiB, MiB
 
 # S3 answers in 10-200 ms; a large LIST, or a store that wakes its disks up, may take seconds.
@@ -39,9 +39,11 @@ class Connection:
     Args:
         wire: the byte stream.
         name: host and port, for messages.
+        address: where it leads, of the several that a name may have.
     """
 
-    def __init__(self, wire: Wire, name: str) -> None:
+    def __init__(self, wire: Wire, name: str, address: Address | None = None) -> None:
+        self.address: Final = address
         self._wire = wire
         self._name = name
         self._rest = b""  # received and not yet used: the body's beginning

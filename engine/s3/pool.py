@@ -1,12 +1,11 @@
 """Connections to one endpoint, kept open between requests: the one used last is used first, so that few stay warm.
 
-Owned by client.py, one pool for each endpoint that an Access names. Opens (name resolution, TCP, TLS) and hands out;
-never sends a request and never retries one.
+Owned by client.py, one pool for each endpoint that an Access names. Opens (TCP to one of addresses.py, TLS) and hands
+out; never sends a request and never retries one.
 """
 
 import itertools
 import math
-import random
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ import trio
 
 from engine.errors import Unreachable
 from engine.s3 import tls, wire
+from engine.s3.addresses import Addresses
 from engine.s3.connection import Connection
 from engine.s3.request import Endpoint
 
@@ -34,11 +34,8 @@ CONNECT_SECONDS_MAX: Final = 5.0
 # S3 closes idle connections after about that long; and a NAT that forgets one does not tell.
 IDLE_SECONDS_MAX: Final = 20.0
 
-# S3's names have addresses good for 5 s, so that load spreads over its front ends.
-RESOLVED_SECONDS_MAX: Final = 5.0
-
-# A name's first addresses stand for all: each may take CONNECT_SECONDS_MAX.
-ADDRESSES_TRIED_MAX: Final = 3
+# Of the addresses that a handshake failed with, so many are passed over before that is told.
+HANDSHAKES_MAX: Final = 3
 
 # The code of an Unreachable that no retry mends.
 CERTIFICATE_REFUSED: Final = "CertificateRefused"
@@ -67,8 +64,7 @@ class Pool:
         self._room = trio.Semaphore(connections_max)
         self._interfaces: Iterator[str | None] = itertools.cycle(interfaces or (None,))
         self._idle: list[Connection] = []
-        self._addresses: list[wire.Address] = []
-        self._resolved_at = float("-inf")
+        self._addresses = Addresses(endpoint.host, endpoint.port)
         self._closed = False
 
     @property
@@ -77,20 +73,25 @@ class Pool:
         return len(self._idle)
 
     @asynccontextmanager
-    async def connection(self, *, fresh: bool = False) -> AsyncIterator[Connection]:
-        """A connection for one request; waits for room. `fresh`: not one that was used before.
+    async def connection(self, *, fresh: bool = False, but: wire.Address | None = None) -> AsyncIterator[Connection]:
+        """A connection for one request; waits for room. `fresh`: not one that was used before; `but`: rather elsewhere.
 
         Raises Unreachable if none can be opened. Whatever happens inside, a connection goes back only if it is
         reusable, and is closed otherwise.
         """
         async with self._room:
-            connection = None if fresh else self._take()
+            connection = None if fresh else self._take(but)
             if connection is None:
-                connection = await self._open()
+                connection = await self._open(but)
             try:
                 yield connection
             finally:
                 self._put(connection)
+
+    @property
+    def has_room(self) -> bool:
+        """Could one more connection be had without waiting for others?"""
+        return self._room.value > 0
 
     def close(self) -> None:
         """Close the idle connections now and those in use when they come back."""
@@ -99,11 +100,16 @@ class Pool:
             connection.close()
         self._idle.clear()
 
-    def _take(self) -> Connection | None:
-        """The idle connection used last that still lives."""
+    def _take(self, but: wire.Address | None) -> Connection | None:
+        """The idle connection used last that still lives; to another address than `but`, if there is another."""
         self._close_old()
-        while self._idle:
-            connection = self._idle.pop()
+        kept = self._idle
+        if but is not None and self._addresses.count > 1:
+            kept = [connection for connection in self._idle if connection.address != but]
+        while kept:
+            connection = kept.pop()
+            if kept is not self._idle:
+                self._idle.remove(connection)
             if connection.alive():
                 return connection
             connection.close()
@@ -123,10 +129,10 @@ class Pool:
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
 
-    async def _open(self) -> Connection:
+    async def _open(self, but: wire.Address | None) -> Connection:
         name = self._endpoint.name
         try:
-            return await self._open_any()
+            return await self._open_any(but)
         except trio.TooSlowError as error:
             raise Unreachable(f"S3 at {name} gave no connection within {CONNECT_SECONDS_MAX:.0f} s") from error
         except ssl.SSLCertVerificationError as error:
@@ -139,22 +145,24 @@ class Pool:
         except OSError as error:
             raise Unreachable(f"S3 at {name} cannot be reached: {error.strerror or error}") from error
 
-    async def _open_any(self) -> Connection:
-        """Try addresses, one after the other; the last one's failure counts."""
-        addresses = await self._resolve()
-        for address in addresses[:-1]:
-            try:
-                return await self._open_at(address)
-            except (OSError, trio.TooSlowError):
-                continue  # the next may do better
-        return await self._open_at(addresses[-1])
-
-    async def _open_at(self, address: wire.Address) -> Connection:
-        with trio.fail_after(CONNECT_SECONDS_MAX):
-            plain = await wire.connect(address, next(self._interfaces))
+    async def _open_any(self, but: wire.Address | None) -> Connection:
+        """Pass over addresses whose handshake fails; the last one's failure counts."""
+        for left in range(HANDSHAKES_MAX - 1, -1, -1):
+            with trio.fail_after(CONNECT_SECONDS_MAX):
+                address, plain = await self._addresses.connect(self._connect, but)
             if not self._endpoint.tls:
-                return Connection(plain, self._endpoint.name)
-            return Connection(await self._encrypt(plain), self._endpoint.name)
+                return Connection(plain, self._endpoint.name, address)
+            try:
+                with trio.fail_after(CONNECT_SECONDS_MAX):
+                    return Connection(await self._encrypt(plain), self._endpoint.name, address)
+            except (OSError, trio.TooSlowError):
+                if not left or self._addresses.count == 1:
+                    raise
+                self._addresses.avoid(address)
+        raise AssertionError("the last failure is raised")
+
+    async def _connect(self, address: wire.Address) -> wire.PlainWire:
+        return await wire.connect(address, next(self._interfaces))
 
     async def _encrypt(self, plain: wire.PlainWire) -> tls.TlsWire:
         try:
@@ -165,14 +173,6 @@ class Pool:
             raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error
         return await tls.handshake(plain, self._endpoint.host, self._trust)
 
-    async def _resolve(self) -> list[wire.Address]:
-        now = trio.current_time()
-        if now - self._resolved_at > RESOLVED_SECONDS_MAX:
-            with trio.fail_after(CONNECT_SECONDS_MAX):
-                self._addresses = await wire.resolve(self._endpoint.host, self._endpoint.port)
-            self._resolved_at = now
-        return to_try(self._addresses)
-
 
 def connections_for(gbps: int | None) -> int:
     """How many connections `maximum-throughput-gbps` allows: as many as bring it, and as many again for small requests.
@@ -182,12 +182,3 @@ def connections_for(gbps: int | None) -> int:
     if gbps is None:
         return CONNECTIONS_MAX
     return min(CONNECTIONS_MAX, max(CONNECTIONS_MIN, 2 * math.ceil(gbps / CONNECTION_GBPS)))
-
-
-def to_try(addresses: list[wire.Address]) -> list[wire.Address]:
-    """Which of a name's addresses to try, in which order: load is spread, and a broken IPv6 or IPv4 is got around."""
-    preferred = [address for address in addresses if address[0] == addresses[0][0]]
-    others = [address for address in addresses if address[0] != addresses[0][0]]
-    random.shuffle(preferred)
-    random.shuffle(others)
-    return preferred[: ADDRESSES_TRIED_MAX - 1] + others[:1]

@@ -1,6 +1,6 @@
 """Talks of the S3 client with a server that follows a script, in a clock that jumps."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import trio
@@ -8,14 +8,14 @@ import trio.testing
 
 from engine.s3.client import HttpClient
 from engine.stats import EngineStats
-from tests.faults import Answer, ScriptedServer
+from tests.faults import Answer, ScriptedServer, Seen
 
 # Loopback delivers at once, so a loop that is idle for this long has nothing more to come.
 IDLE_SECONDS: Final = 0.02
 
 
 def talk(
-    script: list[Answer],
+    script: Sequence[Answer | Callable[[Seen], Answer]],
     question: Callable[[HttpClient], Awaitable[Any]],
     stats: EngineStats | None = None,
     **options: Any,

@@ -1,5 +1,6 @@
 """The pool keeps few connections warm, gets around broken addresses and leaves none behind."""
 
+import contextlib
 import os
 import socket
 
@@ -9,30 +10,15 @@ import trio.testing
 
 from engine.errors import Unreachable
 from engine.s3 import wire
+from engine.s3.connection import Connection
 from engine.s3.pool import (
-    ADDRESSES_TRIED_MAX,
     CONNECTIONS_MAX,
     IDLE_SECONDS_MAX,
     Pool,
     connections_for,
-    to_try,
 )
 from engine.s3.request import Request, Sender, parse_endpoint
 from tests.faults import Answer, ScriptedServer
-
-V6 = [(socket.AF_INET6, (f"::{number}", 80, 0, 0)) for number in range(1, 6)]
-V4 = [(socket.AF_INET, (f"127.0.0.{number}", 80)) for number in range(1, 6)]
-
-
-@pytest.mark.parametrize(("found", "first"), [(V6 + V4, socket.AF_INET6), (V4 + V6, socket.AF_INET)])
-def test_both_families_are_tried_the_systems_choice_first(found: list[wire.Address], first: int) -> None:
-    tried = to_try(found)
-    assert len(tried) == ADDRESSES_TRIED_MAX
-    assert [family == first for family, _ in tried] == [True] * (ADDRESSES_TRIED_MAX - 1) + [False]
-
-
-def test_load_is_spread_over_a_names_addresses() -> None:
-    assert {to_try(list(V4))[0] for _ in range(200)} == set(V4)
 
 
 def test_a_broken_address_is_got_around(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,6 +37,57 @@ def test_a_broken_address_is_got_around(monkeypatch: pytest.MonkeyPatch) -> None
             async with pool.connection() as connection:
                 head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
                 assert (await connection.exchange(head, "HEAD")).status == 200
+            pool.close()
+
+    trio.run(main)
+
+
+def test_connections_are_spread_over_a_names_addresses_and_another_one_is_had_on_demand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server = ScriptedServer([Answer()])
+    hosts = [f"127.0.0.{number}" for number in range(1, 6)]
+
+    async def resolve(_host: str, port: int) -> list[wire.Address]:
+        await trio.lowlevel.checkpoint()
+        return [(socket.AF_INET, (host, port)) for host in hosts]
+
+    async def use(connection: Connection, head: bytes) -> wire.Address | None:
+        assert (await connection.exchange(head, "HEAD")).status == 200
+        await connection.read()
+        return connection.address
+
+    async def main() -> None:
+        async with server.running(listen="0.0.0.0"):
+            monkeypatch.setattr(wire, "resolve", resolve)
+            pool = Pool(parse_endpoint(server.access().endpoint))
+            head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
+            async with contextlib.AsyncExitStack() as stack:
+                used = [await stack.enter_async_context(pool.connection()) for _ in range(10)]
+                addresses = [await use(connection, head) for connection in used]
+            assert len(set(addresses[:5])) == len(hosts)
+            assert addresses[5:] == addresses[:5]
+            async with pool.connection(but=addresses[0]) as other:
+                assert other.address != addresses[0]
+            assert (server.connections, pool.idle) == (10, 10)
+            pool.close()
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_where_there_is_one_address_a_kept_connection_does_for_another(*, fresh: bool) -> None:
+    server = ScriptedServer([Answer()])
+
+    async def main() -> None:
+        async with server.running():
+            pool = Pool(parse_endpoint(server.access().endpoint))
+            head = Sender(server.access(), "t").head(Request("HeadBucket", "HEAD", None))
+            async with pool.connection() as connection:
+                await connection.exchange(head, "HEAD")
+                await connection.read()
+            async with pool.connection(fresh=fresh, but=connection.address) as other:
+                assert (other is connection) is not fresh
             pool.close()
 
     trio.run(main)
