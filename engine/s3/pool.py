@@ -65,6 +65,7 @@ class Pool:
         self._interfaces: Iterator[str | None] = itertools.cycle(interfaces or (None,))
         self._idle: list[Connection] = []
         self._addresses = Addresses(endpoint.host, endpoint.port)
+        self._sessions = tls.Sessions()
         self._closed = False
 
     @property
@@ -171,7 +172,7 @@ class Pool:
             plain.close()
             reason = f"AWS_CA_BUNDLE can't be used: {error.strerror or error}"
             raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error
-        return await tls.handshake(plain, self._endpoint.host, self._trust)
+        return await tls.handshake(plain, self._endpoint.host, self._trust, self._sessions)
 
 
 def connections_for(gbps: int | None) -> int:

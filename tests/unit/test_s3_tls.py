@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import socket
 import ssl
 from functools import partial
 from pathlib import Path
@@ -16,13 +17,15 @@ from cryptography.x509.oid import NameOID
 
 from engine.errors import AccessDenied, Unreachable
 from engine.link import Access
-from engine.s3 import tls
+from engine.s3 import tls, wire
 from engine.s3.client import HttpClient
 from engine.s3.interface import UploadOptions
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer, error, ranged
 
 DATA = os.urandom(3_000_000)
+HEAD = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +61,7 @@ def server_side(certificate: Path, version: ssl.TLSVersion = ssl.TLSVersion.TLSv
     return context
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_ranges_come_through_whole_over_one_connection(certificate: Path, version: ssl.TLSVersion) -> None:
     sizes = [1, 16_383, 16_385, 262_144, 300_001, 1_048_576, 2_999_999]
     server = ScriptedServer([ranged(DATA, 1, size) for size in sizes])
@@ -124,8 +127,7 @@ def test_a_certificate_for_another_name_is_refused(certificate: Path) -> None:
 
 def test_aws_ca_bundle_says_which_authorities_are_trusted(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-    head = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
-    server = ScriptedServer([head])
+    server = ScriptedServer([HEAD])
 
     async def main() -> None:
         async with server.running(tls=server_side(certificate), host="localhost"):
@@ -178,7 +180,7 @@ def test_a_server_that_never_shakes_hands_is_given_up() -> None:
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.02))
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_body_is_encrypted_from_its_buffers_and_arrives_whole(certificate: Path, version: ssl.TLSVersion) -> None:
     buffers = [memoryview(DATA)[:1_000_000], b"-", *[memoryview(DATA)] * 5]
     server = ScriptedServer([Answer(200, {"ETag": '"e"'}, take_pause=0.001), Answer(200, {"ETag": '"e"'})])
@@ -196,7 +198,7 @@ def test_a_body_is_encrypted_from_its_buffers_and_arrives_whole(certificate: Pat
 
 
 @pytest.mark.parametrize("closes", [False, True])
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_a_refusal_in_mid_body_is_told_over_tls_too(
     certificate: Path, version: ssl.TLSVersion, *, closes: bool
 ) -> None:
@@ -209,5 +211,100 @@ def test_a_refusal_in_mid_body_is_told_over_tls_too(
             with pytest.raises(AccessDenied):
                 await client.put_object("k", body=[memoryview(DATA)] * 8, upload=UploadOptions())
             await client.aclose()
+
+    trio.run(main)
+
+
+async def head_over(client: HttpClient, connections: int) -> None:
+    """A HEAD over each of so many connections at a time."""
+    async with trio.open_nursery() as nursery:
+        for _ in range(connections):
+            nursery.start_soon(client.head_object, "k")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_connections_after_the_first_go_on_with_its_session(certificate: Path, version: ssl.TLSVersion) -> None:
+    server = ScriptedServer([HEAD])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate, version), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)))
+            await client.head_object("k")
+            await head_over(client, 4)
+            await client.aclose()
+
+    trio.run(main)
+    assert server.resumed == [False, True, True, True]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_that_knows_the_session_no_more_gets_a_whole_handshake(
+    certificate: Path, version: ssl.TLSVersion
+) -> None:
+    server = ScriptedServer([HEAD])
+
+    async def main() -> None:
+        async with server.running(tls=server_side(certificate, version), host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=tls.trust(str(certificate)), attempts_max=1)
+            await client.head_object("k")
+            server.tls = server_side(certificate, version)  # with other keys for its tickets
+            await head_over(client, 2)
+            await head_over(client, 3)
+            await client.aclose()
+
+    trio.run(main)
+    assert server.resumed == [False, False, True]
+
+
+def test_a_session_is_for_one_client_one_endpoint_and_one_trust(certificate: Path) -> None:
+    server, other = ScriptedServer([HEAD]), ScriptedServer([HEAD])
+
+    async def main() -> None:
+        context = server_side(certificate)  # both know each other's sessions
+        trust = tls.trust(str(certificate))
+        async with server.running(tls=context, host="localhost"), other.running(tls=context, host="localhost"):
+            client = HttpClient(server.access(), stats=EngineStats(), trust=trust)
+            await client.head_object("k")
+            client.use(other.access())
+            await client.head_object("k")
+            client.use(server.access())
+            await client.head_object("k")
+            await client.aclose()
+            again = HttpClient(server.access(), stats=EngineStats(), trust=trust)
+            await again.head_object("k")
+            await again.aclose()
+
+    trio.run(main)
+    assert server.resumed == [False, False, False]
+    assert other.resumed == [False]
+
+
+def test_a_session_is_not_offered_with_another_trust_nor_after_a_failure(certificate: Path) -> None:
+    trust, others = tls.trust(str(certificate)), tls.trust_in(certificate.read_text())
+    sessions = tls.Sessions()
+
+    async def connect(server: ScriptedServer, context: ssl.SSLContext) -> None:
+        port = int(server.url.rpartition(":")[2])
+        plain = await wire.connect((socket.AF_INET, ("127.0.0.1", port)))
+        stream = await tls.handshake(plain, "localhost", context, sessions)
+        await stream.send(b"HEAD /b/k HTTP/1.1\r\n\r\n")
+        await stream.receive_into(memoryview(bytearray(1000)), 1)
+        stream.rest()
+        stream.close()
+
+    async def main() -> None:
+        server = ScriptedServer([HEAD])
+        async with server.running(tls=server_side(certificate), host="localhost"):
+            await connect(server, trust)
+            await connect(server, trust)
+            assert sessions.of(trust) is not None
+            assert sessions.of(others) is None
+            await connect(server, others)
+            assert sessions.of(trust) is None
+            server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)  # has no certificate
+            with pytest.raises(ssl.SSLError):
+                await connect(server, others)
+            assert sessions.of(others) is None
+        assert server.resumed == [False, True, False]
 
     trio.run(main)
