@@ -194,6 +194,8 @@ class S3Error(EngineError):
         request_id: S3's `x-amz-request-id`, for its support.
     """
 
+    cut = False  # the connection ended under it, which says little about S3: another one may do
+
     def __init__(self, message: str, *, code: str = "", status: int = 0, key: str = "", request_id: str = "") -> None:
         super().__init__(message)
         self.code = code

@@ -222,12 +222,14 @@ class HttpClient(Writes):
         """Attempt until it succeeds or is not worth another attempt. `request()` says what is still to be asked for."""
         most = self._attempts_max if attempts_max is None else attempts_max
         failures, renewed, started = 0, False, trio.current_time()
+        fresh = False
         while True:
             current, asked = self._current, request()
             try:
-                return await self._attempt(current, asked, receive)
+                return await self._attempt(current, asked, receive, fresh=fresh)
             except S3Error as error:
                 failure = error
+            fresh = failure.cut  # where one connection was cut, the others that are kept may be dead too
             failures += 1
             if failures > 1 and isinstance(failure, Unreachable):
                 self._stats.unreachable(str(failure.args[0]))  # the next attempts may take a minute: told before
@@ -239,17 +241,17 @@ class HttpClient(Writes):
                 again = retry.is_worth_another(
                     failure, failures=failures, attempts_max=most, seconds=seconds, body_bytes=asked.size
                 )
-                pause = retry.random_delay(failures)
+                pause = retry.random_pause(failure, failures)
             if not again:
                 raise self._failed(failure, asked, failures, current)
             self._stats.s3_retries += 1
             _log.debug("%s of %r is tried again: %s", asked.operation, asked.subject, failure)
             await trio.sleep(pause)
 
-    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T]) -> _T:
+    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T], *, fresh: bool) -> _T:
         """One attempt. A kept connection that was dead already is no failure: the request goes over a new one."""
-        for fresh in (False, True):
-            async with current.pool.connection(fresh=fresh) as connection:
+        for new in (fresh, True):
+            async with current.pool.connection(fresh=new) as connection:
                 self._stats.s3_requests[request.operation] += 1
                 try:
                     head = await connection.exchange(

@@ -1,18 +1,18 @@
 """One HTTP/1.1 connection to S3: a request out, an answer in, bodies straight from and into the caller's memory.
 
 Made and kept by pool.py, used by client.py, one request at a time. Each wait has a limit. Raises Unreachable when
-nothing, or nothing more, comes, BadResponse for what is not HTTP or is cut off; after either, and after being
-cancelled, the connection is not `reusable`. Never retries.
+nothing, or nothing more, comes, BadResponse for what is not HTTP or is cut off; both are `cut` where the connection
+ended. After either, and after being cancelled, the connection is not `reusable`. Never retries.
 """
 
 import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 import trio
 
-from engine.errors import BadResponse, Unreachable
+from engine.errors import BadResponse, S3Error, Unreachable
 from engine.s3.http1 import END_OF_HEAD, HEAD_BYTES_MAX, Chunks, Head, parse_head
 from engine.s3.interface import Body
 from engine.s3.sending import SENDING_SECONDS_MAX, Sending
@@ -165,7 +165,8 @@ class Connection:
         """Receive until the body is complete; each receive moves the limit. All of an engine's bytes come this way."""
         while body.to_come:
             if not body.placed(await self._wire.receive_into(body.view, body.to_come)):
-                raise BadResponse(f"S3 at {self._name} broke off an answer, {body.to_come} bytes before its end")
+                short = f"S3 at {self._name} broke off an answer, {body.to_come} bytes before its end"
+                raise _cut(BadResponse(short))
             limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
 
     async def _receive_head(self) -> str:
@@ -177,7 +178,7 @@ class Connection:
                 raise BadResponse(f"S3 at {self._name} sent headers without an end")
             count = await self._wire.receive_into(view, 1)
             if not count:
-                raise Unreachable(f"S3 at {self._name} closed the connection without an answer")
+                raise _cut(Unreachable(f"S3 at {self._name} closed the connection without an answer"))
             self._heard = True
             received += memory[:count]
         self._rest = received[end + len(END_OF_HEAD) :]
@@ -189,7 +190,7 @@ class Connection:
             self._check_small(len(chunks.body))
             received = await self._receive_piece()
             if not received:
-                raise BadResponse(f"S3 at {self._name} broke off an answer in chunks")
+                raise _cut(BadResponse(f"S3 at {self._name} broke off an answer in chunks"))
             try:
                 chunks.feed(received)
             except ValueError as error:
@@ -228,9 +229,18 @@ class Connection:
         try:
             yield
         except ssl.SSLError as error:
-            raise Unreachable(f"TLS to S3 at {self._name} broke: {error.reason or error}") from error
+            raise _cut(Unreachable(f"TLS to S3 at {self._name} broke: {error.reason or error}")) from error
         except OSError as error:
-            raise Unreachable(f"S3 at {self._name} cut the connection: {error.strerror or error}") from error
+            raise _cut(Unreachable(f"S3 at {self._name} cut the connection: {error.strerror or error}")) from error
+
+
+_Failure = TypeVar("_Failure", bound=S3Error)
+
+
+def _cut(error: _Failure) -> _Failure:
+    """The connection is to blame, and not what was asked over it."""
+    error.cut = True
+    return error
 
 
 class _Body:

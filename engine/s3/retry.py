@@ -177,9 +177,18 @@ def delay(failures: int, draw: float) -> float:
     return draw * float(min(DELAY_SECONDS_MAX, DELAY_SECONDS * 2.0 ** (failures - 1)))
 
 
-def random_delay(failures: int) -> float:
-    """`delay` with a draw of its own."""
-    return delay(failures, random.random())
+def pause(failure: S3Error, failures: int, draw: float) -> float:
+    """Seconds to wait after this failure, which was the last of so many.
+
+    None after a first one that was the connection's: S3 closes those that it has had enough of, and front ends come
+    and go. Another connection is as good as a first one.
+    """
+    return 0.0 if failures == 1 and failure.cut else delay(failures, draw)
+
+
+def random_pause(failure: S3Error, failures: int) -> float:
+    """`pause` with a draw of its own."""
+    return pause(failure, failures, random.random())
 
 
 def _is_elsewhere(status: int, code: str, elsewhere: str, region: str) -> bool:

@@ -27,7 +27,7 @@ from engine.s3.client import USER_AGENT, HttpClient
 from engine.s3.connection import HEAD_SECONDS_MAX
 from engine.s3.retry import ATTEMPTS_MAX, DELAY_SECONDS_MAX, RETRYING_SECONDS_MAX
 from engine.stats import EngineStats
-from tests.faults import Answer, ScriptedServer, error, ranged
+from tests.faults import Answer, ScriptedServer, as_asked, error, ranged
 from tests.unit.talking import IDLE_SECONDS, talk
 
 DATA = os.urandom(600_000)
@@ -125,32 +125,58 @@ def test_503_without_end_is_throttled_and_s3_counts_as_away() -> None:
 def test_a_body_that_breaks_off_is_resumed_where_it_stopped_with_the_same_version(spoiled: dict[str, Any]) -> None:
     stats = EngineStats()
     progress: list[int] = []
-    resumed_at = []
 
     async def once(client: HttpClient) -> None:
         assert await read(client, 100, 500_000, progress) == DATA[100:500_100]
 
-    server = ScriptedServer([ranged(DATA, 100, 500_000, **spoiled)])
-
-    async def main() -> None:
-        async with server.running():
-            client = HttpClient(server.access(), stats=stats)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(once, client)
-                while not stats.s3_retries:
-                    await trio.testing.wait_all_tasks_blocked()
-                resumed_at.append(progress[-1] if progress else 0)
-                server.script.append(ranged(DATA, 100 + resumed_at[0], 500_000 - resumed_at[0]))
-            await client.aclose()
-
-    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=IDLE_SECONDS))
+    server = talk([ranged(DATA, 100, 500_000, **spoiled), as_asked(DATA)], once, stats)
     assert progress == sorted(progress)
     assert progress[-1] == 500_000
     first, second = server.seen
     assert first.headers["range"] == "bytes=100-500099"
-    assert second.headers["range"] == f"bytes={100 + resumed_at[0]}-500099"
+    resumed_at = int(second.headers["range"].removeprefix("bytes=").partition("-")[0])
+    assert resumed_at - 100 in {0, *progress}
+    assert resumed_at <= 100 + spoiled["cut"]
+    assert second.headers["range"] == f"bytes={resumed_at}-500099"
+    assert stats.s3_retries == 1
     assert first.headers["if-match"] == second.headers["if-match"] == '"e"'
     assert stats.s3_bytes_received == 500_000
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Answer(raw=b"HTTP/1.1 206 Par"),
+        ranged(DATA, 0, 1000, cut=400),
+        ranged(DATA, 0, 1000, cut=400, reset=True),
+        ranged(DATA, 0, 1000, cut=0, reset=True),
+    ],
+)
+def test_what_a_connection_that_dies_takes_along_is_asked_for_again_at_once_over_a_new_one(broken: Answer) -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        async with trio.open_nursery() as nursery:  # two connections are kept, and may both be dead
+            for _ in range(2):
+                nursery.start_soon(client.head_object, "k")
+        began = trio.current_time()
+        assert await read(client, 0, 1000) == DATA[:1000]
+        assert trio.current_time() == began
+
+    server = talk([HEAD, HEAD, broken, as_asked(DATA)], once, stats)
+    assert server.seen[2].connection in {0, 1}
+    assert server.seen[3].connection == 2
+    assert stats.s3_retries == 1
+
+
+def test_connections_that_die_one_after_the_other_are_given_time() -> None:
+    async def once(client: HttpClient) -> None:
+        began = trio.current_time()
+        assert await read(client, 0, 1000) == DATA[:1000]
+        assert trio.current_time() > began
+
+    cut = ranged(DATA, 0, 1000, cut=0)
+    assert len(talk([cut, cut, as_asked(DATA)], once).seen) == 3
 
 
 def test_another_version_behind_a_break_is_not_mixed_in() -> None:

@@ -31,6 +31,7 @@ from engine.s3.retry import (
     error_of,
     is_transient,
     is_worth_another,
+    pause,
 )
 
 
@@ -184,3 +185,11 @@ def test_delays_double_from_the_scale_to_the_cap_and_are_drawn_from_all_of_it() 
     assert delay(30, 1.0) == DELAY_SECONDS_MAX
     assert delay(5, 0.0) == 0.0
     assert delay(2, 0.5) == DELAY_SECONDS
+
+
+def test_a_connection_that_broke_is_replaced_at_once_but_not_one_after_the_other() -> None:
+    broken = Unreachable("reset")
+    broken.cut = True
+    assert pause(broken, 1, 1.0) == 0.0
+    assert pause(broken, 2, 1.0) == delay(2, 1.0)
+    assert pause(Unreachable("silent"), 1, 1.0) == delay(1, 1.0)
