@@ -188,6 +188,7 @@ class Stats(_Message):
     s3_requests: dict[str, int] = Field(default_factory=dict, description="by S3 operation, such as GetObject")
     s3_errors: dict[str, int] = Field(default_factory=dict, description="failed for good, by S3 code or class")
     s3_retries: int = 0
+    s3_hedges: int = Field(0, description="requests made because an answer lagged behind its like")
     s3_bytes_received: int = 0
     s3_bytes_sent: int = Field(0, description="of bodies, attempts that failed included")
     fuse_requests: dict[str, int] = Field(default_factory=dict, description="by FUSE operation")
@@ -315,10 +316,7 @@ def send(sock: socket.socket, message: Message, fds: tuple[int, ...] = ()) -> No
 
 
 def receive(sock: socket.socket, fds_max: int = FDS_MAX) -> tuple[Message, list[int]]:
-    """Receive one message and its file descriptors from a blocking socket. Raises LinkClosed at the end.
-
-    The kernel closes file descriptors beyond `fds_max`.
-    """
+    """Receive a message and its descriptors, `fds_max` at most, on a blocking socket. Raises LinkClosed at the end."""
     while True:
         if (received := _receive(sock, fds_max)) is not None:
             return received

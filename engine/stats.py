@@ -16,6 +16,7 @@ class EngineStats:
         self.s3_requests: Counter[str] = Counter()
         self.s3_errors: Counter[str] = Counter()
         self.s3_retries = 0
+        self.s3_hedges = 0
         self.s3_bytes_received = 0
         self.s3_bytes_sent = 0  # of bodies, attempts that failed included
         self.fuse_requests: Counter[str] = Counter()
@@ -74,6 +75,7 @@ class EngineStats:
             s3_requests=dict(self.s3_requests),
             s3_errors=dict(self.s3_errors),
             s3_retries=self.s3_retries,
+            s3_hedges=self.s3_hedges,
             s3_bytes_received=self.s3_bytes_received,
             s3_bytes_sent=self.s3_bytes_sent,
             fuse_requests=dict(self.fuse_requests),

@@ -1,23 +1,26 @@
 """S3 over HTTP: `interface.ObjectClient` for one bucket. The engine has one, and it alone sends requests.
 
-Signs, sends, checks answers, retries, asks for new keys when S3 refuses them, counts and logs. What is asked in order
-to write is in writes.py, rules are in retry.py and documents.py, sockets in pool.py and connection.py. Never logs a
-head or a secret; starts no task or thread.
+Says what is sent and what answers must be, retries, asks for new keys when S3 refuses them, counts and logs. What is
+asked in order to write is in writes.py, one attempt in attempt.py, rules are in retry.py, hedging.py and documents.py,
+sockets in pool.py and connection.py. Never logs a head or a secret; starts no task that outlives a request.
 """
 
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import trio
 
-from engine.errors import AccessDenied, BadResponse, PreconditionFailed, S3Error, Unreachable
-from engine.link import Access, Credentials
+from engine.errors import AccessDenied, BadResponse, PreconditionFailed, S3Error, Throttled, Unreachable
+from engine.link import Access
 from engine.s3 import refusal, retry
-from engine.s3.connection import HEAD_SECONDS_MAX, Connection
-from engine.s3.documents import check_range, object_of_headers, parse_error, parse_list, quoted
+from engine.s3.attempt import Attempter, Current, Receive
+from engine.s3.connection import Connection, Lagging
+from engine.s3.documents import check_range, object_of_headers, parse_list, quoted
+from engine.s3.hedging import WATCHED_BYTES_MIN
 from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
 from engine.s3.pool import CONNECTIONS_MAX, Pool
@@ -35,25 +38,10 @@ KEYS_SECONDS_MAX: Final = 10.0
 
 _RESTORE_STATUS: Final = ("x-amz-optional-object-attributes", "RestoreStatus")
 _PROBE: Final = "HeadBucket"
-# Other servers than Amazon's to a header that they do not know.
-_NOT_IMPLEMENTED: Final = 501
 _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 
 # A 404 to these is an answer: not there, or no longer there.
 _ASKING_OR_REMOVING: Final = frozenset({"HeadObject", "AbortMultipartUpload", "DeleteObject"})
-
-_Receive = Callable[[Head, Connection], Awaitable[_T]]
-
-
-class _Current:
-    """An Access in use: how to sign for it, and its connections."""
-
-    def __init__(self, sender: Sender, pool: Pool, credentials: Credentials | None) -> None:
-        self.sender = sender
-        self.pool = pool
-        self.credentials = credentials
-        self.worked = False  # S3 has taken these keys
-        self.replaced = trio.Event()
 
 
 class HttpClient(Writes):
@@ -98,6 +86,7 @@ class HttpClient(Writes):
         self._trust = trust
         self._interfaces = interfaces
         self._clock = clock
+        self._attempter = Attempter(stats)
         self._waiting_for_keys = 0
         self._asks_for_restores = True  # until the server says that it knows no such header
         self._current = self._start_using(access, None)
@@ -147,7 +136,7 @@ class HttpClient(Writes):
             try:
                 return await self._perform(lambda: request, receive)
             except S3Error as error:
-                if error.status != _NOT_IMPLEMENTED:
+                if error.status != retry.NOT_IMPLEMENTED:
                     raise
                 _log.info("this server does not tell of restored copies in listings: it is not asked for them again")
                 self._asks_for_restores = False
@@ -182,7 +171,13 @@ class HttpClient(Writes):
         async def receive(head: Head, connection: Connection) -> None:
             _check_version(head, if_match)
             check_range(head.status, head.headers, head.length, offset + placed, total - placed)
-            await _receive_range(head, connection, _behind(buffers, placed), arrived)
+            left = total - placed
+            if left < WATCHED_BYTES_MIN or head.length is None:
+                await _receive_range(head, connection, _behind(buffers, placed), arrived)
+                return
+            began, pool = trio.current_time(), self._current.pool
+            await connection.read_into(_behind(buffers, placed), arrived, partial(self._attempter.lags, pool))
+            self._attempter.hedging.finished(left, trio.current_time() - began)
 
         await self._perform(request, receive)
 
@@ -201,7 +196,7 @@ class HttpClient(Writes):
         self._current.pool.close()
         await trio.lowlevel.checkpoint()
 
-    def _start_using(self, access: Access, old: _Current | None) -> _Current:
+    def _start_using(self, access: Access, old: Current | None) -> Current:
         sender = Sender(access, self._user_agent, self._clock)
         if old is not None and old.sender.endpoint == sender.endpoint:
             pool = old.pool  # other keys go over the same connections
@@ -212,25 +207,29 @@ class HttpClient(Writes):
                 trust=self._trust,
                 interfaces=self._interfaces,
             )
-        current = _Current(sender, pool, access.credentials)
+        current = Current(sender, pool, access.credentials)
         current.worked = old is not None and old.worked and old.credentials == current.credentials
         return current
 
     async def _perform(
-        self, request: Callable[[], Request], receive: _Receive[_T], *, attempts_max: int | None = None
+        self, request: Callable[[], Request], receive: Receive[_T], *, attempts_max: int | None = None
     ) -> _T:
         """Attempt until it succeeds or is not worth another attempt. `request()` says what is still to be asked for."""
         most = self._attempts_max if attempts_max is None else attempts_max
         failures, renewed, started = 0, False, trio.current_time()
-        fresh = False
+        before: S3Error | Lagging | None = None
         while True:
             current, asked = self._current, request()
             try:
-                return await self._attempt(current, asked, receive, fresh=fresh)
+                return await self._attempter.attempt(current, asked, receive, before)
+            except Lagging as lagging:  # a budget says how often
+                before = lagging
+                continue
             except S3Error as error:
-                failure = error
-            fresh = failure.cut  # where one connection was cut, the others that are kept may be dead too
+                before = failure = error
             failures += 1
+            if isinstance(failure, Throttled) or retry.is_away(failure.status):
+                self._attempter.hedging.calm()
             if failures > 1 and isinstance(failure, Unreachable):
                 self._stats.unreachable(str(failure.args[0]))  # the next attempts may take a minute: told before
             if not renewed and retry.are_keys_refused(failure, keys_worked=current.worked):
@@ -248,38 +247,7 @@ class HttpClient(Writes):
             _log.debug("%s of %r is tried again: %s", asked.operation, asked.subject, failure)
             await trio.sleep(pause)
 
-    async def _attempt(self, current: _Current, request: Request, receive: _Receive[_T], *, fresh: bool) -> _T:
-        """One attempt. A kept connection that was dead already is no failure: the request goes over a new one."""
-        for new in (fresh, True):
-            async with current.pool.connection(fresh=new) as connection:
-                self._stats.s3_requests[request.operation] += 1
-                try:
-                    head = await connection.exchange(
-                        current.sender.head(request),
-                        request.method,
-                        request.body,
-                        sent=self._count_sent,
-                        answer_seconds=request.answer_seconds or HEAD_SECONDS_MAX,
-                    )
-                except Unreachable:
-                    if connection.vanished and connection.served and request.replayed:
-                        continue
-                    raise
-                if not _is_away(head.status):
-                    self._stats.answered()
-                if head.status < 300:
-                    current.worked = True
-                    self._stats.accepted(request.operation)
-                    return await receive(head, connection)
-                document = parse_error(await connection.read())
-                region = current.sender.region
-                raise retry.error_of(request.operation, request.subject, head.status, head.headers, document, region)
-        raise AssertionError("a fresh connection has served nothing before")
-
-    def _count_sent(self, count: int) -> None:
-        self._stats.s3_bytes_sent += count
-
-    async def _renew_keys(self, refused: _Current) -> bool:
+    async def _renew_keys(self, refused: Current) -> bool:
         """Have others fetched, unless somebody asked already; False if none came in time."""
         if self._current is refused:
             if self._rejected is None or refused.sender.signer is None:
@@ -294,13 +262,13 @@ class HttpClient(Writes):
                 self._waiting_for_keys -= 1
         return self._current is not refused
 
-    def _failed(self, error: S3Error, request: Request, failures: int, current: _Current) -> S3Error:
+    def _failed(self, error: S3Error, request: Request, failures: int, current: Current) -> S3Error:
         """Count and log a failure for good, and give it its key."""
         error.key = error.key or request.subject
         is_answer = error.status == 404 and request.operation in _ASKING_OR_REMOVING
         if not is_answer:
             self._stats.s3_errors[error.code or type(error).__name__] += 1
-        if isinstance(error, Unreachable) or _is_away(error.status):
+        if isinstance(error, Unreachable) or retry.is_away(error.status):
             self._stats.unreachable(str(error.args[0]))
         self._note_refusal(error, current)
         # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
@@ -308,18 +276,13 @@ class HttpClient(Writes):
         _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error)
         return error
 
-    def _note_refusal(self, error: S3Error, current: _Current) -> None:
+    def _note_refusal(self, error: S3Error, current: Current) -> None:
         """Refused keys are the whole mount's trouble; a denial may be the object's, and somebody is to look into it."""
         if isinstance(error, AccessDenied):
             self._stats.denials += 1
             reason = refusal.of_keys(error.code, current.credentials.access_key) if current.credentials else None
             if reason is not None and current is self._current:
                 self._stats.refused(f"S3 refuses this mount's credentials: {reason}")
-
-
-def _is_away(status: int) -> bool:
-    """Whoever answered so can't be S3, or S3 that works. What S3 does not implement it has understood."""
-    return status >= 500 and status != _NOT_IMPLEMENTED
 
 
 def _check_version(head: Head, if_match: str) -> None:

@@ -5,8 +5,9 @@ nothing, or nothing more, comes, BadResponse for what is not HTTP or is cut off;
 ended. After either, and after being cancelled, the connection is not `reusable`. Never retries.
 """
 
+import math
 import ssl
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -25,12 +26,27 @@ HEAD_SECONDS_MAX: Final = 30.0
 # A body that has begun comes steadily. What came until then is kept, whatever its amount.
 BETWEEN_BYTES_SECONDS_MAX: Final = 20.0
 
+# How often a body is looked at that may lag: at S3's usual 90 MB/s the largest part of a read (8 MiB) needs a fifth.
+LOOK_SECONDS: Final = 0.5
+
 # What is received with a head and belongs to the body is copied once; 8 KiB cost less than another receive.
 _HEAD_RECEIVE_BYTES: Final = 8 * KiB
 _BODY_RECEIVE_BYTES: Final = 64 * KiB
 
 # 1,000 keys of 1,024 bytes, each three times as long when encoded, and 400 bytes about each: below 4 MiB.
 SMALL_BODY_BYTES_MAX: Final = 16 * MiB
+
+
+class Lagging(Exception):
+    """A body comes so slowly that another connection would have its rest sooner; what came until now is good.
+
+    Args:
+        address: where it was to come from.
+    """
+
+    def __init__(self, address: Address | None) -> None:
+        super().__init__()
+        self.address = address
 
 
 class Connection:
@@ -53,6 +69,7 @@ class Connection:
         self.vanished = False  # it ended before the first byte of an answer: the server had closed it before
         self.reusable = True
         self.idle_since = 0.0
+        self.taken_at = 0.0  # when it was last handed out, which is when it was asked something
 
     def alive(self) -> bool:
         """Is it worth a request? Only asked between two."""
@@ -77,17 +94,32 @@ class Connection:
         S3 may answer before all is sent, with an error: then the rest is not sent. `sent(n)`: n more bytes of the
         body are on their way. `answer_seconds` count from the last byte sent.
         """
+        answer = await self.ask(head, method, body, sent=sent, answer_seconds=answer_seconds)
+        assert answer is not None, "patience has no end"
+        return answer
+
+    def ask(
+        self,
+        head: bytes,
+        method: str,
+        body: Body = (),
+        *,
+        sent: Callable[[int], None] = lambda _count: None,
+        answer_seconds: float = HEAD_SECONDS_MAX,
+        patience: float = math.inf,
+    ) -> Awaitable[Head | None]:
+        """`exchange`, but None if nothing was answered within `patience` seconds: `answer` goes on waiting then."""
         self.reusable = False
+        self._method = method
+        self._answer_seconds = answer_seconds
         self._sending = Sending(self._wire, head, body, sent)
-        try:
-            with self._failures():
-                self._head = await self._exchange(method, answer_seconds)
-        except trio.TooSlowError as error:
-            raise Unreachable(f"S3 at {self._name} {error}") from error
-        except Unreachable:
-            self.vanished = not self._heard
-            raise
-        return self._head
+        return self._answered(answer_seconds, patience)
+
+    async def answer(self, waited: float) -> Head:
+        """Go on waiting for an answer's head, after so many seconds."""
+        answer = await self._answered(self._answer_seconds - waited, math.inf)
+        assert answer is not None, "patience has no end"
+        return answer
 
     async def read(self) -> bytes:
         """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX."""
@@ -107,8 +139,17 @@ class Connection:
         self._complete()
         return body
 
-    async def read_into(self, buffers: Sequence[memoryview], arrived: Callable[[int], None]) -> None:
-        """Fill `buffers`, which together are as long as the body. `arrived(n)`: n more bytes are in place."""
+    async def read_into(
+        self,
+        buffers: Sequence[memoryview],
+        arrived: Callable[[int], None],
+        lags: Callable[[int, int], bool] | None = None,
+    ) -> None:
+        """Fill `buffers`, which together are as long as the body. `arrived(n)`: n more bytes are in place.
+
+        `lags(count, to_come)` is asked every LOOK_SECONDS, after so many bytes in that time and before so many, and
+        ends it with Lagging.
+        """
         head = self._answer()
         body = _Body(buffers, arrived)
         assert body.to_come == head.length
@@ -118,13 +159,24 @@ class Connection:
         with self._failures():
             while body.to_come:
                 with trio.move_on_after(BETWEEN_BYTES_SECONDS_MAX) as limit:
-                    await self._fill(body, limit)
+                    await (self._fill(body, limit) if lags is None else self._fill_looking(body, limit, lags))
                 # Slow is not dead: less than the low-water mark may have come.
-                if limit.cancelled_caught and not body.placed(self._wire.receive_now(body.view)):
+                if limit.cancelled_caught and not self._creeps(body):
                     raise self._stalled()
         self._complete()
 
-    async def _exchange(self, method: str, answer_seconds: float) -> Head:
+    async def _answered(self, seconds: float, patience: float) -> Head | None:
+        try:
+            with self._failures():
+                self._head = await self._exchange(seconds, patience)
+        except trio.TooSlowError as error:
+            raise Unreachable(f"S3 at {self._name} {error}") from error
+        except Unreachable:
+            self.vanished = not self._heard
+            raise
+        return self._head
+
+    async def _exchange(self, seconds: float, patience: float) -> Head | None:
         """Raises trio.TooSlowError, with what S3 did not do, next to what else may go wrong."""
         while True:
             with trio.move_on_after(SENDING_SECONDS_MAX) as limit:
@@ -133,18 +185,20 @@ class Connection:
                 self._rest += early
             if limit.cancelled_caught:
                 raise trio.TooSlowError(f"took no bytes for {SENDING_SECONDS_MAX:.0f} seconds")
-            with trio.move_on_after(answer_seconds) as limit:
-                answer = self._parse(await self._receive_head(), method)
+            with trio.move_on_after(patience if patience < seconds else seconds) as limit:
+                answer = self._parse(await self._receive_head())
             if limit.cancelled_caught:
-                raise trio.TooSlowError(f"did not answer within {answer_seconds:.0f} seconds")
+                if patience < seconds:
+                    return None
+                raise trio.TooSlowError(f"did not answer within {self._answer_seconds:.0f} seconds")
             if 200 <= answer.status < 300 and not self._sending.done:
                 raise BadResponse(f"S3 at {self._name} took a request before all of it was there")
             if answer.status >= 200:  # 100 Continue and its like precede the answer
                 return answer
 
-    def _parse(self, text: str, method: str) -> Head:
+    def _parse(self, text: str) -> Head:
         try:
-            return parse_head(text, method)
+            return parse_head(text, self._method)
         except ValueError as error:
             raise BadResponse(f"S3 at {self._name} does not speak HTTP: {error}") from error
 
@@ -161,6 +215,25 @@ class Connection:
         self.served += 1
         self.reusable = head.keep_alive and self._sending.done and not self._rest
 
+    async def _fill_looking(self, body: "_Body", limit: trio.CancelScope, lags: Callable[[int, int], bool]) -> None:
+        while body.to_come:
+            before = body.to_come
+            with trio.move_on_after(LOOK_SECONDS) as look:
+                await self._fill(body, limit)
+            if not look.cancelled_caught:
+                return
+            body.placed(self._wire.receive_now(body.view))  # what is below the low-water mark
+            count = before - body.to_come
+            if count:
+                limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
+            if body.to_come and lags(count, body.to_come):
+                raise Lagging(self.address)
+
+    def _creeps(self, body: "_Body") -> bool:
+        """Did anything come? From now on wake up for every byte."""
+        self._wire.alert()
+        return body.placed(self._wire.receive_now(body.view))
+
     async def _fill(self, body: "_Body", limit: trio.CancelScope) -> None:
         """Receive until the body is complete; each receive moves the limit. All of an engine's bytes come this way."""
         while body.to_come:
@@ -170,19 +243,18 @@ class Connection:
             limit.deadline = trio.current_time() + BETWEEN_BYTES_SECONDS_MAX
 
     async def _receive_head(self) -> str:
-        received, self._rest = self._rest, b""
         memory = bytearray(_HEAD_RECEIVE_BYTES)
         view = memoryview(memory)
-        while (end := received.find(END_OF_HEAD)) < 0:
-            if len(received) > HEAD_BYTES_MAX:
+        while (end := self._rest.find(END_OF_HEAD)) < 0:
+            if len(self._rest) > HEAD_BYTES_MAX:
                 raise BadResponse(f"S3 at {self._name} sent headers without an end")
             count = await self._wire.receive_into(view, 1)
             if not count:
                 raise _cut(Unreachable(f"S3 at {self._name} closed the connection without an answer"))
             self._heard = True
-            received += memory[:count]
-        self._rest = received[end + len(END_OF_HEAD) :]
-        return received[:end].decode("latin-1")
+            self._rest += memory[:count]
+        head, self._rest = self._rest[:end], self._rest[end + len(END_OF_HEAD) :]
+        return head.decode("latin-1")
 
     async def _read_chunks(self) -> bytes:
         chunks = Chunks()

@@ -84,6 +84,7 @@ class Pool:
             connection = None if fresh else self._take(but)
             if connection is None:
                 connection = await self._open(but)
+                connection.taken_at = trio.current_time()
             try:
                 yield connection
             finally:
@@ -103,7 +104,8 @@ class Pool:
 
     def _take(self, but: wire.Address | None) -> Connection | None:
         """The idle connection used last that still lives; to another address than `but`, if there is another."""
-        self._close_old()
+        now = trio.current_time()
+        self._close_old(now)
         kept = self._idle
         if but is not None and self._addresses.count > 1:
             kept = [connection for connection in self._idle if connection.address != but]
@@ -112,21 +114,23 @@ class Pool:
             if kept is not self._idle:
                 self._idle.remove(connection)
             if connection.alive():
+                connection.taken_at = now
                 return connection
             connection.close()
         return None
 
     def _put(self, connection: Connection) -> None:
+        now = trio.current_time()
         if connection.reusable and not self._closed:
-            connection.idle_since = trio.current_time()
+            connection.idle_since = now
             self._idle.append(connection)
         else:
             connection.close()
-        self._close_old()
+        self._close_old(now)
 
-    def _close_old(self) -> None:
+    def _close_old(self, now: float) -> None:
         """Those at the front have been idle for longest."""
-        oldest = trio.current_time() - IDLE_SECONDS_MAX
+        oldest = now - IDLE_SECONDS_MAX
         while self._idle and self._idle[0].idle_since < oldest:
             self._idle.pop(0).close()
 

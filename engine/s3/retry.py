@@ -44,6 +44,9 @@ PROBE_ATTEMPTS_MAX: Final = 2
 DELAY_SECONDS: Final = 0.1
 DELAY_SECONDS_MAX: Final = 20.0
 
+# Other servers than Amazon's to a header that they do not know.
+NOT_IMPLEMENTED: Final = 501
+
 _TRANSIENT_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 _TRANSIENT_CODES: Final = frozenset(
     {
@@ -140,6 +143,11 @@ def error_of(
     elif document.message and kind in (S3Error, AccessDenied):
         sentence = f"{sentence}: {document.message}"
     return kind(sentence, code=code, status=status, key=subject, request_id=request_id)
+
+
+def is_away(status: int) -> bool:
+    """Whoever answered so can't be S3, or S3 that works. What S3 does not implement it has understood."""
+    return status >= 500 and status != NOT_IMPLEMENTED
 
 
 def is_transient(error: S3Error) -> bool:

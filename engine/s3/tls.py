@@ -160,10 +160,14 @@ class TlsWire:
             await self._feed(to_come)
 
     def receive_now(self, view: memoryview) -> int:
-        """Place what is here already, maybe nothing, and from now on wake up for every byte."""
+        """Place what is here already, maybe nothing."""
         received = self._plain.receive_now(_RECEIVED)
         self._incoming.write(_RECEIVED[:received])
         return self._decrypt(view)[0]
+
+    def alert(self) -> None:
+        """Wake up for every byte, until this answer is complete."""
+        self._plain.alert()
 
     def rest(self) -> None:
         """Wake up for the first byte again."""

@@ -65,7 +65,11 @@ class Wire(Protocol):
         ...
 
     def receive_now(self, view: memoryview) -> int:
-        """Place what is here already, maybe nothing, and from now on wake up for every byte."""
+        """Place what is here already, maybe nothing."""
+        ...
+
+    def alert(self) -> None:
+        """Wake up for every byte, until this answer is complete."""
         ...
 
     def rest(self) -> None:
@@ -185,12 +189,15 @@ class PlainWire:
         await trio.lowlevel.wait_readable(self._sock)
 
     def receive_now(self, view: memoryview) -> int:
-        """Place what is here already, maybe nothing, and from now on wake up for every byte."""
-        self._low_water_max = 1
+        """Place what is here already, maybe nothing."""
         try:
             return self._sock.recv_into(view)
         except BlockingIOError:
             return 0
+
+    def alert(self) -> None:
+        """Wake up for every byte, until this answer is complete."""
+        self._low_water_max = 1
 
     def rest(self) -> None:
         """Wake up for the first byte again."""
