@@ -87,6 +87,8 @@ async def inside(s3: FastS3, meter: Meter) -> Costs:
                 "+ file system": await meter.here(made.large_by_filesystem),
             },
             {
+                "signature (SigV4)": await meter.here(made.signatures),
+                "request's head, signature included": await meter.here(made.request_heads),
                 "HEAD": await meter.here(made.heads),
                 f"GET of {SMALL_BYTES // 1024} KiB": await meter.here(made.gets),
                 "PUT of 1 byte": await meter.here(made.puts),

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,8 @@ from engine.link import Access, Credentials
 from engine.read import Prefetcher
 from engine.s3.client import HttpClient
 from engine.s3.interface import ObjectInfo, UploadOptions
+from engine.s3.request import Request, Sender
+from engine.s3.sign import Signer
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 
@@ -44,6 +47,7 @@ Read = Callable[[int, int], Awaitable[object]]
 class World:
     """All layers of an engine in this process, over one client."""
 
+    access: Access
     client: HttpClient
     prefetcher: Prefetcher
     filesystem: S3Filesystem
@@ -95,6 +99,21 @@ class World:
             for entry in await self.filesystem.readdir(handle, position):
                 position, found = entry.position, True
         self.filesystem.releasedir(handle)
+
+    async def signatures(self) -> None:
+        """What each request has signed (SigV4), in each second and of each key anew."""
+        signer = Signer("bench", "bench-secret", None, "us-east-1")
+        for number in range(SMALL_FILES):
+            signer.sign("GET", "s3.example", f"/{BUCKET}/small/{number:05}", "", (), time.time())
+        await trio.lowlevel.checkpoint()
+
+    async def request_heads(self) -> None:
+        """The same, and all else of a request's head."""
+        sender = Sender(self.access, "bench")
+        for number in range(SMALL_FILES):
+            headers = (("Range", f"bytes=0-{SMALL_BYTES - 1}"), ("If-Match", self.large.etag))
+            sender.head(Request("GetObject", "GET", f"small/{number:05}", headers=headers))
+        await trio.lowlevel.checkpoint()
 
     async def heads(self) -> None:
         for number in range(SMALL_FILES):
@@ -156,7 +175,7 @@ async def world(s3: FastS3) -> AsyncIterator[World]:
     async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
         prefetcher = Prefetcher(client, arena, nursery, part_bytes=PART_BYTES, stats=stats)
         filesystem = operations._fs  # noqa: SLF001 - below the kernel's types
-        yield World(client, prefetcher, filesystem, await client.head_object(LARGE), itertools.count())
+        yield World(access, client, prefetcher, filesystem, await client.head_object(LARGE), itertools.count())
         nursery.cancel_scope.cancel()
     await client.aclose()
     arena.close()
