@@ -5,7 +5,6 @@ loop, keeps no state: what it forks belongs to the supervisor, which is a subrea
 the link is closed; what it forked goes on.
 """
 
-import ctypes
 import gc
 import importlib
 import logging
@@ -21,15 +20,12 @@ from typing import Final, Never
 import engine.broker
 import engine.run
 from engine import __version__, log, stderr
+from engine.child import close_others, drop_privileges, name_process
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, ZygoteReady, receive, send
 from engine.s3.configured import preload, read_authorities
 
 _log = logging.getLogger(__name__)
 
-_PR_SET_NAME: Final = 15
-_PR_SET_NO_NEW_PRIVS: Final = 38
-# The kernel's bound on a process name, its NUL not counted.
-_NAME_BYTES_MAX: Final = 15
 # What Python would import late, when an engine may no longer read the interpreter's files.
 _LATE_IMPORTS: Final = (
     "encodings.idna",
@@ -42,8 +38,6 @@ _LATE_IMPORTS: Final = (
 )
 _OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 _EXIT_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(link: socket.socket) -> int:
@@ -108,7 +102,7 @@ def _fork(link: socket.socket, keep: list[int], body: Callable[[], int]) -> None
 def _run(keep: list[int], body: Callable[[], int]) -> Never:
     code = _EXIT_CRASHED
     try:
-        _close_others(keep)
+        close_others(keep)
         os.chdir("/")
         os.umask(0o077)
         code = body()
@@ -121,7 +115,7 @@ def _run(keep: list[int], body: Callable[[], int]) -> Never:
 
 def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     session_fd, link_fd, journal_fd = fds
-    _set_process_name(f"s3:{message.spec.name}")
+    name_process(f"s3:{message.spec.name}")
     log.set_up(message.spec.name, debug=message.spec.is_debug, silent=message.spec.no_log)
     authorities = read_authorities(message.spec)  # as root: the file may be private
     if int(_OOM_SCORE.read_text()) < 0:
@@ -131,37 +125,16 @@ def _be_engine(message: ForkEngine, fds: list[int]) -> int:
 
 
 def _be_broker(message: ForkBroker, fds: list[int]) -> int:
-    _set_process_name("s3:broker")
+    name_process("s3:broker")
     log.set_up("broker")
     os.environ.update({name: value.get_secret_value() for name, value in message.environment.items()})
     return engine.broker.run_broker(socket.socket(fileno=fds[0]))
-
-
-def drop_privileges(uid: int, gid: int) -> None:
-    """Become this user for good: no groups, no capabilities, and no way to get any by exec. Raises OSError."""
-    os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)  # leaving uid 0 drops all capabilities: capabilities(7)
-    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
-
-
-def _close_others(keep: list[int]) -> None:
-    low = 3  # stdin, stdout and stderr stay
-    for fd in sorted(keep):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _raise_file_limit() -> None:
     # Many connections and handles: 1024, the usual soft limit, is for programs that use select().
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _set_process_name(name: str) -> None:
-    _libc.prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES_MAX], 0, 0, 0)
 
 
 if __name__ == "__main__":
