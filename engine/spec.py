@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 KiB: Final = 1024
@@ -23,6 +24,9 @@ PART_BYTES: Final = 8 * MiB
 
 # Mountpoint's bound: 100 years in seconds.
 TTL_MAX_SECONDS: Final = 3_153_600_000
+
+# An engine replies what two to four fetchers bring; more are of use if TLS is slow there.
+FETCHERS_MAX: Final = 16
 
 # Linux: IFNAMSIZ without its closing NUL.
 INTERFACE_BYTES_MAX: Final = 15
@@ -169,7 +173,14 @@ def _ttl(value: Any) -> Any:
     return value
 
 
+def _fetchers(value: Any) -> Any:
+    if value != "auto" and (type(value) is not int or not 0 <= value <= FETCHERS_MAX):
+        raise ValueError(f"must be 'auto' or a number from 0 to {FETCHERS_MAX}")
+    return value
+
+
 Ttl = Annotated[int | Literal["minimal", "indefinite"], BeforeValidator(_ttl)]
+Fetchers = Annotated[Annotated[int, Ge(0), Le(FETCHERS_MAX)] | Literal["auto"], BeforeValidator(_fetchers)]
 Mode = Annotated[int, BeforeValidator(_mode)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Interfaces = Annotated[tuple[str, ...], BeforeValidator(_interfaces)]
@@ -241,6 +252,12 @@ class MountSpec(BaseModel):
         description="What this mount is meant to reach, in Gbit/s. Bounds its connections to S3 (two for each 0.72 "
         "Gbit/s, 4 to 128; default: 128) and what one file reads ahead (what comes in 0.1 s, 8 to 96 MiB; default: 96 "
         "MiB). Not a limit of the rate.",
+    )
+    fetchers: Fetchers = Field(
+        "auto",
+        description="Processes that fetch for this mount while its engine only answers programs: a number, or `auto`: "
+        "none where there are up to two cores, else half as many as cores, four at most. They run while large files "
+        "are read.",
     )
 
     read_only: bool = Field(default=False, description="Mount read-only.")

@@ -90,12 +90,14 @@ def _values(key: str, field: FieldInfo) -> list[dict[str, Any]]:
         return [{"enum": ["minimal", "indefinite"]}, seconds]
     if takes_truth(field):
         return [{"type": "boolean"}]
+    types = parts(field)
+    choices = [choice for each in types if get_origin(each) is Literal for choice in get_args(each)]
+    words = [{"enum": choices}] if choices else []
     if takes_number(field):
         between = limits(field)
-        return [{"type": "integer"} | ({"minimum": between[0], "maximum": between[1]} if between else {})]
-    types = parts(field)
-    if choices := [choice for each in types if get_origin(each) is Literal for choice in get_args(each)]:
-        return [{"enum": choices}]
+        return [*words, {"type": "integer"} | ({"minimum": between[0], "maximum": between[1]} if between else {})]
+    if words:
+        return words
     text: dict[str, Any] = {"type": "string"}
     if any(isinstance(each, MinLen) for each in types):
         text["minLength"] = 1

@@ -91,11 +91,9 @@ def wanted(field: FieldInfo) -> str:
         return '"minimal", "indefinite" or a number of seconds'
     if bool in types:
         return "true or false"
-    if int in types:
-        return "an integer"
     choices = [choice for part in types if get_origin(part) is Literal for choice in get_args(part)]
-    if choices:
-        *others, last = [_quoted(choice) for choice in choices]
+    if choices or int in types:
+        *others, last = [*map(_quoted, choices), *(["an integer"] if int in types else [])]
         return f"{', '.join(others)} or {last}" if others else last
     if any(get_origin(part) is tuple for part in types):
         return "an array of strings"

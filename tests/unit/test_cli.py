@@ -176,6 +176,7 @@ def test_wrong_usage_is_one_sentence_and_2(arguments: list[str], about: str) -> 
         ([*GOOD, "--write-part-size", "1"], "--write-part-size: must be between 5242880"),
         ([*GOOD, "--maximum-throughput-gbps", "0"], "--maximum-throughput-gbps: must be"),
         ([*GOOD, "--max-threads", "0"], "--max-threads: must be between 1"),
+        ([*GOOD, "--fetchers", "-1"], "--fetchers: must be 'auto' or a number from 0 to 16"),
         ([*GOOD, "--upload-checksums", "md5"], '--upload-checksums: must be "crc32c", '),
         ([*GOOD, "--no-log", "-d"], "no-log conflicts with debug: keep one"),
         ([*GOOD, "--no-log", "--debug-crt"], "no-log conflicts with debug-crt"),

@@ -55,6 +55,7 @@ def test_a_mount_with_another_name_is_another_mount() -> None:
         ({"debug": True, "auto-unmount": True}, "live"),
         ({"debug": True, "uid": 5}, "handover"),
         ({"uid": 5}, "handover"),
+        ({"fetchers": 2}, "handover"),
         ({"endpoint-url": "http://s3:9000", "metadata-ttl": 60}, "handover"),
         ({"mountpoint": "/mnt/elsewhere"}, "move"),
         ({"mountpoint": "/mnt/elsewhere", "uid": 5}, "replace"),

@@ -116,6 +116,9 @@ def test_the_control_group_must_exist(tmp_path: Path) -> None:
         ("bind = [[], {}]", "mount.a.bind: must be an array of strings, not an array"),
         ('ca-bundle = "ca.pem"', "mount.a.ca-bundle: must be an absolute path"),
         ('log-directory = "logs"', "mount.a.log-directory: must be an absolute path"),
+        ("fetchers = 17", "mount.a.fetchers: must be 'auto' or a number from 0 to 16"),
+        ('fetchers = "many"', "mount.a.fetchers: must be 'auto' or a number from 0 to 16"),
+        ("fetchers = true", "mount.a.fetchers: must be 'auto' or a number from 0 to 16"),
         ("maximum-throughput-gbps = 0", "mount.a.maximum-throughput-gbps: must be between 1 and 10000, not 0"),
         (
             "negative-metadata-ttl = -1",
