@@ -18,11 +18,14 @@ import trio
 
 from engine import log
 from engine.assembly import serving
+from engine.fetch.fetchers import Fetchers
+from engine.fetch.number import connections_of_engine
+from engine.fetch.spawner import Spawner
 from engine.fuse import session
 from engine.link import Access
 from engine.preflight import Unmountable, preflight
 from engine.s3.access import AccessUnavailable, resolve
-from engine.s3.configured import CaBundleUnusable, client_for, read_authorities
+from engine.s3.configured import Authorities, CaBundleUnusable, client_for, read_authorities
 from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec, kebab
 from engine.stats import EngineStats
@@ -54,7 +57,8 @@ def main(arguments: list[str]) -> int:
     except AccessUnavailable as error:
         logger.error("%s", error)  # noqa: TRY400 its text is the whole story
         return EXIT_UNAVAILABLE
-    return trio.run(_run, spec, access)
+    authorities = read_authorities(spec)
+    return trio.run(_run, spec, access, authorities, Spawner.fork(spec, authorities))
 
 
 def _spec(arguments: list[str]) -> MountSpec:
@@ -80,25 +84,28 @@ def _modes(told: dict[str, Any]) -> dict[str, Any]:
     return {name: f"{value:04d}" if name.endswith("_mode") else value for name, value in told.items()}
 
 
-async def _run(spec: MountSpec, access: Access) -> int:
+async def _run(spec: MountSpec, access: Access, authorities: Authorities, spawner: Spawner | None) -> int:
     stats = EngineStats()
+    fetchers = Fetchers(spawner, stats)
     try:
-        trust = read_authorities(spec).trust()
+        trust = authorities.trust()
         access = await preflight(spec, access, stats, trust=trust)
     except (CaBundleUnusable, Unmountable) as refusal:
         logger.error("%s", refusal)  # noqa: TRY400 its text is the whole story
         return EXIT_UNAVAILABLE
-    client = client_for(spec, access, stats, trust=trust)
+    own = connections_of_engine(spec, fetchers.count)
+    client = client_for(spec, access, stats, trust=trust, connections_max=own)
+    fetchers.use(access)
     try:
-        return await serve(spec, client, stats)
+        return await serve(spec, client, stats, fetchers)
     finally:
         with trio.CancelScope(shield=True):
             await client.aclose()
 
 
-async def serve(spec: MountSpec, client: ObjectClient, stats: EngineStats) -> int:
+async def serve(spec: MountSpec, client: ObjectClient, stats: EngineStats, fetchers: Fetchers | None = None) -> int:
     """Mount, serve until unmounted or SIGINT or SIGTERM, tell the counters in the log. Returns the exit code."""
-    async with serving(client, spec, stats, generation=0) as operations:
+    async with serving(client, spec, stats, generation=0, fetchers=fetchers) as operations:
         mounted = trio.Event()
         operations.on_init = mounted.set
         session.mount(operations, spec)

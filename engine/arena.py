@@ -14,6 +14,7 @@ Two ways to a slot keep the budget and still never stop a program for good:
 
 import collections
 import contextlib
+import ctypes
 import mmap
 import os
 from collections.abc import Callable, Sequence
@@ -54,6 +55,7 @@ class Arena:
         os.ftruncate(self.fd, self.slots * SLOT_BYTES)
         self._map = mmap.mmap(self.fd, self.slots * SLOT_BYTES)
         self._whole = memoryview(self._map)
+        self._address: Final = _address(self._whole)
         self._fresh = 0  # slots below were handed out at least once
         self._free: list[Slot] = []
         self._waiting: collections.deque[trio.Event] = collections.deque()  # not empty: every slot is in use
@@ -132,6 +134,19 @@ class Arena:
                 before.madvise(mmap.MADV_REMOVE, start, SLOT_BYTES)
         return moved
 
+    def places(self, views: Sequence[memoryview]) -> list[tuple[int, int]] | None:
+        """Where memory is to another process that has the memfd: offsets and lengths. None: not all of it is here."""
+        found: list[tuple[int, int]] = []
+        for view in views:
+            start = _address(view) - self._address
+            if not 0 <= start <= self.slots * SLOT_BYTES - len(view):
+                return None
+            if found and sum(found[-1]) == start:
+                found[-1] = (found[-1][0], found[-1][1] + len(view))
+            else:
+                found.append((start, len(view)))
+        return found
+
     def add_reclaimer(self, reclaim: Callable[[], bool]) -> None:
         """`reclaim()` releases at least one slot that can be done without and returns True, or returns False."""
         self._reclaimers.append(reclaim)
@@ -178,3 +193,7 @@ class Arena:
         if self._waiting:
             self._in_use += 1  # reserved for the waiter, which takes it when it runs
             self._waiting.popleft().set()
+
+
+def _address(view: memoryview) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(view))

@@ -12,6 +12,7 @@ import trio
 
 from engine import malloc
 from engine.arena import Arena
+from engine.fetch.fetchers import Fetchers
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger, inherit
@@ -21,7 +22,7 @@ from engine.fuse.served import Served, left
 from engine.journal import Journal, Replay, notes
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
 from engine.read.window import width_for
-from engine.s3.interface import ObjectClient
+from engine.s3.interface import ObjectClient, RangeReader
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 from engine.telling import UploadTeller
@@ -38,6 +39,7 @@ async def serving(
     journal_fd: int | None = None,
     handed: tuple[int, ...] | None = None,
     teller: UploadTeller | None = None,
+    fetchers: Fetchers | None = None,
 ) -> AsyncIterator[Operations]:
     """Operations that answer from S3. On leaving, all that open files still fetch is cancelled, what is not written to
     its end is given up, and memory freed.
@@ -50,14 +52,15 @@ async def serving(
         journal_fd: what the engine before left is there, and what the next one must know will be; owned.
         handed: the engine before has handed over, with these descriptors; None: it died, or there was none.
         teller: tells the supervisor of uploads; None: there is no supervisor.
+        fetchers: do large reads; None: the client does all.
     """
     malloc.set_up()
     teller = teller or UploadTeller()
     arrival = Arrival(handed or ())
     arena = Arena(max(spec.memory_target * MiB, arrival.bytes))
     try:
-        async with trio.open_nursery() as fetching:
-            prefetcher = _prefetcher(client, arena, fetching, spec, stats)
+        async with _reader(client, arena, fetchers) as reader, trio.open_nursery() as fetching:
+            prefetcher = _prefetcher(reader, arena, fetching, spec, stats)
             with _uncollected():
                 journal = _Journalling(journal_fd)
                 journal.inherited.moved = arrival.unpack(arena)
@@ -95,8 +98,15 @@ async def serving(
         arena.close()
 
 
+def _reader(
+    client: ObjectClient, arena: Arena, fetchers: Fetchers | None
+) -> contextlib.AbstractAsyncContextManager[RangeReader]:
+    """Reads by fetchers, if there are any. They outlive what reads by them."""
+    return contextlib.nullcontext(client) if fetchers is None else fetchers.reading(client, arena)
+
+
 def _prefetcher(
-    client: ObjectClient, arena: Arena, fetching: trio.Nursery, spec: MountSpec, stats: EngineStats
+    client: RangeReader, arena: Arena, fetching: trio.Nursery, spec: MountSpec, stats: EngineStats
 ) -> Prefetcher:
     """Reads as the mount's options ask; what it does not need goes back to the system now and then."""
     prefetcher = Prefetcher(

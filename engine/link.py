@@ -99,9 +99,7 @@ class ForkEngine(_Message):
     attached: bool = Field(description="programs use the mount already: serve at once, even if S3 does not answer")
     region: str = Field("", description="where an engine before found the bucket, if not where its access says")
     resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
-    waits: bool = Field(
-        default=False, description="another engine serves the session still: get ready, and wait for TakeOver"
-    )
+    waits: bool = Field(default=False, description="another engine serves the session: get ready, wait for TakeOver")
 
 
 class ForkBroker(_Message):
@@ -200,6 +198,7 @@ class Stats(_Message):
     uploads: int = Field(0, description="files being written, not complete in S3 yet")
     hidden_names: int = Field(0, description="keys that listings left out: no valid name, or hidden by a directory")
     arena_bytes: int = Field(0, description="memory holding data now")
+    fetchers: int = Field(0, description="fetcher processes running now")
 
 
 class Backend(_Message):

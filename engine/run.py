@@ -22,6 +22,9 @@ from engine import __version__, log
 from engine import link as links
 from engine.assembly import serving
 from engine.errors import S3Error
+from engine.fetch.fetchers import Fetchers
+from engine.fetch.number import connections_of_engine
+from engine.fetch.spawner import Spawner
 from engine.fuse import session
 from engine.fuse.adopt import adopt
 from engine.fuse.operations import Operations
@@ -86,14 +89,21 @@ def run_engine(
     `authorities` were read before the privileges were dropped; the log is set up.
     0: stopped or unmounted; 3: the mount can't be had, which was told; 4: the supervisor closed the link.
     """
-    return trio.run(_Engine(message, session_fd, link, journal_fd, authorities).run)
+    spawner = Spawner.fork(message.spec, authorities)  # before there is an event loop, which no fork would survive
+    return trio.run(_Engine(message, session_fd, link, journal_fd, authorities, spawner).run)
 
 
 class _Engine:
     """The parts of one engine, and the tasks that join them."""
 
     def __init__(
-        self, order: ForkEngine, session_fd: int, sock: socket.socket, journal_fd: int, authorities: Authorities
+        self,
+        order: ForkEngine,
+        session_fd: int,
+        sock: socket.socket,
+        journal_fd: int,
+        authorities: Authorities,
+        spawner: Spawner | None,
     ) -> None:
         self._authorities = authorities
         self._order = order
@@ -102,6 +112,7 @@ class _Engine:
         self._journal_fd = journal_fd
         self._sock = sock
         self._stats = EngineStats()
+        self._fetchers = Fetchers(spawner, self._stats, self._keys_rejected)
         self._exit_code = EXIT_STOPPED
         self._access: Access | None = None  # in use now
         self._no_others: str | None = None  # why the broker has no newer keys
@@ -147,8 +158,16 @@ class _Engine:
         except Unmountable as refusal:
             await self._refuse(refusal)
             return
-        client = client_for(self._spec, access, self._stats, trust=trust, rejected=self._keys_rejected)
+        client = client_for(
+            self._spec,
+            access,
+            self._stats,
+            trust=trust,
+            rejected=self._keys_rejected,
+            connections_max=connections_of_engine(self._spec, self._fetchers.count),
+        )
         self._client = client
+        self._fetchers.use(access)
         try:
             if self._order.waits:
                 await self._send(Prepared())
@@ -180,6 +199,7 @@ class _Engine:
                 journal_fd=self._journal_fd,
                 handed=self._handed,
                 teller=self._uploads,
+                fetchers=self._fetchers,
             ) as operations:
                 nursery.start_soon(self._announce, adopted, operations.served_before)
                 adopt(
@@ -253,6 +273,7 @@ class _Engine:
                         self._stats.backend_changed()
                     case LogLevel():
                         log.set_level(debug=message.debug)
+                        self._fetchers.set_debug(debug=message.debug)
                     case _:
                         logger.warning("unexpected message: %s", message.type)
         except LinkClosed:
@@ -264,6 +285,7 @@ class _Engine:
         self._stats.last_error = message.reason
         if self._client is not None:
             self._client.keep()
+            self._fetchers.keep()
         if self._access is None and (not self._order.attached or self._order.waits):
             await self._refuse(Unmountable(message.reason))
             self._scope.cancel()
@@ -275,6 +297,7 @@ class _Engine:
             self._access = self._in_known_region(told)
             self._no_others = told.renewal_error
             client.use(self._access)
+            self._fetchers.use(self._access)
             logger.debug("new word on credentials")
             if self._stats.backend.refused is not None:
                 prober.ask_soon()

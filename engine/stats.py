@@ -28,6 +28,7 @@ class EngineStats:
         self.uploads = 0
         self.hidden_names = 0
         self.arena_bytes = 0
+        self.fetchers = 0
         self.answers = 0  # of S3, whatever they said
         self.denials = 0  # requests that S3 let nobody do, for good: 403
         self.backend = Backend()
@@ -87,4 +88,5 @@ class EngineStats:
             uploads=self.uploads,
             hidden_names=self.hidden_names,
             arena_bytes=self.arena_bytes,
+            fetchers=self.fetchers,
         )

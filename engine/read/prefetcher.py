@@ -24,7 +24,7 @@ from engine.read.part import Block, Part
 from engine.read.stream import ReadStream
 from engine.read.walk import Walk
 from engine.read.window import WIDTH_BYTES_MAX, Range
-from engine.s3.interface import ObjectClient
+from engine.s3.interface import RangeReader
 from engine.spec import MiB
 from engine.stats import EngineStats
 
@@ -53,7 +53,7 @@ class Prefetcher:
 
     def __init__(
         self,
-        client: ObjectClient,
+        client: RangeReader,
         arena: Arena,
         nursery: trio.Nursery,
         *,

@@ -173,10 +173,10 @@ class HttpClient(Writes):
             check_range(head.status, head.headers, head.length, offset + placed, total - placed)
             left = total - placed
             if left < WATCHED_BYTES_MIN or head.length is None:
-                await _receive_range(head, connection, _behind(buffers, placed), arrived)
+                await _receive_range(head, connection, behind(buffers, placed), arrived)
                 return
             began, pool = trio.current_time(), self._current.pool
-            await connection.read_into(_behind(buffers, placed), arrived, partial(self._attempter.lags, pool))
+            await connection.read_into(behind(buffers, placed), arrived, partial(self._attempter.lags, pool))
             self._attempter.hedging.finished(left, trio.current_time() - began)
 
         await self._perform(request, receive)
@@ -309,7 +309,7 @@ async def _receive_range(
         arrived(len(buffer))
 
 
-def _behind(buffers: Sequence[memoryview], placed: int) -> list[memoryview]:
+def behind(buffers: Sequence[memoryview], placed: int) -> list[memoryview]:
     """What of the buffers is still to be filled."""
     left = []
     for buffer in buffers:

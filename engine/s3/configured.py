@@ -109,10 +109,18 @@ def client_for(
     trust: ssl.SSLContext | None = None,
     rejected: Callable[[], None] | None = None,
     attempts_max: int | None = None,
+    connections_max: int | None = None,
 ) -> HttpClient:
-    """A client as the mount's options want it; the other arguments are HttpClient's.
+    """A client as the mount's options want it.
 
-    `attempts_max`: not more, whatever the access allows; None: as many as it does.
+    Args:
+        spec: the mount.
+        access: HttpClient's.
+        stats: HttpClient's.
+        trust: HttpClient's.
+        rejected: HttpClient's.
+        attempts_max: not more, whatever the access allows; None: as many as it does.
+        connections_max: HttpClient's; None: all that the mount may have.
     """
     allowed = access.attempts_max or retry.ATTEMPTS_MAX
     return HttpClient(
@@ -123,7 +131,7 @@ def client_for(
         user_agent_prefix=spec.user_agent_prefix,
         rejected=rejected,
         attempts_max=allowed if attempts_max is None else min(allowed, attempts_max),
-        connections_max=connections_for(spec.maximum_throughput_gbps),
+        connections_max=connections_max or connections_for(spec.maximum_throughput_gbps),
         trust=trust,
         interfaces=spec.bind,
     )

@@ -104,22 +104,8 @@ class UploadInfo:
     initiated: float
 
 
-class ObjectClient(Protocol):
-    """S3, as far as this engine needs it."""
-
-    async def head_object(self, key: str) -> ObjectInfo:
-        """The object's metadata. Raises NoSuchKey, AccessDenied, ..."""
-        ...
-
-    async def list_objects(
-        self, prefix: str, *, delimiter: str = "/", token: str | None = None, max_keys: int = LIST_ENTRIES_MAX
-    ) -> ListPage:
-        """One page of the keys that start with `prefix`, those beyond the next `delimiter` rolled up.
-
-        `token` is the page before's `next_token`; delimiter "" lists flat. A prefix without keys is an empty page,
-        not an error. Raises NoSuchBucket, AccessDenied, WrongRegion, ...
-        """
-        ...
+class RangeReader(Protocol):
+    """S3, as far as reading needs it."""
 
     async def get_object(
         self,
@@ -138,6 +124,24 @@ class ObjectClient(Protocol):
         never goes down. A retry goes on where the last attempt broke off, with the same `if_match`, so bytes of two
         versions never mix. Raises PreconditionFailed if the object's ETag is no longer `if_match`, NoSuchKey,
         ArchivedObject, ...
+        """
+        ...
+
+
+class ObjectClient(RangeReader, Protocol):
+    """S3, as far as this engine needs it."""
+
+    async def head_object(self, key: str) -> ObjectInfo:
+        """The object's metadata. Raises NoSuchKey, AccessDenied, ..."""
+        ...
+
+    async def list_objects(
+        self, prefix: str, *, delimiter: str = "/", token: str | None = None, max_keys: int = LIST_ENTRIES_MAX
+    ) -> ListPage:
+        """One page of the keys that start with `prefix`, those beyond the next `delimiter` rolled up.
+
+        `token` is the page before's `next_token`; delimiter "" lists flat. A prefix without keys is an empty page,
+        not an error. Raises NoSuchBucket, AccessDenied, WrongRegion, ...
         """
         ...
 

@@ -6,7 +6,7 @@ from typing import Final
 from engine.link import Stats
 
 # Gauges say how things are now: those of a dead engine are gone with it.
-_GAUGES: Final = frozenset({"inodes", "open_files", "open_directories", "arena_bytes", "answering"})
+_GAUGES: Final = frozenset({"inodes", "open_files", "open_directories", "arena_bytes", "answering", "fetchers"})
 
 
 def add(before: Stats, now: Stats) -> Stats:
