@@ -13,7 +13,7 @@ from typing import Final, cast
 
 import trio
 
-from engine.s3.wire import LOW_WATER_BYTES, PlainWire
+from engine.s3.wire import PlainWire
 from engine.spec import KiB
 
 # A record holds at most 16 KiB and 0.3 KiB around it. OpenSSL may hold most of one that is not complete, so that much
@@ -23,8 +23,9 @@ RECORD_BYTES_MAX: Final = 20 * KiB
 # Encrypted at once and then sent by one system call: a quarter of a millisecond, then other tasks may run.
 ENCRYPT_BYTES: Final = 256 * KiB
 
-# Filled and emptied between two awaits, so one for all connections will do.
-_RECEIVED: Final = memoryview(bytearray(LOW_WATER_BYTES))
+# Received at once and then decrypted, while it is in the CPU's cache. Filled and emptied between two awaits, so one for
+# all connections will do.
+_RECEIVED: Final = memoryview(bytearray(256 * KiB))
 
 
 @functools.cache

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 
 import trio
 
-from engine.spec import KiB, MiB
+from engine.spec import MiB
 
 # Measured: with 4 MiB a fast server never waits for the window while the engine answers the kernel.
 RECEIVE_BUFFER_BYTES: Final = 4 * MiB
 
-# A wake-up costs some 20 us; per 256 KiB that is below 3 % of the time the copy takes.
-LOW_WATER_BYTES: Final = 256 * KiB
+# The most that a wake-up waits for, which costs some 50 us: an arena's slot, the copy of which takes 150 us.
+LOW_WATER_BYTES: Final = MiB
 
 # One system call takes no more than the kernel's buffer holds, some MiB; arena slots have 1 MiB (IOV_MAX is 1,024).
 SEND_BUFFERS_MAX: Final = 16
