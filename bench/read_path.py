@@ -62,7 +62,7 @@ async def _measure(s3: FastS3, size: int, readers: int) -> None:
             windows = [walk.window.width // MiB for stream in streams for walk in stream._walks]  # noqa: SLF001
             print(
                 f"{gigabytes * 1000 / seconds:6.0f} MB/s  {(time.process_time() - cpu) / gigabytes:.2f} CPU s/GB  "
-                f"{s3.requests()['GET'] - requests} GETs  slowdown {prefetcher.pace.slowdown:.1f}  windows {windows}  "
+                f"{s3.requests()['GET'] - requests} GETs  windows {windows}  "
                 f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB"
             )
             for stream in streams:

@@ -250,7 +250,7 @@ class MountSpec(BaseModel):
         ge=1,
         le=10_000,
         description="What this mount is meant to reach, in Gbit/s. Bounds its connections to S3 (two for each 0.72 "
-        "Gbit/s, 4 to 128; default: 128) and what one file reads ahead (what comes in 0.1 s, 8 to 96 MiB; default: 96 "
+        "Gbit/s, 4 to 128; default: 128) and what one file reads ahead (what comes in 0.1 s, 12 to 96 MiB; default: 96 "
         "MiB). Not a limit of the rate.",
     )
     fetchers: Fetchers = Field(

@@ -23,7 +23,7 @@ from engine.read.pace import Pace
 from engine.read.part import Block, Part
 from engine.read.stream import ReadStream
 from engine.read.walk import Walk
-from engine.read.window import WIDTH_BYTES_MAX, Range
+from engine.read.window import CALM_BYTES, WIDTH_BYTES_MAX, Range
 from engine.s3.interface import RangeReader
 from engine.spec import MiB
 from engine.stats import EngineStats
@@ -48,7 +48,7 @@ class Prefetcher:
         nursery: where GETs run; cancelling it ends them all.
         part_bytes: the largest range of one GET, in bytes.
         stats: bytes_read and arena_bytes are kept here.
-        width_max: bytes that one walk has ahead at most, whatever the memory.
+        width_max: bytes ahead that the engine can use, whatever the memory; one walk has no more.
     """
 
     def __init__(
@@ -105,10 +105,15 @@ class Prefetcher:
         self._arena.remove_reclaimer(self._reclaim)
 
     def room(self, walk: Walk) -> int:
-        """Bytes that a walk may have ahead now: its fair share of the arena, less a slot for the read itself."""
+        """Bytes that a walk may have ahead now: its fair share of what all may, and of the arena.
+
+        Of the arena less a slot for the read itself. All may have twice `width_max`, as they are not all as fast.
+        """
         if walk.window.walking:
             self._ahead.add(walk)
-        return min(self._width_max, (self._arena.slots // max(1, len(self._ahead)) - 1) * SLOT_BYTES)
+        walks = max(1, len(self._ahead))
+        useful = self._width_max if walks == 1 else max(2 * self._width_max // walks, min(CALM_BYTES, self._width_max))
+        return min(useful, (self._arena.slots // walks - 1) * SLOT_BYTES)
 
     def fetch(self, stream: ReadStream, walk: Walk, wanted: Range, *, demand: bool) -> None:
         """Start GETs for a range, leaving out what is there or coming.

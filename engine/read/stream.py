@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+import trio
+
 from engine.arena import SLOT_BYTES
 from engine.errors import BadHandle, EngineError
 from engine.read.part import Block, Part
@@ -179,7 +181,8 @@ class ReadStream:
             end,
             waits=waits,
             missing=missing,
-            slowdown=prefetcher.pace.slowdown,
+            pace=prefetcher.pace,
+            now=trio.current_time(),
             room=prefetcher.room(walk),
         )
         if decision.demand is not None:

@@ -1,7 +1,7 @@
 """What to fetch for a read, what to fetch ahead of it, and what can go: the rules of reading ahead, without any I/O.
 
 Called by engine/read/stream.py for each read of a program (or of the kernel's own read-ahead) with what is known at
-that moment; the stream then carries the Decision out. Never waits, never knows of slots, GETs or clocks.
+that moment; the stream then carries the Decision out. Never waits, never knows of slots or GETs, and no clock.
 
 A ReadWindow is one *walk* through an object: reads that follow each other. It has a front (the end of the furthest
 read so far) and a width, the bytes to have ahead of the front, asked for and not yet read:
@@ -24,23 +24,30 @@ Whatever belongs to none starts a new one, and the stream drops the walk that wa
 *A seek forwards* inside the window moves the front and leaves the bytes between for late readers, until the front is
 NEAR_READS reads beyond them. A read behind the front changes nothing.
 
-*How wide?* As bandwidth times delay needs and no wider: buffers that stay in the CPU's cache beat large windows. The
-window opens with START_BYTES and doubles a round (when the front has reached what was asked after the last change): up
-to CALM_BYTES in any case, beyond only if a read had to wait for bytes that had been asked for ahead, and GETs take
-hardly longer than they took when few were running (`slowdown`, see pace.py). On a fast server or a busy CPU more GETs
-in flight only make each of them slower, so the window stays small there, and shrinks again if it grew before that was
-known; against 20 ms and 90 MB/s a connection they do not, so it grows. The walk's fair share of memory (`room`)
-bounds the width at any time.
+*How wide?* As bandwidth times latency asks and no wider: buffers that stay in the CPU's cache beat large windows.
 
-*How large a GET?* A PARTS_CALM-th of the width while that is small, later a PARTS_AHEAD-th, rounded down to a power of
-two of slots: small GETs soon after the start, larger and more of them when the window is wide; never more than the
-mount's read-part-size.
+* It widens to as much as the walk has gone so far, so that a program which stops soon has not cost a multiple of what
+  it read. A walk from the object's first byte mostly goes to its end: such a one is trusted with EAGERNESS times as
+  much, unless the line is slow. Beyond CALM_BYTES it widens only when a read has to wait: the reader has caught up.
+* It becomes no wider than MARGIN times what is read while a GET takes its time: the walk's own speed, by the seconds
+  that a GET of such a part takes at best (pace.py), or CALM_BYTES if that is more. On a fast server GETs take a
+  millisecond or two, so the window stays small there.
+* It becomes narrower, by half at most, after a round in which no read waited: the reader is slower than was thought.
+* A *round* is from one moment until all that was asked ahead by then is read, and no less than a GET takes, as the
+  kernel's reads come in bursts; it tells the walk's speed. Until a round is no faster than the one before, it is the
+  window that holds the reader up, and the speed is taken for SPEED_AT_FIRST.
+
+The walk's fair share of what the engine may have ahead (`room`) bounds the width at any time.
+
+*How large a GET?* A PARTS_MIN-th of the width, rounded down to a power of two of slots: small GETs soon after the
+start, so that a reader gets on; at most PART_BYTES, or the mount's read-part-size if that is less.
 """
 
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from engine.arena import SLOT_BYTES
+from engine.read.pace import Pace
 from engine.spec import KiB, MiB
 
 # A random read fetches whole blocks of this size. 128 KiB cost 1.4 ms more than nothing on a connection of S3's usual
@@ -53,10 +60,9 @@ NEAR_READS: Final = 8
 # The first window: one GET beyond the read, since two reads in a row may still be chance.
 START_BYTES: Final = MiB
 
-# Wide enough for a server without delay. Measured there beside each other, through the kernel, on two cores that had
-# other work too: 1 MiB x 4 gave 545 MB/s at 1.01 CPU s/GB, 2 MiB x 4 664 at 0.82, 4 MiB x 3 565 at 0.87, 8 MiB x 3 550
-# at 0.77; peaks of memory were the same up to 4 MiB x 3. With four readers 2 MiB x 4 gave 523, 1 MiB x 4 340.
-CALM_BYTES: Final = 8 * MiB
+# Wide enough for a server without delay: 4 MiB x 3. Below the kernel, on two cores, 2 MiB x 4, 4 MiB x 3 and 4 MiB x 4
+# cost the same CPU a byte; the second needs half as many GETs as the first.
+CALM_BYTES: Final = 12 * MiB
 
 # What one engine can use: 1 GB/s, its most through one kernel session, times the 100 ms that a GET of 8 MiB takes on a
 # connection of 90 MB/s.
@@ -65,18 +71,35 @@ WIDTH_BYTES_MAX: Final = 96 * MiB
 # How long a GET of 8 MiB takes on one of S3's connections: what is read ahead covers that.
 GET_SECONDS: Final = 0.1
 
-# GETs that fill a wide window: a connection brings only so much, so many are needed. Measured with 20 ms and 90 MB/s a
-# connection: 4 MiB x 12 gave 910 MB/s, 8 MiB x 12 1,000.
-PARTS_AHEAD: Final = 12
+# A GET costs 200 us of CPU and money; and 4 MiB take 65 ms with 20 ms and 90 MB/s a connection, of which the reader
+# waits for most where a window has just grown. So the first ones are smaller.
+PART_BYTES: Final = 4 * MiB
+PART_BYTES_AT_FIRST: Final = 2 * MiB
 
-# GETs that fill a window which is not wide yet, of up to PART_CALM_BYTES each: a GET costs 200 us of CPU and money.
-PARTS_CALM: Final = 4
-PART_CALM_BYTES: Final = 2 * MiB
+# GETs that fill a window, at least; and as it opens, if they are larger than PART_BYTES_AT_FIRST.
+PARTS_MIN: Final = 3
+PARTS_AT_FIRST: Final = 12
 
-# Times the shortest duration of a GET: below the first the window may grow, above the second it shrinks. The gap
-# between them holds a window still that has found its width (one doubling at most doubles the slowdown).
-SLOWDOWN_TO_GROW: Final = 2.0
-SLOWDOWN_TO_SHRINK: Final = 4.5
+# How much further than what it has read a walk from the first byte is trusted. With 20 ms and 90 MB/s a connection four
+# times has 64 MiB in flight after two round trips, twice after four, which is a tenth of the time of 512 MiB.
+EAGERNESS: Final = 4
+
+# If a GET of a MiB takes longer than that at best, the line is slow, and many at once only keep the next bytes waiting.
+# With 20 ms and 90 MB/s it takes 31 ms.
+EAGER_SECONDS_MAX: Final = 0.15
+
+# Once bandwidth x latency is enough while all goes evenly. S3's GETs take half as long again as the shortest ones, or
+# twice as long; the rest lets a speed that was held up grow.
+MARGIN: Final = 3.0
+
+# Bytes a second. MARGIN times this is the most that a walk can have: 1.5 GB/s through one kernel session.
+SPEED_AT_FIRST: Final = 500e6
+
+# A round that is faster than the one before by this factor was held up by its window.
+STILL_FASTER: Final = 1.25
+
+# The kernel asks for up to 8 MiB at once, which a fast reader reads in as long.
+ROUND_SECONDS_MIN: Final = 0.01
 
 
 class Range(NamedTuple):
@@ -113,18 +136,29 @@ class ReadWindow:
         part_bytes: the largest GET, in bytes.
     """
 
-    __slots__ = ("_ahead_end", "_front", "_moves", "_part_max", "_reach", "_round_ends", "_size", "_swept", "_width")
+    __slots__ = (
+        *("_ahead_end", "_eagerness", "_front", "_moves", "_part_max", "_reach", "_size", "_swept", "_trusted_from"),
+        *("_begins", "_held_up", "_round_began", "_round_ends", "_round_front", "_speed", "_waited", "_width"),
+    )
 
     def __init__(self, object_size: int, part_bytes: int) -> None:
         self._size = object_size
         self._part_max = max(SLOT_BYTES, part_bytes // SLOT_BYTES * SLOT_BYTES)
         self._front = 0  # the end of the furthest read
         self._ahead_end = 0  # up to here all was asked for that will be without a read's demand; not below the front
-        self._width = START_BYTES // 2  # doubled when it opens
+        self._width = START_BYTES
         self._moves = 0  # reads that moved the front
         self._reach = 0  # the longest read so far times NEAR_READS, bytes
-        self._round_ends = 0  # the width may change when the front is here
         self._swept = 0
+        self._trusted_from = -1  # what was read since tells how far ahead to go; from the first read on
+        self._eagerness = EAGERNESS
+        self._begins = True  # it is not trusted yet with all that would be useful
+        self._speed = 0.0  # of the last round, bytes a second
+        self._held_up = True  # by its window, as far as is known
+        self._waited = False  # a read, in this round
+        self._round_began = 0.0
+        self._round_front = 0  # where the front was then
+        self._round_ends = 0  # where it must be
 
     @property
     def walking(self) -> bool:
@@ -150,7 +184,9 @@ class ReadWindow:
         whole = SLOT_BYTES if self.walking or offset == 0 else RANDOM_BYTES
         return Range(offset - offset % RANDOM_BYTES, min(end + -end % whole, self._size))
 
-    def decide(self, offset: int, end: int, *, waits: bool, missing: bool, slowdown: float, room: int) -> Decision:
+    def decide(
+        self, offset: int, end: int, *, waits: bool, missing: bool, pace: Pace, now: float, room: int
+    ) -> Decision:
         """What to do now that bytes from `offset` to before `end` are read.
 
         Args:
@@ -158,12 +194,14 @@ class ReadWindow:
             end: behind the last byte, at most the object's size.
             waits: not all of the bytes are there yet.
             missing: the first of them was not even asked for; implies `waits`.
-            slowdown: how many times as long as the shortest ones GETs take now.
+            pace: how long GETs take.
+            now: seconds, on any steady clock.
             room: bytes of memory that this walk may have ahead.
         """
         moves = end > self._front
-        late = waits and end <= self._ahead_end
         if moves:
+            if self._trusted_from < 0:
+                self._trusted_from, self._eagerness = offset, 1 if offset else EAGERNESS
             self._front = end
             self._moves += 1
             self._reach = max(self._reach, NEAR_READS * (end - offset))
@@ -171,9 +209,13 @@ class ReadWindow:
         self._ahead_end = max(self._ahead_end, self._front, demand.end if demand else 0)
         if not (moves and self.walking):
             return Decision(demand) if demand else NOTHING
-        if self._front >= self._round_ends:
-            self._change_width(late=late, slowdown=slowdown)
+        if self._begins or waits:
+            self._widen(pace, waits=waits)
+        measured = self._front >= self._round_ends and self._measure(pace, now)
         ahead = self._ahead(min(self._width, room))
+        if measured:
+            self._round_began, self._round_front, self._round_ends = now, self._front, self._ahead_end
+            self._waited = False
         drop_before = self._sweep()
         return Decision(demand, ahead, drop_before) if demand or ahead or drop_before else NOTHING
 
@@ -181,22 +223,44 @@ class ReadWindow:
         """What was asked ahead from `start` on is gone (memory was needed, a GET failed): ask again, and for less."""
         self._ahead_end = max(self._front, min(self._ahead_end, start))
         self._width = max(START_BYTES, self._width // 2)
-        self._round_ends = self._ahead_end + 1
+        self._trusted_from = self._front
 
     def rest(self) -> None:
         """Nobody has read for a while and all is given up: go on from a calm window."""
         self._ahead_end = self._front
         self._width = min(self._width, CALM_BYTES)
-        self._round_ends = self._ahead_end + 1
+        self._trusted_from = self._front
+        self._round_ends = 0
 
-    def _change_width(self, *, late: bool, slowdown: float) -> None:
-        if self._width < CALM_BYTES or (late and slowdown < SLOWDOWN_TO_GROW):
-            self._width = min(2 * self._width, WIDTH_BYTES_MAX)
-        elif self._width > CALM_BYTES and slowdown > SLOWDOWN_TO_SHRINK:
-            self._width = max(self._width // 2, CALM_BYTES)
-        else:
-            return
-        self._round_ends = self._ahead_end + 1
+    def _widen(self, pace: Pace, *, waits: bool) -> None:
+        """As far as it is trusted; beyond CALM_BYTES only if the reader has caught up."""
+        eagerness = self._eagerness if (pace.seconds(SLOT_BYTES) or 0.0) <= EAGER_SECONDS_MAX else 1
+        trusted, useful = eagerness * (self._front - self._trusted_from), self._useful(pace)
+        self._begins = self._begins and trusted < useful
+        self._waited = self._waited or waits
+        self._width = max(self._width, min(trusted, useful if waits else CALM_BYTES))
+
+    def _measure(self, pace: Pace, now: float) -> bool:
+        """The front is where it was to be: does the round end? Then know the speed, and keep no more than it needs."""
+        if not self._round_ends:  # the first one begins
+            return True
+        seconds = now - self._round_began
+        if seconds < max(ROUND_SECONDS_MIN, pace.seconds(self._part_bytes(self._width)) or 0):
+            return False
+        before, self._speed = self._speed, (self._front - self._round_front) / seconds
+        self._held_up = self._held_up and self._speed > STILL_FASTER * before
+        if not self._waited:
+            # By half: one slow round of a reader that had something else to do changes little.
+            self._width = min(self._width, max(self._useful(pace), self._width // 2))
+        return True
+
+    def _useful(self, pace: Pace) -> int:
+        """Bytes ahead beyond which nothing is gained."""
+        seconds = pace.seconds(min(PART_BYTES, self._part_max))
+        if seconds is None:
+            return CALM_BYTES
+        speed = SPEED_AT_FIRST if self._held_up else self._speed
+        return min(max(CALM_BYTES, int(MARGIN * speed * seconds)), WIDTH_BYTES_MAX)
 
     def _ahead(self, width: int) -> tuple[Range, ...]:
         goal = min(self._front + width, self._size)
@@ -214,8 +278,8 @@ class ReadWindow:
         return tuple(ranges)
 
     def _part_bytes(self, width: int) -> int:
-        part = max(width // PARTS_AHEAD, min(width // PARTS_CALM, PART_CALM_BYTES))
-        slots = max(1, part // SLOT_BYTES)
+        largest = max(PART_BYTES_AT_FIRST, width // PARTS_AT_FIRST) if self._begins else PART_BYTES
+        slots = max(1, min(width // PARTS_MIN, largest, PART_BYTES) // SLOT_BYTES)
         return min(SLOT_BYTES << (slots.bit_length() - 1), self._part_max)
 
     def _sweep(self) -> int:

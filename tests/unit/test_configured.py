@@ -127,7 +127,7 @@ def test_what_was_read_as_root_is_good_for_a_user_who_may_not_read_it(tmp_path: 
 
 @pytest.mark.parametrize(
     ("gbps", "width"),
-    [(None, WIDTH_BYTES_MAX), (1, 12_500_000), (4, 50_000_000), (8, 100_000_000), (100, WIDTH_BYTES_MAX)],
+    [(None, WIDTH_BYTES_MAX), (1, CALM_BYTES), (4, 50_000_000), (8, 100_000_000), (100, WIDTH_BYTES_MAX)],
 )
 def test_reading_ahead_covers_the_throughput_that_is_to_be_had(gbps: int | None, width: int) -> None:
     assert CALM_BYTES <= width_for(gbps) == width

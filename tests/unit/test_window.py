@@ -5,20 +5,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.read.pace import Pace
-from engine.read.window import CALM_BYTES, NOTHING, START_BYTES, WIDTH_BYTES_MAX, Range, ReadWindow
+from engine.read.window import CALM_BYTES, NOTHING, PART_BYTES, WIDTH_BYTES_MAX, Range, ReadWindow
 from engine.spec import KiB, MiB
 
 SIZE = 1024 * MiB
 PLENTY = 512 * MiB
 
 
-def decide(window, offset, size, *, waits=True, missing=False, slowdown=1.0, room=PLENTY):
-    return window.decide(offset, offset + size, waits=waits, missing=missing, slowdown=slowdown, room=room)
+def pace_of(first_byte, per_mib):
+    """What is known of a server: seconds to the first byte, and for each MiB behind it."""
+    pace = Pace()
+    for mib in (1, 2, 4):
+        pace.finished(mib * MiB, first_byte + mib * per_mib, now=0)
+    return pace
 
 
-def walk(window, start, end, **how):
-    """Read on in steps of 1 MiB; all that was fetched ahead."""
-    return [wanted for offset in range(start, end, MiB) for wanted in decide(window, offset, MiB, **how).ahead]
+NEAR = pace_of(0.0005, 0.0005)
+S3S_OWN = pace_of(0.02, 0.011)
+SLOW_LINE = pace_of(0.05, 0.25)
+
+
+def decide(window, offset, size, *, waits=True, missing=False, pace=S3S_OWN, now=0.0, room=PLENTY):
+    return window.decide(offset, offset + size, waits=waits, missing=missing, pace=pace, now=now, room=room)
+
+
+def walk(window, start, end, *, mb_per_second=1000, now=0.0, **how):
+    """Read on in steps of 1 MiB, at a speed; all that was fetched ahead."""
+    each = MiB / mb_per_second / 1e6
+    steps = enumerate(range(start, end, MiB))
+    return [
+        wanted for step, offset in steps for wanted in decide(window, offset, MiB, now=now + step * each, **how).ahead
+    ]
 
 
 def walking(**how):
@@ -46,13 +63,28 @@ def test_a_small_object_is_fetched_whole(offset):
     assert decision.demand == Range(0, 700 * KiB)
 
 
-def test_the_second_read_in_a_row_opens_the_window_and_it_doubles_to_calm():
+def test_the_second_read_from_the_first_byte_on_opens_the_window_to_four_times_what_was_read():
     window = ReadWindow(SIZE, 8 * MiB)
     assert decide(window, 0, MiB, missing=True).ahead == ()
-    assert decide(window, MiB, MiB, missing=True).ahead == (Range(2 * MiB, 3 * MiB),)
-    assert window.width == START_BYTES
-    walk(window, 2 * MiB, 64 * MiB, waits=False)
-    assert window.width == CALM_BYTES
+    ahead = decide(window, MiB, MiB, missing=True).ahead
+    assert ahead == tuple(Range(start * MiB, (start + 2) * MiB) for start in (2, 4, 6, 8))
+
+
+def test_the_second_read_elsewhere_opens_it_to_what_was_read():
+    window = ReadWindow(SIZE, 8 * MiB)
+    decide(window, 100 * MiB, MiB, missing=True)
+    assert decide(window, 101 * MiB, MiB, missing=True).ahead == (
+        Range(102 * MiB, 103 * MiB),
+        Range(103 * MiB, 104 * MiB),
+    )
+
+
+def test_small_reads_in_a_row_fetch_the_next_slot_before_they_get_there():
+    window = ReadWindow(SIZE, 8 * MiB)
+    decide(window, 0, 16 * KiB, missing=True)
+    assert decide(window, 16 * KiB, 16 * KiB, waits=False).ahead == ()
+    fetched = [decide(window, offset, 16 * KiB, waits=False).ahead for offset in range(32 * KiB, 512 * KiB, 16 * KiB)]
+    assert [ranges for ranges in fetched if ranges] == [(Range(MiB, 2 * MiB),)]
 
 
 def test_reading_again_at_the_same_place_is_no_walk():
@@ -63,39 +95,93 @@ def test_reading_again_at_the_same_place_is_no_walk():
     assert not window.walking
 
 
-def test_a_reader_that_waits_while_gets_are_unhurried_widens_the_window_to_its_bound():
-    assert walking(slowdown=1.2).width > CALM_BYTES
+def test_a_reader_that_waits_has_as_much_in_flight_as_bandwidth_times_latency_asks():
     window = ReadWindow(SIZE, 8 * MiB)
-    walk(window, 0, 600 * MiB, slowdown=1.2)
-    assert window.width == WIDTH_BYTES_MAX
+    walk(window, 0, 24 * MiB)
+    assert window.width >= 1e9 * S3S_OWN.seconds(PART_BYTES)
+    walk(window, 24 * MiB, 600 * MiB, now=0.024)
+    assert WIDTH_BYTES_MAX >= window.width >= 1e9 * S3S_OWN.seconds(PART_BYTES)
 
 
-def test_a_reader_that_never_waits_or_gets_that_slow_each_other_down_leave_it_calm():
-    assert walking(waits=False).width == CALM_BYTES
-    assert walking(slowdown=3.0).width == CALM_BYTES
+def test_a_walk_from_elsewhere_gets_there_too():
+    window = ReadWindow(SIZE, 8 * MiB)
+    walk(window, 100 * MiB, 200 * MiB)
+    assert window.width >= 1e9 * S3S_OWN.seconds(PART_BYTES)
 
 
-def test_a_wide_window_shrinks_when_gets_slow_each_other_down():
-    window = walking(slowdown=1.0)
-    wide = window.width
-    walk(window, 64 * MiB, 65 * MiB + wide * 3, slowdown=3.0)
-    assert window.width == wide  # neither grows nor shrinks
-    walk(window, 65 * MiB + wide * 3, 65 * MiB + wide * 20, slowdown=9.0)
+@pytest.mark.parametrize("mb_per_second", [50, 1000, 1500])
+def test_the_window_stays_calm_where_gets_take_a_millisecond(mb_per_second):
+    window = ReadWindow(SIZE, 8 * MiB)
+    walk(window, 0, 600 * MiB, pace=NEAR, mb_per_second=mb_per_second)
     assert window.width == CALM_BYTES
 
 
+def test_the_window_stays_calm_until_anything_is_known_of_the_server():
+    assert walking(pace=Pace()).width == CALM_BYTES
+
+
+def test_a_reader_that_never_waits_has_a_calm_window_and_few_gets():
+    window = ReadWindow(SIZE, 8 * MiB)
+    walk(window, 0, 2 * MiB)
+    assert len(walk(window, 2 * MiB, 256 * MiB, waits=False, now=0.002)) < 75
+    assert window.width == CALM_BYTES
+
+
+def test_the_window_of_a_reader_that_turns_out_to_be_slow_narrows_by_half_a_round():
+    window = walking()
+    wide = window.width
+    walk(window, 64 * MiB, 70 * MiB + wide, waits=False, mb_per_second=20, now=1.0)
+    assert wide > window.width >= wide // 2
+    walk(window, 70 * MiB + wide, 600 * MiB, waits=False, mb_per_second=20, now=20.0)
+    assert window.width == CALM_BYTES
+
+
+def test_one_pause_of_a_fast_reader_is_forgotten_after_a_round():
+    window = walking()
+    wide = window.width
+    walk(window, 64 * MiB, 66 * MiB + 2 * wide, waits=False, now=5.0)
+    walk(window, 66 * MiB + 2 * wide, 600 * MiB, now=5.3)
+    assert window.width >= 1e9 * S3S_OWN.seconds(PART_BYTES)
+
+
+def test_a_window_in_which_reads_wait_never_narrows():
+    window = walking()
+    wide = window.width
+    walk(window, 64 * MiB, 600 * MiB, mb_per_second=20, now=1.0)  # so slow since GETs take longer now
+    assert window.width >= wide
+
+
+def test_a_burst_of_the_kernels_reads_tells_no_speed():
+    window = walking()
+    for offset in range(64 * MiB, 600 * MiB, 8 * MiB):  # 100 MB/s, by 8 MiB in one moment
+        for part in range(8):
+            decide(window, offset + part * MiB, MiB, waits=False, now=1 + offset / 100e6)
+    assert window.width < 50 * MiB
+
+
+def test_on_a_slow_line_no_walk_is_trusted_with_more_than_it_has_read():
+    window = ReadWindow(SIZE, 8 * MiB)
+    for offset in range(0, 16 * MiB, MiB):
+        for _, end in decide(window, offset, MiB, pace=SLOW_LINE, now=offset / 4e6).ahead:
+            assert end <= 2 * (offset + MiB)
+
+
 def test_parts_grow_with_the_window_and_never_beyond_the_largest_get():
-    window = ReadWindow(SIZE, 2 * MiB)
-    fetched = walk(window, 0, 600 * MiB, slowdown=1.0)
-    sizes = [end - start for start, end in fetched]
-    assert sizes[0] == MiB
-    assert max(sizes) == 2 * MiB
-    large = walk(ReadWindow(SIZE, 64 * MiB), 0, 600 * MiB, slowdown=1.0)
-    assert max(end - start for start, end in large) == 8 * MiB
+    window = ReadWindow(SIZE, 8 * MiB)
+    sizes = [end - start for start, end in walk(window, 0, 600 * MiB)]
+    assert sizes[:4] == [2 * MiB] * 4
+    assert set(sizes[60:]) == {PART_BYTES}
+    small = walk(ReadWindow(SIZE, MiB), 0, 600 * MiB)
+    assert {end - start for start, end in small} == {MiB}
+
+
+def test_a_large_file_costs_about_a_get_for_each_part():
+    for pace in (NEAR, S3S_OWN):
+        assert len(walk(ReadWindow(SIZE, 8 * MiB), 0, SIZE, pace=pace)) < SIZE // PART_BYTES * 1.2
 
 
 def test_room_bounds_what_is_asked_ahead():
-    window = walking(slowdown=1.0)
+    window = walking()
     for offset in range(64 * MiB, 256 * MiB, MiB):
         for _, end in decide(window, offset, MiB, room=3 * MiB).ahead:
             assert end <= offset + MiB + 3 * MiB
@@ -109,7 +195,7 @@ def test_nothing_is_asked_beyond_the_end():
 
 
 def test_a_forward_seek_inside_the_window_skips():
-    window = walking(slowdown=1.0)
+    window = walking()
     decision = decide(window, 70 * MiB, MiB, waits=False)
     assert decision.demand is None
     assert all(start >= 64 * MiB for start, _ in decision.ahead)
@@ -141,15 +227,16 @@ def test_small_random_reads_are_near_only_if_they_are_very_near():
 
 
 def test_what_was_lost_is_asked_again_and_the_window_is_smaller():
-    window = walking(slowdown=1.0)
+    window = walking()
     width = window.width
     window.lost(66 * MiB)
     assert window.width == width // 2
     assert decide(window, 64 * MiB, MiB).ahead[0].start == 66 * MiB
+    assert window.width == width // 2  # and does not jump back
 
 
 def test_a_rest_starts_from_a_calm_window_at_the_front():
-    window = walking(slowdown=1.0)
+    window = walking()
     window.rest()
     assert window.width == CALM_BYTES
     assert decide(window, 64 * MiB, MiB, missing=True).ahead[0].start == 65 * MiB
@@ -157,16 +244,18 @@ def test_a_rest_starts_from_a_calm_window_at_the_front():
 
 @given(
     st.integers(1, 40 * MiB),
-    st.lists(st.tuples(st.integers(0, 40 * MiB), st.integers(1, 2 * MiB), st.booleans(), st.floats(1, 10))),
+    st.lists(st.tuples(st.integers(0, 40 * MiB), st.integers(1, 2 * MiB), st.booleans(), st.floats(0, 10))),
     st.integers(-MiB, 64 * MiB),
 )
 def test_whatever_is_read_ranges_lie_in_the_object_and_each_demand_covers_its_read(size, reads, room):
     window = ReadWindow(size, 8 * MiB)
-    for offset, length, missing, slowdown in reads:
+    now = 0.0
+    for offset, length, missing, pause in reads:
+        now += pause
         if offset >= size:
             continue
         end = min(offset + length, size)
-        decision = window.decide(offset, end, waits=missing, missing=missing, slowdown=slowdown, room=room)
+        decision = window.decide(offset, end, waits=missing, missing=missing, pace=S3S_OWN, now=now, room=room)
         if missing:
             assert decision.demand.start <= offset < end <= decision.demand.end <= size
             assert decision.demand.start // MiB == offset // MiB
@@ -176,41 +265,27 @@ def test_whatever_is_read_ranges_lie_in_the_object_and_each_demand_covers_its_re
             assert stop <= end + max(0, room)
 
 
-def test_gets_that_take_as_long_as_ever_are_unhurried():
+def test_a_get_takes_what_the_shortest_one_took():
     pace = Pace()
-    for count in range(50):
-        pace.finished(MiB, 0.03, now=count)
-        pace.finished(4 * MiB, 0.07, now=count)
-    assert pace.slowdown == pytest.approx(1.0, abs=0.05)
+    assert pace.seconds(MiB) is None
+    for count, seconds in enumerate([0.03, 0.5, 0.028, 0.09]):
+        pace.finished(MiB, seconds, now=count / 100)
+    assert pace.seconds(MiB) == 0.028
 
 
-def test_gets_that_take_longer_and_longer_slow_each_other_down():
+def test_sizes_that_were_not_measured_are_bounded_by_those_that_were():
     pace = Pace()
-    pace.finished(MiB, 0.001, now=0)
-    for count in range(20):
-        pace.finished(MiB, 0.004, now=count / 100)
-    assert pace.slowdown == pytest.approx(4.0, abs=0.1)
-
-
-def test_a_larger_size_is_expected_to_take_no_more_than_its_parts_would():
-    pace = Pace()
-    pace.finished(MiB, 0.001, now=0)
-    for _ in range(20):
-        pace.finished(4 * MiB, 0.016, now=0)
-    assert pace.slowdown == pytest.approx(4.0, abs=0.1)
+    pace.finished(MiB, 0.03, now=0)
+    assert pace.seconds(4 * MiB) == pytest.approx(0.12)  # four in a row
+    pace.finished(8 * MiB, 0.1, now=0)
+    assert pace.seconds(4 * MiB) == pytest.approx(0.1)
+    assert pace.seconds(128 * KiB) == pytest.approx(0.03)
 
 
 def test_an_old_shortest_duration_is_forgotten_after_a_while():
     pace = Pace()
     pace.finished(MiB, 0.01, now=0)
-    for count in range(200, 260):
-        pace.finished(MiB, 0.03, now=count)
-    assert pace.slowdown < 1.2
-
-
-def test_one_stray_get_changes_little():
-    pace = Pace()
-    for count in range(20):
-        pace.finished(MiB, 0.03, now=count)
-    pace.finished(MiB, 0.09, now=20)
-    assert pace.slowdown < 2
+    pace.finished(MiB, 0.03, now=10)
+    assert pace.seconds(MiB) == 0.01
+    pace.finished(MiB, 0.03, now=300)
+    assert pace.seconds(MiB) == 0.03
