@@ -6,9 +6,12 @@ import os
 import random
 import subprocess
 from pathlib import Path
+from typing import Final
 
 from tests.servers import S3Server
 from tests.service.running import MOUNTCTL, Running, poll_until
+
+MiB: Final = 1 << 20
 
 
 def test_three_mounts_of_two_buckets_show_the_right_bytes(running: Running, s3_server: S3Server) -> None:
@@ -73,6 +76,26 @@ def test_stats_count_bytes_and_requests_of_a_read(running: Running, moto: S3Serv
     assert requests["GetObject"] == 1
     assert requests.get("HeadObject", 0) <= 2
     assert requests.get("ListObjectsV2", 0) <= 1
+
+
+def test_a_large_file_comes_by_requests_of_a_mib_and_few_gets(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    body = random.Random(1).randbytes(32 * MiB)
+    moto.put(bucket, "large", body)
+    running.configure(moto, data={"bucket": bucket})
+
+    with running.running():
+        with (running.mountpoint("data") / "large").open("rb", buffering=0) as file:
+            found = b"".join(iter(lambda: file.read(MiB), b""))
+        stats = poll_until(
+            lambda: (s := running.mount("data")["stats"])["bytes_read"] == len(body) and s, "a heartbeat with the rest"
+        )
+
+    assert hashlib.sha256(found).digest() == hashlib.sha256(body).digest()
+    # The kernel's read-ahead asks for whole slots, and nobody asks for attributes between two reads.
+    assert stats["fuse_requests"]["read"] <= 34
+    assert stats["fuse_requests"]["getattr"] <= 8
+    assert stats["s3_requests"]["GetObject"] <= 18
 
 
 def test_an_engine_has_no_privileges_and_only_its_own_file_descriptors(running: Running, moto: S3Server) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine.spec import MountSpec
-from mountctl.supervisor import fusectl, mountinfo
+from mountctl.supervisor import fuse_init, fusectl, mountinfo
 from mountctl.supervisor.session import Session
 
 _EXIT_SECONDS_MAX = 30.0
@@ -90,3 +90,10 @@ def test_a_connection_that_somebody_else_holds_is_ended_all_the_same(
     assert "abort" in told(program)
     assert mountinfo.at(session.mountpoint) is not None
     os.close(held)
+
+
+def test_the_kernel_keeps_as_many_requests_in_flight_as_we_told_it(connections: Path, session: Session) -> None:
+    connection = connections / str(session.minor)
+
+    assert int((connection / "max_background").read_text()) == fuse_init.MAX_BACKGROUND
+    assert int((connection / "congestion_threshold").read_text()) == fuse_init.CONGESTION_THRESHOLD
