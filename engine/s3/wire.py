@@ -142,6 +142,7 @@ class PlainWire:
         self._sock = sock
         self._low_water = 1
         self._low_water_max = LOW_WATER_BYTES
+        self._emptied = True  # by the last receive: to look again at once finds nothing, or little
 
     async def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -178,10 +179,15 @@ class PlainWire:
     async def receive_into(self, view: memoryview, to_come: int) -> int:
         """Place at least one byte at the front of `view`; 0 at the stream's end."""
         while True:
-            try:
-                return self._sock.recv_into(view)
-            except BlockingIOError:
+            if self._emptied:
                 await self.wait(to_come)
+            try:
+                count = self._sock.recv_into(view)
+            except BlockingIOError:
+                self._emptied = True
+            else:
+                self._emptied = count < len(view)
+                return count
 
     async def wait(self, to_come: int) -> None:
         """Wait until LOW_WATER_BYTES are here, or `to_come` if that is less."""
