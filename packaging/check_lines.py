@@ -19,7 +19,6 @@ LONGER: Final = frozenset(
         "tests/model/promises.py",
         "tests/service/tool_tables.py",
         "tests/unit/test_filesystem.py",
-        "tests/unit/test_read_stream.py",
         "tests/unit/test_s3_client.py",
         "tests/unit/test_s3_writes.py",
         "tests/unit/test_write_filesystem.py",

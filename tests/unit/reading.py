@@ -1,6 +1,7 @@
 """A world for tests of reading: a Prefetcher over a client with objects in memory that is slow, fails, and counts."""
 
 import contextlib
+import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -158,3 +159,22 @@ async def world(client: SlowClient, *, slots: int = 64, part_bytes: int = 8 * Mi
 def run(test: Callable[[], Awaitable[None]]) -> None:
     """Run an async test; its clock jumps to the next deadline when everybody waits, so delays cost no time."""
     trio.run(test, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def read_all(stream: ReadStream, size: int, step: int = MiB) -> bytes:
+    """A stream from its first byte on."""
+    return await read_range(stream, 0, size, step)
+
+
+async def read_range(stream: ReadStream, start: int, end: int, step: int = MiB) -> bytes:
+    """Read one piece after the other, as a program does."""
+    pieces = []
+    for offset in range(start, end, step):
+        pieces.append(bytes(await stream.read(offset, step)))
+        await trio.lowlevel.checkpoint()  # as the reply to the kernel is one; a read of what is there is none
+    return b"".join(pieces)
+
+
+def fetched_twice(gets: Sequence[Get]) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """Pairs of GETs that have bytes in common."""
+    return [(a, b) for a, b in itertools.pairwise(sorted((get.start, get.end) for get in gets)) if a[1] > b[0]]
