@@ -1,7 +1,8 @@
 """The reading side of an engine's memory and requests: starts GETs into slots, gives slots back, keeps to the budget.
 
-run.py makes one Prefetcher an engine; engine/fs opens a ReadStream for each file handle. What to fetch is decided in
-window.py; this module carries it out. Never retries (the client does) and never looks into the bytes.
+run.py makes one Prefetcher an engine; engine/fs opens a ReadStream for each file handle, and handles of one version of
+an object get the same one. What to fetch is decided in window.py; this module carries it out. Never retries (the client
+does) and never looks into the bytes.
 
 All happens in one trio thread, and each change below is complete between two awaits. Progress under any number of
 readers, even with one slot: a read waits for one block at a time and holds no other meanwhile; a block that nobody
@@ -71,11 +72,22 @@ class Prefetcher:
         # Streams with blocks, the one that started a GET longest ago first.
         self._holding: collections.OrderedDict[ReadStream, None] = collections.OrderedDict()
         self._ahead: set[Walk] = set()  # walks that read ahead, and share the memory
+        self._streams: dict[tuple[str, str, int], ReadStream] = {}
         arena.add_reclaimer(self._reclaim)
 
     def open(self, key: str, etag: str, size: int) -> ReadStream:
-        """A stream for one file handle. `size` in bytes. No I/O; nothing is held until the first read."""
-        return ReadStream(self, key, etag, size)
+        """A stream for one more file handle: all of one version of an object share it. To be closed once for each.
+
+        `size` in bytes. No I/O; nothing is held until the first read.
+        """
+        version = key, etag, size
+        stream = self._streams.get(version)
+        if stream is None:
+            stream = ReadStream(self, key, etag, size)
+            if etag:  # else two of a name may be of two versions
+                self._streams[version] = stream
+        stream.opened += 1
+        return stream
 
     def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> ReadStream | None:
         """The same, of an object of at most SLOT_BYTES that is fetched at once. None: there is no memory to spare.
@@ -125,11 +137,11 @@ class Prefetcher:
         for start, end in _slots_of(wanted):
             first = demand and start == wanted.start
             there = walk.blocks.get(start // SLOT_BYTES)
+            if not first and (there is not None or stream.finds(start, end)):
+                self._launch(walk, group)
+                group = []
+                continue
             if there is not None:
-                if not first:
-                    self._launch(walk, group)
-                    group = []
-                    continue
                 self.give_up(there)  # a random read began this slot elsewhere
             slot = self._arena.acquire_nowait()
             if slot is None and not first:
@@ -241,6 +253,9 @@ class Prefetcher:
     def forget(self, stream: ReadStream) -> None:
         """The stream is closed."""
         self._holding.pop(stream, None)
+        version = stream.key, stream.etag, stream.size
+        if self._streams.get(version) is stream:
+            del self._streams[version]
 
     def _count(self) -> None:
         self.stats.arena_bytes = self._arena.in_use * SLOT_BYTES

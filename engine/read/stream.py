@@ -1,6 +1,7 @@
 """Reading one open file: ReadStream.read answers what the kernel asks, from blocks that are there, or waits for them.
 
-Opened by Prefetcher.open for engine/fs, one for each file handle; many tasks may read at once. Never decides what to
+Opened by Prefetcher.open for engine/fs, for each file handle; handles of one version of an object share one, so that
+what one of them has fetched is there for all. Many tasks may read at once. Never decides what to
 fetch (window.py) and never starts a GET itself (prefetcher.py).
 """
 
@@ -14,19 +15,23 @@ import trio
 from engine.arena import SLOT_BYTES
 from engine.errors import BadHandle, EngineError
 from engine.read.part import Block, Part
+from engine.read.sharing import hand_on, is_again
 from engine.read.walk import Walk
 from engine.read.window import Range, ReadWindow
 
 if TYPE_CHECKING:
     from engine.read.prefetcher import Prefetcher
 
-# Places of one file that are read from independently (threads with pread, columns of a table). A random read takes one
-# too, for as long as no four others came: it remembers the last few random blocks.
+# Places of one file that a handle reads from independently (threads with pread, columns of a table). A random read
+# takes one too, for as long as no four others came: it remembers the last few random blocks.
 WALKS_MAX: Final = 4
+
+# Of all handles of a file. Each read looks through them: at 0.1 us each that is little for what a read costs.
+WALKS_SHARED_MAX: Final = 64
 
 
 class ReadStream:
-    """One version of one object, read at any offset by any number of tasks.
+    """One version of one object, read at any offset by any number of tasks, opened by any number of handles.
 
     Args:
         prefetcher: memory and requests.
@@ -42,7 +47,7 @@ class ReadStream:
         self._prefetcher = prefetcher
         self._walks: list[Walk] = []  # the one used last first
         self._parts: set[Part] = set()
-        self._touched = False
+        self.opened = 0  # handles that are not closed yet
         self._closed = False
         self._ahead: Part | None = None
 
@@ -58,7 +63,6 @@ class ReadStream:
             return False
         self._ahead = block.part
         self._ahead.failed = failed
-        self._touched = True
         return True
 
     @property
@@ -86,17 +90,25 @@ class ReadStream:
             raise self._bad_handle()
         if offset >= end:
             return b""
-        self._touched = True
         index = offset // SLOT_BYTES
         for walk in self._walks:
             block = walk.blocks.get(index)
             if block is not None and block.start <= offset and end <= block.end and end <= block.part.good:
-                self._decide(walk, offset, end, waits=False, missing=False)
-                return self._deliver(walk, block, offset, end)
+                reader = walk
+                if offset != walk.window.front and len(self._walks) > 1:
+                    reader = self._nearest(offset, size) or walk
+                self._decide(reader, offset, end, waits=False, missing=False)
+                return self._deliver(block, offset, end)
         return await self._read_slowly(offset, end)
 
     def close(self) -> None:
-        """End all GETs, give all slots back (those still being written to when their GET has ended), idempotent."""
+        """A handle is closed; with the last one end all GETs and give all slots back, idempotent.
+
+        Slots that are still being written to go back when their GET has ended.
+        """
+        self.opened -= 1
+        if self.opened > 0:
+            return
         self._closed = True
         for part in list(self._parts):
             part.fail(self._bad_handle())
@@ -107,15 +119,17 @@ class ReadStream:
         self._prefetcher.forget(self)
 
     def rest(self) -> bool:
-        """Give up what is held if nothing was read since the last call; True if nothing is held now.
+        """Give up what is held for walks that nobody has read in since the last call; True if nothing is held now.
 
         A read that still waits is no rest: behind a slow link it may wait for long.
         """
-        if not self._touched and all(part.idle for part in self._parts):
+        if all(part.idle for part in self._parts):
             for walk in self._walks:
-                self._prefetcher.drop(walk)
-                walk.window.rest()
-        self._touched = False
+                if not walk.touched:
+                    self._prefetcher.drop(walk)
+                    walk.window.rest()
+        for walk in self._walks:
+            walk.touched = False
         return not self._parts and not any(walk.blocks for walk in self._walks)
 
     def least_needed(self) -> Block | None:
@@ -129,16 +143,24 @@ class ReadStream:
     def _bad_handle(self) -> BadHandle:
         return BadHandle(f"{self.key}: the file is closed")
 
+    def finds(self, start: int, end: int) -> Block | None:
+        """A block that has, or will have, all of these bytes of one slot, whichever walk it was fetched for."""
+        index = start // SLOT_BYTES
+        for walk in self._walks:
+            block = walk.blocks.get(index)
+            if block is not None and block.start <= start and end <= block.end:
+                return block
+        return None
+
     async def _read_slowly(self, offset: int, end: int) -> bytes | memoryview:
         walk = self._walk_for(offset, end - offset)
-        block = _covering(walk, offset)
-        self._decide(walk, offset, end, waits=True, missing=block is None)
+        self._decide(walk, offset, end, waits=True, missing=not self._begun(walk, offset, end))
         pieces: list[bytes] = []
         while True:
             piece_end = min(end, offset - offset % SLOT_BYTES + SLOT_BYTES)
             if walk not in self._walks:  # dropped while the piece before was awaited: its blocks would be nobody's
                 walk = self._walk_for(offset, end - offset)
-                self._decide(walk, offset, end, waits=True, missing=_covering(walk, offset) is None)
+                self._decide(walk, offset, end, waits=True, missing=not self._begun(walk, offset, end))
             view = await self._piece(walk, offset, piece_end)
             if piece_end == end and not pieces:
                 return view
@@ -149,8 +171,8 @@ class ReadStream:
 
     async def _piece(self, walk: Walk, offset: int, end: int) -> memoryview:
         """Bytes that lie in one slot. A block that ends before `end` was begun by a random read: it is replaced."""
-        block = _covering(walk, offset)
-        if block is None or block.end < end:
+        block = self.finds(offset, end)
+        if block is None:
             self._prefetcher.fetch(self, walk, walk.window.demand(offset, end), demand=True)
             block = walk.blocks[offset // SLOT_BYTES]
         block.users += 1
@@ -158,7 +180,7 @@ class ReadStream:
             await block.part.reach(end)
             if self._closed:
                 raise self._bad_handle()
-            return self._deliver(walk, block, offset, end)
+            return self._deliver(block, offset, end)
         finally:
             block.users -= 1
             if block.part.hungry and block.part.idle:
@@ -166,16 +188,23 @@ class ReadStream:
                 self._prefetcher.abandon(block.part)
             self._prefetcher.settle(block)
 
-    def _deliver(self, walk: Walk, block: Block, offset: int, end: int) -> memoryview:
-        view, passed = walk.deliver(block, offset, end)
-        if passed is not None:
+    def _deliver(self, block: Block, offset: int, end: int) -> memoryview:
+        view, passed = block.walk.deliver(block, offset, end)
+        if passed is not None and not (len(self._walks) > 1 and hand_on(passed, self._walks, self._prefetcher.room)):
             self._prefetcher.give_up(passed)
         self._prefetcher.stats.bytes_read += end - offset
         return view
 
+    def _begun(self, walk: Walk, offset: int, end: int) -> bool:
+        """The first of these bytes is there, or was asked for."""
+        if _covering(walk, offset) is not None:
+            return True
+        return self.finds(offset, min(end, offset - offset % SLOT_BYTES + SLOT_BYTES)) is not None
+
     def _decide(self, walk: Walk, offset: int, end: int, *, waits: bool, missing: bool) -> None:
         """Have the window decide, and do it."""
         prefetcher = self._prefetcher
+        walk.touched = True
         decision = walk.window.decide(
             offset,
             end,
@@ -195,22 +224,29 @@ class ReadStream:
 
     def _walk_for(self, offset: int, size: int) -> Walk:
         """The walk that a read belongs to, now the first in the list; a new one if it belongs to none."""
+        nearest = self._nearest(offset, size)
+        again = nearest is not None and is_again(nearest, offset // SLOT_BYTES) and not self.finds(offset, offset + 1)
+        if nearest is not None and not again:
+            if nearest is not self._walks[0]:
+                self._walks.remove(nearest)
+                self._walks.insert(0, nearest)
+            return nearest
+        if len(self._walks) >= min(WALKS_MAX * self.opened, WALKS_SHARED_MAX):
+            self._prefetcher.drop(self._walks.pop())
+        walk = Walk(self.key, self.etag, ReadWindow(self.size, self._prefetcher.part_bytes), self._parts)
+        walk.follows = again
+        self._walks.insert(0, walk)
+        return walk
+
+    def _nearest(self, offset: int, size: int) -> Walk | None:
+        """The walk whose front is nearest to a read, of those that it may belong to."""
         nearest: Walk | None = None
         shortest = self.size
         for walk in self._walks:
             distance = walk.window.distance(offset, size)
             if distance is not None and distance <= shortest:
                 nearest, shortest = walk, distance
-        if nearest is not None:
-            if nearest is not self._walks[0]:
-                self._walks.remove(nearest)
-                self._walks.insert(0, nearest)
-            return nearest
-        if len(self._walks) == WALKS_MAX:
-            self._prefetcher.drop(self._walks.pop())
-        window = ReadWindow(self.size, self._prefetcher.part_bytes)
-        self._walks.insert(0, Walk(self.key, self.etag, window, self._parts))
-        return self._walks[0]
+        return nearest
 
 
 def _covering(walk: Walk, offset: int) -> Block | None:

@@ -15,6 +15,9 @@ from engine.read.window import ReadWindow
 # again (a record across a boundary) costs no GET. The kernel's page cache holds what was read longer ago.
 BLOCKS_BEHIND: Final = 1
 
+# Slots that a walk knows to have been read and given up: as many as are near its front (window.py), and some more.
+PASSED_MAX: Final = 16
+
 
 class Walk:
     """Blocks of one walk, by slot number of the object; a block can be found here until it is detached.
@@ -26,7 +29,7 @@ class Walk:
         parts: GETs in flight of the whole stream; shared with its other walks.
     """
 
-    __slots__ = ("_behind", "blocks", "etag", "key", "parts", "window")
+    __slots__ = ("_behind", "blocks", "etag", "follows", "key", "parts", "passed", "touched", "window")
 
     def __init__(self, key: str, etag: str, window: ReadWindow, parts: set[Part]) -> None:
         self.key: Final = key
@@ -34,6 +37,9 @@ class Walk:
         self.window: Final = window
         self.parts: Final = parts
         self.blocks: Final[dict[int, Block]] = {}
+        self.follows = False  # it began where another walk had been: it wants what that one is done with
+        self.touched = True  # somebody has read since this was set to False
+        self.passed: Final[collections.deque[int]] = collections.deque(maxlen=PASSED_MAX)  # read to the end and left
         self._behind: Final[collections.deque[Block]] = collections.deque()
 
     def deliver(self, block: Block, start: int, end: int) -> tuple[memoryview, Block | None]:
@@ -44,7 +50,11 @@ class Walk:
             return view, None
         if block not in self._behind:
             self._behind.append(block)
-        return view, self._behind.popleft() if len(self._behind) > BLOCKS_BEHIND else None
+        if len(self._behind) <= BLOCKS_BEHIND:
+            return view, None
+        passed = self._behind.popleft()
+        self.passed.append(passed.index)
+        return view, passed
 
     def before(self, bound: int) -> list[Block]:
         """Blocks that end at or before an offset of the object."""

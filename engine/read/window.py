@@ -161,6 +161,11 @@ class ReadWindow:
         self._round_ends = 0  # where it must be
 
     @property
+    def front(self) -> int:
+        """The end of the furthest read."""
+        return self._front
+
+    @property
     def walking(self) -> bool:
         """Two reads have moved the front: it is worth reading ahead."""
         return self._moves >= 2

@@ -32,6 +32,11 @@ def body(size: int) -> bytes:
     return (period * (size // PERIOD_BYTES + 1))[:size]
 
 
+def several(count: int, data: bytes) -> dict[str, bytes]:
+    """Objects `object0`, `object1`, ... for readers that share nothing but the memory."""
+    return {f"object{number}": data for number in range(count)}
+
+
 @dataclass
 class Get:
     """One GET that the client saw."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from engine.errors import Throttled
 from engine.spec import KiB, MiB
-from tests.unit.reading import SlowClient, body, run, world
+from tests.unit.reading import SlowClient, body, run, several, world
 
 DATA = body(9 * MiB + 4321)
 
@@ -19,8 +19,8 @@ async def check(stream, data, offset, size):
 
 def test_a_hundred_readers_share_one_slot():
     async def main():
-        async with world(SlowClient({"object": DATA}, first_byte=0.02, per_mib=0.01), slots=1) as w:
-            streams = [w.open() for _ in range(100)]
+        async with world(SlowClient(several(100, DATA), first_byte=0.02, per_mib=0.01), slots=1) as w:
+            streams = [w.open(f"object{number}") for number in range(100)]
 
             async def reader(number):
                 for step in range(3):
@@ -42,14 +42,14 @@ def test_a_hundred_readers_share_one_slot():
 
 def test_a_demand_takes_what_an_idle_stream_has_read_ahead():
     async def main():
-        async with world(SlowClient({"object": DATA}, first_byte=0.02), slots=6) as w:
-            idle = w.open()
+        async with world(SlowClient(several(7, DATA), first_byte=0.02), slots=6) as w:
+            idle = w.open("object6")
             for step in range(3):
                 await check(idle, DATA, step * MiB, MiB)
             await w.until_quiet()
             held = w.arena.in_use
             assert held > 1
-            streams = [w.open() for _ in range(6)]
+            streams = [w.open(f"object{number}") for number in range(6)]
             with trio.fail_after(1):
                 for number, stream in enumerate(streams):
                     await check(stream, DATA, number * MiB, MiB)
@@ -64,8 +64,8 @@ def test_a_demand_takes_what_an_idle_stream_has_read_ahead():
 
 def test_speculation_that_ends_while_somebody_waits_gives_way():
     async def main():
-        async with world(SlowClient({"object": DATA}, first_byte=1), slots=4) as w:
-            greedy, other = w.open(), w.open()
+        async with world(SlowClient(several(2, DATA), first_byte=1), slots=4) as w:
+            greedy, other = w.open("object0"), w.open("object1")
             await check(greedy, DATA, 0, MiB)
             await check(greedy, DATA, MiB, MiB)
             async with trio.open_nursery() as readers:
@@ -89,8 +89,8 @@ def test_speculation_that_ends_while_somebody_waits_gives_way():
 
 def test_a_slot_that_is_full_and_not_needed_is_given_away_before_its_get_ends():
     async def main():
-        async with world(SlowClient({"object": DATA}, per_mib=10), slots=3) as w:
-            large, small = w.open(), w.open()
+        async with world(SlowClient(several(2, DATA), per_mib=10), slots=3) as w:
+            large, small = w.open("object0"), w.open("object1")
             with trio.move_on_after(1):
                 await large.read(0, 3 * MiB)  # one GET into all three slots, which nobody waits for any more
             assert w.client.ranges == [(0, 3 * MiB)]
@@ -105,8 +105,8 @@ def test_a_slot_that_is_full_and_not_needed_is_given_away_before_its_get_ends():
 
 def test_a_reader_interrupted_while_it_waits_for_memory_leaves_the_line():
     async def main():
-        async with world(SlowClient({"object": DATA}, first_byte=10), slots=1) as w:
-            first, second = w.open(), w.open()
+        async with world(SlowClient(several(2, DATA), first_byte=10), slots=1) as w:
+            first, second = w.open("object0"), w.open("object1")
             async with trio.open_nursery() as readers:
                 readers.start_soon(check, first, DATA, 0, MiB)
                 await trio.sleep(1)
@@ -164,8 +164,8 @@ def test_a_read_that_waits_for_long_keeps_what_was_asked_ahead():
 def test_active_readers_share_the_memory_fairly():
     async def main():
         data = body(64 * MiB)
-        async with world(SlowClient({"object": data}, first_byte=0.02, per_mib=0.01), slots=32) as w:
-            streams = [w.open() for _ in range(4)]
+        async with world(SlowClient(several(4, data), first_byte=0.02, per_mib=0.01), slots=32) as w:
+            streams = [w.open(f"object{number}") for number in range(4)]
             held = []
 
             async def reader(stream):
@@ -197,15 +197,16 @@ reads = st.lists(
     part_bytes=st.sampled_from([128 * KiB, MiB, 3 * MiB, 8 * MiB]),
     interrupt=st.booleans(),
     failing=st.sets(st.integers(0, 20), max_size=3),
+    shared=st.booleans(),
 )
-def test_whatever_is_read_by_whom_the_bytes_are_right(size, slots, reads, part_bytes, interrupt, failing):
+def test_whatever_is_read_by_whom_the_bytes_are_right(size, slots, reads, part_bytes, interrupt, failing, shared):
     data = DATA[:size]
 
     async def main():
-        client = SlowClient({"object": data}, first_byte=0.02, per_mib=0.01)
+        client = SlowClient(several(2, data), first_byte=0.02, per_mib=0.01)
         client.fail = lambda get: Throttled("slow down") if len(client.gets) in failing else None
         async with world(client, slots=slots, part_bytes=part_bytes) as w:
-            streams = [w.open() for _ in range(2)]
+            streams = [w.open("object0"), w.open("object0" if shared else "object1")]
 
             async def read(stream, offset, length):
                 for attempt in range(10):
