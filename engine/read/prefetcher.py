@@ -20,6 +20,7 @@ import trio
 
 from engine.arena import SLOT_BYTES, Arena
 from engine.errors import BadHandle, EngineError
+from engine.read.buyer import Buyer
 from engine.read.pace import Pace
 from engine.read.part import Block, Part
 from engine.read.stream import ReadStream
@@ -73,6 +74,7 @@ class Prefetcher:
         self._holding: collections.OrderedDict[ReadStream, None] = collections.OrderedDict()
         self._ahead: set[Walk] = set()  # walks that read ahead, and share the memory
         self._streams: dict[tuple[str, str, int], ReadStream] = {}
+        self.buyer: Final = Buyer(self, arena, nursery, in_flight=width_max)
         arena.add_reclaimer(self._reclaim)
 
     def open(self, key: str, etag: str, size: int) -> ReadStream:
@@ -125,20 +127,21 @@ class Prefetcher:
             self._ahead.add(walk)
         walks = max(1, len(self._ahead))
         useful = self._width_max if walks == 1 else max(2 * self._width_max // walks, min(CALM_BYTES, self._width_max))
-        return min(useful, (self._arena.slots // walks - 1) * SLOT_BYTES)
+        return min(useful, ((self._arena.slots - self.buyer.slots) // walks - 1) * SLOT_BYTES)
 
-    def fetch(self, stream: ReadStream, walk: Walk, wanted: Range, *, demand: bool) -> None:
-        """Start GETs for a range, leaving out what is there or coming.
+    def fetch(self, stream: ReadStream, walk: Walk, wanted: Range, *, demand: bool) -> list[Part]:
+        """Start GETs for a range, leaving out what is there or coming; returns them.
 
         A demand gets its first block in any case, if need be when there is memory; whatever finds no slot else is left
         out, and the window told.
         """
         group: list[Block] = []
+        parts: list[Part] = []
         for start, end in _slots_of(wanted):
             first = demand and start == wanted.start
             there = walk.blocks.get(start // SLOT_BYTES)
             if not first and (there is not None or stream.finds(start, end)):
-                self._launch(walk, group)
+                parts += self._launch(walk, group)
                 group = []
                 continue
             if there is not None:
@@ -149,10 +152,11 @@ class Prefetcher:
                 break
             group.append(Block(walk, start, end, slot))
             walk.blocks[start // SLOT_BYTES] = group[-1]
-        self._launch(walk, group)
+        parts += self._launch(walk, group)
         self._holding[stream] = None
         self._holding.move_to_end(stream)
         self._count()
+        return parts
 
     def settle(self, block: Block) -> None:
         """Give a block's slot back if nobody can need it: to be called when any of the reasons to keep it goes."""
@@ -186,11 +190,13 @@ class Prefetcher:
         if part.hungry or part.end - part.good > FINISH_BYTES_MAX:
             part.scope.cancel()
 
-    def _launch(self, walk: Walk, blocks: list[Block]) -> None:
-        if blocks:
-            part = Part(blocks)
-            walk.parts.add(part)
-            self._nursery.start_soon(self._run, walk, part)
+    def _launch(self, walk: Walk, blocks: list[Block]) -> list[Part]:
+        if not blocks:
+            return []
+        part = Part(blocks)
+        walk.parts.add(part)
+        self._nursery.start_soon(self._run, walk, part)
+        return [part]
 
     async def _run(self, walk: Walk, part: Part) -> None:
         """The task of one part. Errors go to the reads that wait; without any they are not worth more than a line."""
@@ -241,7 +247,9 @@ class Prefetcher:
             self.settle(block)
 
     def _reclaim(self) -> bool:
-        """Let go of one block that nobody waits for, of the stream that has been quiet longest."""
+        """Let go of one block that nobody waits for: bought, or else of the stream that has been quiet longest."""
+        if self.buyer.reclaim():
+            return True
         for stream in list(self._holding):
             block = stream.least_needed()
             if block is not None:
