@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from engine.read.part import Block
 from engine.read.walk import Walk
+from engine.read.window import ReadWindow
 
 
 def is_again(walk: Walk, index: int) -> bool:
@@ -33,6 +34,8 @@ def hand_on(block: Block, walks: Sequence[Walk], room: Callable[[Walk], int]) ->
         return False
     for walk in walks:
         front = walk.window.front
+        if not isinstance(walk.window, ReadWindow):
+            continue
         if (
             front < block.end
             and walk is not block.walk

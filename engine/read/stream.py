@@ -17,8 +17,9 @@ from engine.errors import BadHandle, EngineError
 from engine.read.part import Block, Part
 from engine.read.purchase import Account
 from engine.read.sharing import hand_on, is_again
+from engine.read.strides import Beginnings, window_for
 from engine.read.walk import Walk
-from engine.read.window import Range, ReadWindow
+from engine.read.window import Range
 
 if TYPE_CHECKING:
     from engine.read.prefetcher import Prefetcher
@@ -51,6 +52,7 @@ class ReadStream:
         self.opened = 0  # handles that are not closed yet
         self.bought: Walk | None = None  # what random reads have paid for (buyer.py)
         self._account = Account(size)
+        self._beginnings = Beginnings()
         self._closed = False
         self._ahead: Part | None = None
 
@@ -269,23 +271,37 @@ class ReadStream:
             prefetcher.fetch(self, walk, decision.demand, demand=True)
         for wanted in decision.ahead:
             prefetcher.fetch(self, walk, wanted, demand=False)
-        if decision.drop_before:
-            for block in walk.before(decision.drop_before):
+        if decision.drop_before or decision.drop_after is not None:
+            for block in walk.outside(decision.drop_before, decision.drop_after):
                 prefetcher.give_up(block)
 
     def _walk_for(self, offset: int, size: int) -> Walk:
         """The walk that a read belongs to, now the first in the list; a new one if it belongs to none."""
-        nearest = self._nearest(offset, size)
-        again = nearest is not None and is_again(nearest, offset // SLOT_BYTES) and not self.finds(offset, offset + 1)
-        if nearest is not None and not again:
-            if nearest is not self._walks[0]:
-                self._walks.remove(nearest)
-                self._walks.insert(0, nearest)
-            return nearest
+        walk = self._nearest(offset, size)
+        if walk is None:
+            return self._new_walk(offset, size, self._beginnings.step(offset))
+        if not walk.window.goes_on(offset, offset + size) and not self.finds(offset, offset + 1):
+            if is_again(walk, offset // SLOT_BYTES):
+                return self._new_walk(offset, size, self._beginnings.step(offset), follows=True)
+            # Several at once come in any order; one that waits for each answer may be reading backwards.
+            if all(part.idle for part in self.parts) and (step := self._beginnings.step(offset)) is not None:
+                return self._new_walk(offset, size, step)
+        if walk is not self._walks[0]:
+            self._walks.remove(walk)
+            self._walks.insert(0, walk)
+        return walk
+
+    def _new_walk(self, offset: int, size: int, step: int | None, *, follows: bool = False) -> Walk:
+        """In place of the one used longest ago if there are too many."""
         if len(self._walks) >= min(WALKS_MAX * self.opened, WALKS_SHARED_MAX):
             self._prefetcher.drop(self._walks.pop())
-        walk = Walk(self.key, self.etag, ReadWindow(self.size, self._prefetcher.part_bytes), self.parts)
-        walk.follows = again
+        end = offset + size
+        if step is not None:  # the piece before was read to its end already, maybe by several reads
+            end = max([end, *(each.window.front + step for each in self._walks if each.began == offset - step)])
+        window = window_for(step, offset, end, size=self.size, part_bytes=self._prefetcher.part_bytes)
+        walk = Walk(self.key, self.etag, window, self.parts)
+        walk.began = offset
+        walk.follows = follows
         self._walks.insert(0, walk)
         return walk
 

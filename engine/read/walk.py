@@ -9,7 +9,7 @@ import collections
 from typing import Final
 
 from engine.read.part import Block, Part
-from engine.read.window import ReadWindow
+from engine.read.strides import Window
 
 # Blocks that were read to their end and are kept for a seek backwards: one, so that a program which reads a little
 # again (a record across a boundary) costs no GET. The kernel's page cache holds what was read longer ago.
@@ -29,14 +29,15 @@ class Walk:
         parts: GETs in flight of the whole stream; shared with its other walks.
     """
 
-    __slots__ = ("_behind", "blocks", "etag", "follows", "key", "parts", "passed", "touched", "window")
+    __slots__ = ("_behind", "began", "blocks", "etag", "follows", "key", "parts", "passed", "touched", "window")
 
-    def __init__(self, key: str, etag: str, window: ReadWindow, parts: set[Part]) -> None:
+    def __init__(self, key: str, etag: str, window: Window, parts: set[Part]) -> None:
         self.key: Final = key
         self.etag: Final = etag
-        self.window: Final = window
+        self.window: Final[Window] = window
         self.parts: Final = parts
         self.blocks: Final[dict[int, Block]] = {}
+        self.began = 0  # the first byte of the first read
         self.follows = False  # it began where another walk had been: it wants what that one is done with
         self.touched = True  # somebody has read since this was set to False
         self.passed: Final[collections.deque[int]] = collections.deque(maxlen=PASSED_MAX)  # read to the end and left
@@ -56,12 +57,18 @@ class Walk:
         self.passed.append(passed.index)
         return view, passed
 
-    def before(self, bound: int) -> list[Block]:
-        """Blocks that end at or before an offset of the object."""
-        return [block for block in self.blocks.values() if block.end <= bound]
+    def outside(self, before: int, after: int | None) -> list[Block]:
+        """Blocks that end at or before one offset of the object, or begin at another or behind it."""
+        return [
+            block
+            for block in self.blocks.values()
+            if block.end <= before or (after is not None and block.start >= after)
+        ]
 
     def least_needed(self) -> Block | None:
         """The block that can be done without most easily: read already, else the one read last if all goes on."""
         spare = [block for block in self.blocks.values() if block.settled and not block.users]
         read = [block for block in self._behind if block in spare]
-        return read[0] if read else max(spare, key=lambda block: block.start, default=None)
+        if read or not spare:
+            return read[0] if read else None
+        return max(spare, key=lambda block: abs(block.start - self.window.front))

@@ -44,7 +44,7 @@ start, so that a reader gets on; at most PART_BYTES, or the mount's read-part-si
 """
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from engine.arena import SLOT_BYTES
 from engine.read.pace import Pace
@@ -118,11 +118,15 @@ def width_for(gbps: int | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a stream should do now. `drop_before`: blocks that end at or before it can go, read or not."""
+    """What a stream should do now.
+
+    Blocks that end at or before `drop_before`, or begin at or behind `drop_after`, can go, read or not.
+    """
 
     demand: Range | None = None  # for this read
     ahead: tuple[Range, ...] = ()  # each one GET, nearest first
     drop_before: int = 0
+    drop_after: int | None = None
 
 
 NOTHING: Final = Decision()
@@ -134,21 +138,25 @@ class ReadWindow:
     Args:
         object_size: bytes, at least 1.
         part_bytes: the largest GET, in bytes.
+        begun: it is known to be a walk before the first read (strides.py).
+        reach: how far from the front its reads may be in any case, in bytes.
     """
+
+    backwards: ClassVar[bool] = False
 
     __slots__ = (
         *("_ahead_end", "_eagerness", "_front", "_moves", "_part_max", "_reach", "_size", "_swept", "_trusted_from"),
         *("_begins", "_held_up", "_round_began", "_round_ends", "_round_front", "_speed", "_waited", "_width"),
     )
 
-    def __init__(self, object_size: int, part_bytes: int) -> None:
+    def __init__(self, object_size: int, part_bytes: int, *, begun: bool = False, reach: int = 0) -> None:
         self._size = object_size
         self._part_max = max(SLOT_BYTES, part_bytes // SLOT_BYTES * SLOT_BYTES)
         self._front = 0  # the end of the furthest read
         self._ahead_end = 0  # up to here all was asked for that will be without a read's demand; not below the front
         self._width = START_BYTES
-        self._moves = 0  # reads that moved the front
-        self._reach = 0  # the longest read so far times NEAR_READS, bytes
+        self._moves = 1 if begun else 0  # reads that moved the front
+        self._reach = reach  # the longest read so far times NEAR_READS, bytes
         self._swept = 0
         self._trusted_from = -1  # what was read since tells how far ahead to go; from the first read on
         self._eagerness = EAGERNESS
@@ -181,6 +189,10 @@ class ReadWindow:
         if self._front - near <= offset <= self._ahead_end + near:
             return abs(offset - self._front)
         return None
+
+    def goes_on(self, offset: int, end: int) -> bool:
+        """Whether a read moves the front."""
+        return end > self._front
 
     def demand(self, offset: int, end: int) -> Range:
         """What to fetch for a read of these bytes that are not there and were not asked for."""
