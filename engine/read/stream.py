@@ -51,7 +51,7 @@ class ReadStream:
         self.parts: Final[set[Part]] = set()
         self.opened = 0  # handles that are not closed yet
         self.bought: Walk | None = None  # what random reads have paid for (buyer.py)
-        self._account = Account(size)
+        self._account: Account | None = None
         self._beginnings = Beginnings()
         self._closed = False
         self._ahead: Part | None = None
@@ -179,14 +179,15 @@ class ReadStream:
     async def _read_at_random(self, walk: Walk, offset: int, end: int) -> bytes | memoryview:
         """One that nothing had led to expect: the program pays for it with the time that it waits."""
         began, came = trio.current_time(), False
-        self._account.begins(began)
+        account = self._account = self._account or Account(self.size)
+        account.begins(began)
         try:
             bytes_read = await self._pieces(walk, offset, end)
             came = True
         finally:
-            self._account.ends(offset, began, trio.current_time(), came=came)
+            account.ends(offset, began, trio.current_time(), came=came)
         if not self._closed:
-            self._prefetcher.buyer.ended(self, self._account, offset)
+            self._prefetcher.buyer.ended(self, account, offset)
         return bytes_read
 
     async def _pieces(self, walk: Walk, offset: int, end: int) -> bytes | memoryview:
