@@ -26,7 +26,11 @@ IN_FLIGHT: Final = 8
 
 ARENA_BYTES: Final = 512 * MiB
 PART_BYTES: Final = 8 * MiB
-KEY: Final = "object"
+
+
+def key(number: int) -> str:
+    """The object of a reader: each has its own, as readers of one share what they fetch."""
+    return f"object{number}"
 
 
 async def _kernel(stream: ReadStream, size: int) -> None:
@@ -48,12 +52,12 @@ async def _measure(s3: FastS3, size: int, readers: int) -> None:
     access = Access(name="bench", endpoint=s3.endpoint + "/bucket", region="us-east-1", credentials=None)
     client = HttpClient(access, stats=stats, requester_pays=False, rejected=lambda: None)
     arena = Arena(ARENA_BYTES)
-    info = await client.head_object(KEY)
+    objects = [await client.head_object(key(number)) for number in range(readers)]
     async with trio.open_nursery() as nursery:
         prefetcher = Prefetcher(client, arena, nursery, part_bytes=PART_BYTES, stats=stats)
         for _ in range(3):
             began, cpu, requests = time.perf_counter(), time.process_time(), s3.requests()["GET"]
-            streams = [prefetcher.open(KEY, info.etag, size) for _ in range(readers)]
+            streams = [prefetcher.open(info.key, info.etag, size) for info in objects]
             async with trio.open_nursery() as tasks:
                 for stream in streams:
                     tasks.start_soon(_kernel, stream, size)
@@ -83,7 +87,8 @@ def main() -> None:
     told = parser.parse_args()
     manners = Manners(told.first_byte_ms, told.connection_mb)
     with FastS3(manners) as s3:
-        s3.put("bucket", KEY, told.mib * MiB)
+        for number in range(told.readers):
+            s3.put("bucket", key(number), told.mib * MiB)
         print(manners)
         if not told.profile:
             trio.run(_measure, s3, told.mib * MiB, told.readers)

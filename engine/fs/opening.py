@@ -45,7 +45,7 @@ class ObjectOpener(Protocol):
     """Opens objects for reading (engine/read's Prefetcher)."""
 
     def open(self, key: str, etag: str, size: int) -> OpenObject:
-        """One version of an object; sends no request."""
+        """One version of an object; sends no request. All who open it may get the same, which each closes once."""
         ...
 
     def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> ObjectAhead | None:

@@ -94,9 +94,10 @@ class Prefetcher:
     def open_ahead(self, key: str, etag: str, size: int, failed: Callable[[EngineError], None]) -> ReadStream | None:
         """The same, of an object of at most SLOT_BYTES that is fetched at once. None: there is no memory to spare.
 
-        Half of the memory is left to files that are open. `failed` is told what the GET failed with.
+        Half of the memory is left to files that are open; what random reads have bought is of that half, and goes when
+        it is wanted. `failed` is told what the GET failed with.
         """
-        if self._arena.available * 2 <= self._arena.slots:
+        if (self._arena.available + self.buyer.slots) * 2 <= self._arena.slots:
             return None
         stream = self.open(key, etag, size)
         if stream.fetch_ahead(failed):

@@ -304,6 +304,22 @@ def test_many_random_readers_of_a_small_memory_all_come_to_their_end(slots):
     run(main)
 
 
+def test_small_files_are_fetched_ahead_though_half_of_the_memory_is_bought():
+    async def main():
+        async with world(SlowClient({"object": DATA, "small": b"x" * 100}, **S3), slots=124) as w:
+            stream = w.open()
+            for offset in offsets(60):
+                await pick(stream, offset)
+            await w.until_quiet()
+            assert w.prefetcher.buyer.slots >= 60
+            ahead = w.prefetcher.open_ahead("small", '"1"', 100, lambda _error: None)
+            assert ahead is not None
+            ahead.close()
+            stream.close()
+
+    run(main)
+
+
 def test_readers_who_bought_much_leave_others_a_fair_share():
     async def main():
         async with world(SlowClient(several(3, DATA), **S3), slots=128) as w:
