@@ -258,7 +258,7 @@ class ReadStream:
     def _decide(self, walk: Walk, offset: int, end: int, *, waits: bool, missing: bool) -> None:
         """Have the window decide, and do it."""
         prefetcher = self._prefetcher
-        walk.touched = True
+        walk.touched, walk.given = True, 0
         decision = walk.window.decide(
             offset,
             end,

@@ -29,7 +29,19 @@ class Walk:
         parts: GETs in flight of the whole stream; shared with its other walks.
     """
 
-    __slots__ = ("_behind", "began", "blocks", "etag", "follows", "key", "parts", "passed", "touched", "window")
+    __slots__ = (
+        "_behind",
+        "began",
+        "blocks",
+        "etag",
+        "follows",
+        "given",
+        "key",
+        "parts",
+        "passed",
+        "touched",
+        "window",
+    )
 
     def __init__(self, key: str, etag: str, window: Window, parts: set[Part]) -> None:
         self.key: Final = key
@@ -39,6 +51,7 @@ class Walk:
         self.blocks: Final[dict[int, Block]] = {}
         self.began = 0  # the first byte of the first read
         self.follows = False  # it began where another walk had been: it wants what that one is done with
+        self.given = 0  # blocks it got from other walks since somebody has read in it (sharing.py)
         self.touched = True  # somebody has read since this was set to False
         self.passed: Final[collections.deque[int]] = collections.deque(maxlen=PASSED_MAX)  # read to the end and left
         self._behind: Final[collections.deque[Block]] = collections.deque()
