@@ -83,6 +83,7 @@ class PartInfo:
     etag: str  # with its quotes
     size: int
     checksum: Checksum | None = None
+    compared: bool = field(default=False, compare=False)  # S3 has said that its bytes have this checksum
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ class MemoryClient:
         await self._asked("UploadPart")
         data = await self._take(key, body, checksum)
         upload = self._find_upload(key, upload_id)
-        part = PartInfo(number, etag_of_body([data]), len(data), checksum)
+        part = PartInfo(number, etag_of_body([data]), len(data), checksum, compared=checksum is not None)
         upload.parts[number] = (part, data)
         return part
 

@@ -86,13 +86,18 @@ def check_encryption(upload: UploadOptions, headers: Mapping[str, str]) -> None:
         raise WrongEncryption("S3 encrypts with another KMS key than it was asked to")
 
 
-def check_checksum(checksum: Checksum | None, headers: Mapping[str, str]) -> None:
-    """Does S3, if it tells, have the bytes that were sent? Raises BadResponse, which has them sent again."""
+def check_checksum(checksum: Checksum | None, headers: Mapping[str, str]) -> bool:
+    """Does S3 have the bytes that were sent? False if it does not tell.
+
+    Raises BadResponse if it has others, which has them sent again.
+    """
     if checksum is None:
-        return
+        return False
     name, text = _checksum_header(checksum)
-    if headers.get(name, text) != text:
-        raise BadResponse(f"S3 says that what it took has the {name} {headers[name][:20]!r}, not {text!r}")
+    told = headers.get(name)
+    if told not in (None, text):
+        raise BadResponse(f"S3 says that what it took has the {name} {told[:20]!r}, not {text!r}")
+    return told is not None
 
 
 def etag_of_headers(headers: Mapping[str, str]) -> str:

@@ -120,8 +120,8 @@ class Writes(abc.ABC):
 
         async def receive(head: Head, connection: Connection) -> PartInfo:
             await connection.read()
-            documents.check_checksum(checksum, head.headers)
-            return PartInfo(number, documents.etag_of_headers(head.headers), request.size, checksum)
+            compared = documents.check_checksum(checksum, head.headers)
+            return PartInfo(number, documents.etag_of_headers(head.headers), request.size, checksum, compared)
 
         return await self._perform(lambda: request, receive)
 

@@ -5,7 +5,7 @@ Owned by upload.py. No I/O, no events: whoever has this, the bytes of the part b
 
 from dataclasses import dataclass, field
 
-from engine.errors import BadResponse
+from engine.errors import BadResponse, FileTooBig, OutOfOrderWrite
 from engine.s3.checksums import combined
 from engine.s3.interface import Checksum, ChecksumAlgorithm, PartInfo, UploadOptions
 
@@ -34,22 +34,34 @@ class UploadState:
     Args:
         key: the object's key.
         options: how it is to be stored.
-        whole: the checksum of everything written.
         offset: where the next write must begin, in bytes.
         expected: the size in bytes that a program gave the file: at its end so much must have been written.
         upload_id: of the multipart upload; None before one was begun.
         parts: what S3 has, by part number.
-        sums: size and checksum of each part as it was when it was full, by part number.
+        sums: size and checksum of each full part's bytes as they came from the program, by part number.
     """
 
     key: str
     options: UploadOptions
-    whole: Checksum
     offset: int = 0
     expected: int = 0
     upload_id: str | None = None
     parts: dict[int, PartInfo] = field(default_factory=dict)
     sums: dict[int, tuple[int, Checksum]] = field(default_factory=dict)
+
+    def check_place(self, offset: int, size: int, most: int) -> None:
+        """Whether these bytes can follow, in a file of at most so many. Raises OutOfOrderWrite, FileTooBig."""
+        if offset != self.offset:
+            raise OutOfOrderWrite(
+                f"{self.key!r} can only be written in order: byte {self.offset} is next, not {offset}"
+            )
+        if offset + size > most:
+            raise FileTooBig(f"{self.key!r} would have more than {most} bytes")
+
+    @property
+    def algorithm(self) -> ChecksumAlgorithm:
+        """Of the checksums that are kept here."""
+        return review_algorithm(self.options)
 
     def told(self, checksum: Checksum) -> Checksum | None:
         """A checksum as S3 is told it: None if the mount sends none."""
@@ -61,20 +73,15 @@ class UploadState:
         Raises BadResponse unless they are what was written.
         """
         parts = [self.parts[number] for number in sorted(self.parts)]
-        if [(part.number, part.size) for part in parts] != [(n, self.sums[n][0]) for n in sorted(self.sums)]:
+        sizes = [(number, self.sums[number][0]) for number in sorted(self.sums)]
+        if [(part.number, part.size) for part in parts] != sizes or sum(size for _, size in sizes) != self.offset:
             raise BadResponse("S3 does not have the parts that were sent", key=self.key)
-        self.review_sums()
         return parts
 
-    def review_sums(self) -> None:
-        """Raises BadResponse unless the parts, as they were sent, make what came from the program.
-
-        `whole` is of the bytes as they came. So memory that changed since is found here, and bytes that change on
-        their way by S3.
-        """
-        whole, size = Checksum(self.whole.algorithm, 0), 0
+    def whole(self) -> Checksum:
+        """The checksum of all full parts, one behind the other."""
+        whole = Checksum(self.algorithm, 0)
         for number in sorted(self.sums):
-            part_size, checksum = self.sums[number]
-            whole, size = combined(whole, checksum, part_size), size + part_size
-        if size != self.offset or whole != self.whole:
-            raise BadResponse("what was sent is not what was written", key=self.key)
+            size, checksum = self.sums[number]
+            whole = combined(whole, checksum, size)
+        return whole

@@ -493,3 +493,15 @@ def test_bytes_that_s3_took_otherwise_than_they_were_sent_are_sent_again() -> No
         await client.upload_part("k", "u", 1, body=[b"data"], checksum=checksum)
 
     assert len(talk([Answer(200, wrong), Answer(200, right), Answer(200, wrong), Answer(200, right)], both).seen) == 4
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_part_is_known_to_be_as_sent_where_s3_tells_its_checksum(tells: bool) -> None:
+    checksum = checksum_of("crc32c", [b"data"])
+    headers = {"ETag": '"e"'} | ({"x-amz-checksum-crc32c": text_of(checksum)} if tells else {})
+
+    async def once(client: HttpClient) -> None:
+        part = await client.upload_part("k", "u", 1, body=[b"data"], checksum=checksum)
+        assert part.compared is tells
+
+    talk([Answer(200, headers)], once)

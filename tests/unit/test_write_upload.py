@@ -26,6 +26,7 @@ from engine.s3.checksums import checksum_of
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 from engine.write.orphans import RETRY_SECONDS_MIN
+from engine.write.part import Part
 from engine.write.plan import PartPlan
 from engine.write.upload import ABORT_SECONDS_MAX, PARTS_IN_FLIGHT_MAX, Upload
 from engine.write.uploader import Uploader
@@ -85,6 +86,7 @@ async def put_all(upload: Upload, data: bytes, piece: int = PIECE) -> None:
     for start in range(0, len(data), piece):
         chunk = data[start : start + piece]
         assert await upload.write(upload.size, chunk) == len(chunk)
+        await trio.lowlevel.checkpoint()  # as there is one before each request of the kernel
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
@@ -478,10 +480,32 @@ def test_memory_that_changed_after_the_write_is_found_before_anything_is_publish
             upload = made.start()
             await put_all(upload, bytes(size))
             upload._filling.slots[-1].view[3] ^= 1
-            with pytest.raises(UploadFailed, match="not what was written"):
+            with pytest.raises(UploadFailed, match="not what"):
                 await upload.complete()
             assert made.bucket.memory.keys == []
 
+    run(test)
+
+
+@pytest.mark.parametrize(("algorithm", "parts"), [("crc32c", []), ("off", [1, 2])])
+def test_parts_that_s3_has_compared_are_not_summed_again(
+    algorithm: str, parts: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reviewed: list[int] = []
+    review = Part.review
+
+    def counted(part: Part) -> None:
+        reviewed.append(part.number)
+        review(part)
+
+    async def test() -> None:
+        async with writing(upload_checksums=algorithm) as made:
+            upload = made.start()
+            await put_all(upload, bytes(6 * MiB))
+            await upload.complete()
+            assert sorted(reviewed) == parts
+
+    monkeypatch.setattr(Part, "review", counted)
     run(test)
 
 
