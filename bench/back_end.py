@@ -20,6 +20,9 @@ ENTRIES_MAX: Final = 1000
 
 _REASONS: Final = {200: "OK", 204: "No Content", 404: "Not Found", 412: "Precondition Failed", 501: "Not Implemented"}
 
+# Headers that tell the checksum of a body.
+_CHECKSUM: Final = ("x-amz-checksum-crc", "x-amz-checksum-sha")
+
 Answer = tuple[int, str, dict[str, str]]
 
 
@@ -133,12 +136,17 @@ def _put(known: Bucket, request: Request) -> Answer:
             return _error(404, "NoSuchUpload")
         number = int(query["partNumber"])
         parts[number] = body
-        return 200, "", {"ETag": f'"{query["uploadId"]}-{number}"'}
+        return 200, "", {"ETag": f'"{query["uploadId"]}-{number}"', **_checksums(request)}
     if refused := _refused(known, request):
         if body is not None:
             body.path.unlink()
         return refused
-    return 200, "", {"ETag": known.put(request.key, body).etag}
+    return 200, "", {"ETag": known.put(request.key, body).etag, **_checksums(request)}
+
+
+def _checksums(request: Request) -> dict[str, str]:
+    """As S3 answers, which has compared them; nobody does here."""
+    return {name: value for name, value in request.headers.items() if name.startswith(_CHECKSUM)}
 
 
 def _refused(known: Bucket, request: Request) -> Answer | None:
