@@ -34,6 +34,9 @@ _POINTER_BYTES: Final = ctypes.sizeof(ctypes.c_void_p)
 # sizeof(struct stat) of Linux's 64-bit architectures, glibc and musl.
 _STAT_BYTES: Final = {"x86_64": 144, "aarch64": 128, "riscv64": 128, "ppc64le": 144, "s390x": 144}
 
+# Of /proc/PID/status, where the process is told in one of the first lines.
+_STATUS_BYTES: Final = 1024
+
 # A task's coroutines are nested a handful deep; more is not what we know.
 _OBJECTS_MAX: Final = 64
 
@@ -70,10 +73,16 @@ def process_of(thread: int) -> int | None:
     if thread <= 0:
         return None
     try:
-        status = Path(f"/proc/{thread}/status").read_text()
+        # Each file that is made asks twice: 4 us, where Path.read_text and a search by lines cost 16.
+        file = os.open(f"/proc/{thread}/status", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.read(file, _STATUS_BYTES)
+        finally:
+            os.close(file)
     except OSError:
         return None  # it ended, or belongs to a namespace of processes that we don't see
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("Tgid:")), None)
+    _, found, rest = status.partition(b"\nTgid:")
+    return int(rest.split(None, 1)[0]) if found else None
 
 
 async def flushing_thread(handle: int) -> int | None:
