@@ -197,7 +197,7 @@ class S3Filesystem:
             return self._open_for_reading(inode, flags)
         new = self.writing.is_new(inode)
         if access(flags, new=new, allow_overwrite=self._spec.allow_overwrite) is Access.WRITE:
-            return Opened(await self.writing.open(inode, flags, process), is_direct(flags))
+            return Opened(await self.writing.open(inode, flags, process), direct=True)
         _check_readable(inode)
         await self.writing.admit_reader(inode)
         return self._open_for_reading(inode, flags)

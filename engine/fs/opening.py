@@ -58,7 +58,10 @@ class ObjectOpener(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The answer to OPEN. `direct`: past the page cache."""
+    """The answer to OPEN. `direct`: past the page cache.
+
+    So goes all writing: to copy it there, too, costs a program 0.25 CPU seconds per GB, thrice the rest of a write(2).
+    """
 
     handle: int
     direct: bool

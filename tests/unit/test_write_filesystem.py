@@ -148,6 +148,17 @@ def test_what_is_to_be_made_is_looked_up_again_when_the_last_lookup_is_old() -> 
     run(test)
 
 
+def test_what_is_written_goes_past_the_page_cache() -> None:
+    async def test() -> None:
+        async with mount("there") as made:
+            new = await made.fs.open(await made.make("new"), NEW)
+            assert new.direct
+            reader = await made.fs.open(await made.number("there"), os.O_RDONLY)
+            assert not reader.direct
+
+    run(test)
+
+
 def test_only_files_and_directories_of_possible_keys_are_made() -> None:
     async def test() -> None:
         async with mount("f") as made:
