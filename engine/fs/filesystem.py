@@ -101,7 +101,7 @@ class S3Filesystem:
         self.writing: Final = (
             None
             if uploader is None
-            else Writing(spec, client, uploader, self._table, self._lookup, self._writers, self.ledger)
+            else Writing(spec, client, uploader, self._table, self._lookup, self._writers, self.ledger, nursery)
         )
         self._directories: Final = Directories(
             client,

@@ -30,6 +30,7 @@ from engine.fs.handles import Handles
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger
 from engine.fs.moving import leave, resume
+from engine.fs.names_ahead import NamesAhead
 from engine.fs.opening import OpenWriter
 from engine.fs.policy import check_replace
 from engine.fs.repeats import Repeats
@@ -57,6 +58,7 @@ class Writing:
         lookup: what S3 has.
         handles: numbers for what is open for writing.
         ledger: what a successor must know.
+        nursery: where directories are listed ahead of files that are made in them; None: none is.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Writing:
         lookup: Lookup,
         handles: Handles[OpenWriter],
         ledger: Ledger,
+        nursery: trio.Nursery | None = None,
     ) -> None:
         self._spec: Final = spec
         self._client: Final = client
@@ -76,6 +79,7 @@ class Writing:
         self._lookup: Final = lookup
         self._handles: Final = handles
         self._ledger: Final = ledger
+        self._ahead: Final = NamesAhead(client, table, lookup.lifetimes.missing, nursery)
         self.repeats = Repeats(table)
         self._sharings: dict[int, Sharing] = {}
         self._writers: dict[int, OpenWriter] = {}  # by inode: the last one whose upload is not over
@@ -287,7 +291,8 @@ class Writing:
             raise KeyTooLong(f"the key would have more than {KEY_BYTES_MAX} bytes", key=location)
         if (made := self.repeats.made(location, directory=info is None)) is not None:
             return self._table.counted(made)
-        await self._lookup.check_free(parent, name)
+        if await self._lookup.check_free(parent, name) and info is not None:
+            self._ahead.made(parent)
         if info is None:
             inode = self._lookup.make_directory(parent, location)
         else:

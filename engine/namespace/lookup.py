@@ -29,7 +29,7 @@ class Lookup:
     def __init__(self, client: ObjectClient, table: InodeTable, lifetimes: Lifetimes) -> None:
         self._client: Final = client
         self._table: Final = table
-        self._lifetimes: Final = lifetimes
+        self.lifetimes: Final = lifetimes
 
     async def child(self, parent: Inode, name: str) -> Inode:
         """The inode of a valid name in a directory, with one lookup more.
@@ -38,10 +38,12 @@ class Lookup:
         """
         location = parent.prefix + name
         known = self._table.at(location)
-        if known is not None and self._lifetimes.trusted and self.believed(known):
+        if known is not None and self.lifetimes.trusted and self.believed(known):
             return self._table.counted(known)
         if known is not None and known.pending:
             return await self._pending(known)
+        if (listed := self._table.missing.whole.being_listed(parent.prefix)) is not None:
+            await listed.wait()  # it was asked for before this, and tells of this, too
         if self._believed_missing(parent, location) is not None:
             raise NotFound(f"there was no {location!r} a moment ago")
         asked = trio.current_time()
@@ -54,8 +56,8 @@ class Lookup:
             raise
         return self._table.link(location, info, self.expiry(info), asked=asked)
 
-    async def check_free(self, parent: Inode, name: str) -> None:
-        """Make sure that there is nothing by this name, to make something there.
+    async def check_free(self, parent: Inode, name: str) -> bool:
+        """Make sure that there is nothing by this name, to make something there. Returns whether S3 was asked.
 
         A lookup that found nothing a moment ago counts: the kernel has just made it. Raises NameTaken, NotFound if the
         directory is gone, or what S3 failed with.
@@ -63,12 +65,14 @@ class Lookup:
         if parent is not self._table.root and not self._table.is_current(parent):
             raise NotFound(f"there is no directory {parent.location!r} any more")
         location, now = parent.prefix + name, trio.current_time()
-        if self._table.just_missing.until(location, now) or self._believed_missing(parent, location):
-            return
+        if self._table.just_missing.until(location, now):
+            return True
+        if self._believed_missing(parent, location):
+            return False
         try:
             await self.peek(parent, name)
         except NotFound:
-            return
+            return True
         raise NameTaken(f"there is {location!r} already")
 
     def make_directory(self, parent: Inode, location: str) -> Inode:
@@ -122,8 +126,8 @@ class Lookup:
             self._table.unlink(gone)
         now = trio.current_time()
         self._table.just_missing.add(location, now + JUST_MISSING_SECONDS, now)
-        if self._lifetimes.missing:
-            self._table.missing.add(location, now + self._lifetimes.missing, now)
+        if self.lifetimes.missing:
+            self._table.missing.add(location, now + self.lifetimes.missing, now)
 
     def pending_until(self, *, directory: bool) -> float:
         """Until when to believe what is pending: not long, for it may fail, whatever the lifetimes are."""
@@ -174,7 +178,7 @@ class Lookup:
 
     def expiry(self, info: ObjectInfo | None) -> float:
         """Until when to believe what S3 says now."""
-        return trio.current_time() + self._lifetimes.of(directory=info is None)
+        return trio.current_time() + self.lifetimes.of(directory=info is None)
 
 
 async def has_children(client: ObjectClient, prefix: str) -> bool:

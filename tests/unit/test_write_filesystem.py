@@ -36,6 +36,7 @@ from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger, inherit, parsed, snapshot
 from engine.namespace.lookup import JUST_MISSING_SECONDS
+from engine.s3.interface import LIST_ENTRIES_MAX
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
 from engine.write.uploader import Uploader
@@ -49,7 +50,10 @@ OPENER, CHILD = 1000, 1001  # processes
 
 
 class Mount:
-    """A file system that writes, over a bucket in memory; after a crash `before`, if there was one."""
+    """A file system that writes, over a bucket in memory; after a crash `before`, if there was one.
+
+    `ahead`: directories are listed ahead of what programs do. `page`: entries of a page of S3's listings.
+    """
 
     def __init__(
         self,
@@ -58,9 +62,11 @@ class Mount:
         generation: int = 0,
         memory: int = 64,
         before: "Mount | None" = None,
+        ahead: bool = False,
+        page: int = LIST_ENTRIES_MAX,
         **options: Any,
     ) -> None:
-        self.bucket = Bucket(*keys) if before is None else before.bucket
+        self.bucket = Bucket(*keys, page=page) if before is None else before.bucket
         self.records: list[str] = []
         left = Inherited() if before is None else inherit(parsed(before.records))
         ledger = Ledger(self.records.extend, left)
@@ -69,6 +75,8 @@ class Mount:
         spec = MountSpec(name="m", bucket="bucket", mountpoint="/mnt", memory_target=memory, **options)
         self.uploader = Uploader(self.bucket, self.arena, nursery, spec=spec, stats=self.stats, records=ledger)
         how: dict[str, Any] = {"stats": self.stats, "uploader": self.uploader, "ledger": ledger, "inherited": left}
+        if ahead:
+            how["nursery"] = nursery
         self.fs = S3Filesystem(spec, self.bucket, Opener(), generation=generation, **how)
         self.records += snapshot(self.fs.bequest())
 
