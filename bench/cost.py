@@ -1,7 +1,7 @@
 """What a byte and a request cost in CPU, layer by layer: `python -m bench.cost [--help]`.
 
-The HTTP client alone, then with the prefetcher, the file system, and through the kernel: each line has what is above it
-in it, so that a regression has an address. Best of several rounds: others may use the machine.
+The HTTP client alone, then with the prefetcher or the uploader, the file system, and through the kernel: each line has
+what is above it in it, so that a regression has an address. Best of several rounds: others may use the machine.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from typing import Final
 import trio
 
 from bench.fast_s3 import FastS3, Manners, Missing, put_same
-from bench.layers import LARGE, LISTED, LISTS, SMALL_BYTES, SMALL_FILES, world
+from bench.layers import LARGE, LISTED, LISTS, SMALL_BYTES, SMALL_FILES, WRITTEN, world
 from bench.mounts import Mount, mount
 from bench.peers import BUCKET, OURS
 from bench.rows import BEGINNING
@@ -56,6 +56,7 @@ class Meter:
             await work()
             cpu, wall = time.process_time() - cpu, time.perf_counter() - began
             found.append(Cost(cpu, wall, self._s3.requests().total() - requests, count))
+            self._s3.forget(BUCKET, WRITTEN)
         return min(found, key=lambda cost: cost.cpu)
 
     def there(self, served: Mount, work: Callable[[int], Done]) -> Cost:
@@ -73,7 +74,8 @@ class Meter:
 class Costs:
     """By what was done, each layer with those below it."""
 
-    bytes: dict[str, Cost]
+    read: dict[str, Cost]
+    written: dict[str, Cost]
     requests: dict[str, Cost]
 
 
@@ -85,6 +87,11 @@ async def inside(s3: FastS3, meter: Meter) -> Costs:
                 "HTTP client": await meter.here(made.large_by_client),
                 "+ prefetcher": await meter.here(made.large_by_prefetcher),
                 "+ file system": await meter.here(made.large_by_filesystem),
+            },
+            {
+                "HTTP client": await meter.here(made.written_by_client),
+                "+ uploader, checksums": await meter.here(made.written_by_uploader),
+                "+ file system": await meter.here(made.written_by_filesystem),
             },
             {
                 "signature (SigV4)": await meter.here(made.signatures),
@@ -99,13 +106,20 @@ async def inside(s3: FastS3, meter: Meter) -> Costs:
         )
 
 
-def through_the_kernel(s3: FastS3, meter: Meter) -> Costs:
+def through_the_kernel(s3: FastS3, meter: Meter, size: int) -> Costs:
     """The same by a mount."""
     names = [f"{number}" for number in range(SMALL_FILES)]
     with mount(OURS, s3, ttl=True) as served:
 
         def large(_number: int) -> Done:
             return carry_out("sequential", served.directory, {"keys": [LARGE]}, SECONDS_MAX)
+
+        def write(number: int) -> Done:
+            place = f"made-{number}"
+            told = {"directory": place, "names": [WRITTEN], "size": size, "published": str(s3.root / BUCKET / place)}
+            done = carry_out("write", served.directory, told, SECONDS_MAX)
+            s3.forget(BUCKET, f"{place}/{WRITTEN}")
+            return done
 
         def read(number: int) -> Done:
             told = {"directory": f"small-{number}", "readers": 1}
@@ -118,6 +132,7 @@ def through_the_kernel(s3: FastS3, meter: Meter) -> Costs:
 
         return Costs(
             {"+ FUSE": meter.there(served, large)},
+            {"+ FUSE": meter.there(served, write)},
             {"small file read": meter.there(served, read), "small file made": meter.there(served, made)},
         )
 
@@ -132,19 +147,22 @@ def measured(s3: FastS3, size: int, rounds: int) -> Costs:
     put_same(folder, [f"listed/{number:05}" for number in range(LISTED)], small)
     put_same(folder, [f"{place}/{BEGINNING}" for place in ("made", *(f"made-{n}" for n in range(rounds)))], small)
     meter = Meter(s3, rounds)
-    below, whole = trio.run(inside, s3, meter), through_the_kernel(s3, meter)
-    return Costs(below.bytes | whole.bytes, below.requests | whole.requests)
+    below, whole = trio.run(inside, s3, meter), through_the_kernel(s3, meter, size)
+    return Costs(below.read | whole.read, below.written | whole.written, below.requests | whole.requests)
 
 
 def told(costs: Costs, size: int) -> str:
     """All of them as text."""
-    lines = [f"{'a large object is read':36}{'CPU s/GB':>10}{'more':>8}{'MB/s':>8}{'requests':>10}"]
-    before = 0.0
-    for layer, cost in costs.bytes.items():
-        each = cost.cpu / size * 1e9
-        lines.append(f"{layer:36}{each:10.3f}{each - before:8.3f}{size / cost.wall / 1e6:8.0f}{cost.requests:10}")
-        before = each
-    lines.append(f"\n{'one by one':36}{'CPU us':>10}{'us':>8}{'requests':>10}")
+    lines = []
+    for what, layers in (("a large object is read", costs.read), ("a large file is written", costs.written)):
+        lines.append(f"{what:36}{'CPU s/GB':>10}{'more':>8}{'MB/s':>8}{'requests':>10}")
+        before = 0.0
+        for layer, cost in layers.items():
+            each = cost.cpu / size * 1e9
+            lines.append(f"{layer:36}{each:10.3f}{each - before:8.3f}{size / cost.wall / 1e6:8.0f}{cost.requests:10}")
+            before = each
+        lines.append("")
+    lines.append(f"{'one by one':36}{'CPU us':>10}{'us':>8}{'requests':>10}")
     for what, cost in costs.requests.items():
         cpu, wall = (seconds / cost.count * 1e6 for seconds in (cost.cpu, cost.wall))
         lines.append(f"{what:36}{cpu:10.0f}{wall:8.0f}{cost.requests / cost.count:10.2f}")

@@ -22,11 +22,12 @@ from engine.fs.filesystem import S3Filesystem
 from engine.link import Access, Credentials
 from engine.read import Prefetcher
 from engine.s3.client import HttpClient
-from engine.s3.interface import ObjectInfo, UploadOptions
+from engine.s3.interface import ObjectInfo, PartInfo, UploadOptions
 from engine.s3.request import Request, Sender
 from engine.s3.sign import Signer
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
+from engine.write import Uploader
 
 # As the kernel reads ahead with read_ahead_kb 4096: so many requests of 1 MiB in flight.
 IN_FLIGHT: Final = 4
@@ -38,6 +39,9 @@ SMALL_FILES: Final = 500
 LISTED: Final = 1000
 LISTS: Final = SMALL_FILES // 10
 LARGE: Final = "large"
+WRITTEN: Final = "written"
+# As files of one engine are sent: so many parts at a time.
+PARTS_IN_FLIGHT: Final = 8
 ROOT: Final = 1  # the inode
 
 Read = Callable[[int, int], Awaitable[object]]
@@ -52,6 +56,8 @@ class World:
     prefetcher: Prefetcher
     filesystem: S3Filesystem
     large: ObjectInfo
+    uploader: Uploader
+    written: memoryview  # a MiB of what is written, again and again
     fresh: "itertools.count[int]"
 
     async def _sweep(self, read: Read, step: int) -> None:
@@ -91,6 +97,44 @@ class World:
         await self.filesystem.flush(opened.handle)
         self.filesystem.release(opened.handle)
         self.filesystem.forget([(found.number, 1)])
+
+    def _chunks(self, each: int = MiB) -> range:
+        """Where the pieces of what is written begin: as much as the large object has."""
+        return range(0, self.large.size, each)
+
+    async def written_by_client(self) -> None:
+        upload = UploadOptions(checksum_algorithm="off")
+        upload_id = await self.client.create_multipart_upload(WRITTEN, upload=upload)
+        body = [self.written] * (PART_BYTES // MiB)
+        numbers = iter(range(1, len(self._chunks(PART_BYTES)) + 1))
+        parts: list[PartInfo] = []
+
+        async def sender() -> None:
+            parts.extend([await self.client.upload_part(WRITTEN, upload_id, each, body=body) for each in numbers])
+
+        async with trio.open_nursery() as senders:
+            for _ in range(PARTS_IN_FLIGHT):
+                senders.start_soon(sender)
+        parts.sort(key=lambda part: part.number)
+        await self.client.complete_multipart_upload(WRITTEN, upload_id, parts)
+
+    async def written_by_uploader(self) -> None:
+        upload = self.uploader.start(WRITTEN, self.uploader.reserve())
+        for offset in self._chunks():
+            await upload.write(offset, self.written)
+            await trio.lowlevel.checkpoint()
+        await upload.complete()
+
+    async def written_by_filesystem(self) -> None:
+        made = await self.filesystem.mknod(ROOT, WRITTEN.encode(), 0o100644)
+        opened = await self.filesystem.open(made.number, os.O_WRONLY)
+        for offset in self._chunks():
+            await self.filesystem.write(opened.handle, offset, bytes(self.written))  # as FUSE's bytes are copied
+            await trio.lowlevel.checkpoint()
+        await self.filesystem.flush(opened.handle)
+        await self.filesystem.close(opened.handle)
+        await self.filesystem.unlink(ROOT, WRITTEN.encode())
+        self.filesystem.forget([(made.number, 1)])
 
     async def _list(self, directory: int) -> None:
         handle, position, found = self.filesystem.opendir(directory), 0, True
@@ -175,7 +219,9 @@ async def world(s3: FastS3) -> AsyncIterator[World]:
     async with serving(client, spec, stats, generation=0) as operations, trio.open_nursery() as nursery:
         prefetcher = Prefetcher(client, arena, nursery, part_bytes=PART_BYTES, stats=stats)
         filesystem = operations._fs  # noqa: SLF001 - below the kernel's types
-        yield World(access, client, prefetcher, filesystem, await client.head_object(LARGE), itertools.count())
+        uploader = Uploader(client, arena, nursery, spec=spec, stats=stats)
+        large, written = await client.head_object(LARGE), memoryview(os.urandom(MiB))
+        yield World(access, client, prefetcher, filesystem, large, uploader, written, itertools.count())
         nursery.cancel_scope.cancel()
     await client.aclose()
     arena.close()
