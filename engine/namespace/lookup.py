@@ -18,6 +18,10 @@ from engine.s3.interface import ObjectClient, ObjectInfo
 # machine, a good part of a second. To ask S3 again would double what making a file costs, and still be no lock.
 JUST_MISSING_SECONDS: Final = 1.0
 
+# What a lookup waits for a listing of its directory that is under way, instead of asking itself. S3 answers a page of
+# 1,000 names in a tenth of that; what takes longer is in trouble, and holds up nobody.
+LISTED_SECONDS_MAX: Final = 1.0
+
 # A directory in S3 is gone with its last key. `rm -r`, which deletes that, must then still find the directory to remove
 # it, even if the machine is busy; others do not see it in listings meanwhile. In seconds since the last delete.
 EMPTIED_SECONDS: Final = 10.0
@@ -43,7 +47,8 @@ class Lookup:
         if known is not None and known.pending:
             return await self._pending(known)
         if (listed := self._table.missing.whole.being_listed(parent.prefix)) is not None:
-            await listed.wait()  # it was asked for before this, and tells of this, too
+            with trio.move_on_after(LISTED_SECONDS_MAX):
+                await listed.wait()  # it was asked for before this, and tells of this, too
         if self._believed_missing(parent, location) is not None:
             raise NotFound(f"there was no {location!r} a moment ago")
         asked = trio.current_time()

@@ -130,6 +130,22 @@ def test_a_lookup_waits_for_the_listing_that_is_under_way_and_asks_nothing() -> 
     run(test)
 
 
+def test_a_listing_that_takes_long_holds_up_no_lookup() -> None:
+    async def test() -> None:
+        async with mount("d/old", ahead=True, metadata_ttl=60) as made:
+            directory = await made.number("d")
+            await make(made, "a", parent=directory)
+            await fails(NotFound, made.number("b", directory))
+            gate = made.bucket.gates[LIST] = trio.Event()
+            await made.make("b", directory)
+            await trio.testing.wait_all_tasks_blocked()
+            del made.bucket.gates[LIST]
+            assert await made.number("old", directory)
+            gate.set()
+
+    run(test)
+
+
 def test_a_listing_that_fails_changes_nothing() -> None:
     async def test() -> None:
         async with mount("d/old", ahead=True, metadata_ttl=60) as made:
