@@ -5,6 +5,7 @@ Used by client.py. Raises BadResponse for what does not say what it must; never 
 """
 
 import calendar
+import contextlib
 import datetime as dt
 import functools
 import re
@@ -18,6 +19,7 @@ from xml.etree import ElementTree as ET
 
 from engine.errors import BadResponse
 from engine.s3.interface import ListPage, ObjectInfo
+from engine.s3.scan import Scanned, scan_list
 
 _MONTHS: Final = {name: number for number, name in enumerate(calendar.month_abbr) if name}
 _HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
@@ -36,11 +38,19 @@ class ErrorDocument:
     request_id: str = ""
 
 
+def root_of(body: bytes) -> ET.Element:
+    """A document's outermost element. Raises ValueError if it is not XML, or in characters that nobody knows."""
+    try:
+        return ET.fromstring(body)  # noqa: S314
+    except (ET.ParseError, LookupError) as error:
+        raise ValueError(str(error)) from error
+
+
 def parse_error(body: bytes) -> ErrorDocument:
     """An error's body. One that is empty or not S3's gives an empty document: the status has to do."""
     try:
-        root = ET.fromstring(body)  # noqa: S314
-    except ET.ParseError:
+        root = root_of(body)
+    except ValueError:
         return ErrorDocument()
     if name_of(root) != "Error":
         return ErrorDocument()
@@ -58,9 +68,18 @@ def parse_list(body: bytes, now: float) -> ListPage:
 
     Raises BadResponse if it is not one, or lacks what an entry must have.
     """
+    scanned = scan_list(body)
+    if scanned is not None:
+        with contextlib.suppress(ValueError):  # the parser says what is wrong
+            return _scanned_page(scanned)
+    return parse_list_by_xml(body, now)
+
+
+def parse_list_by_xml(body: bytes, now: float) -> ListPage:
+    """The same, however it is written."""
     try:
-        root = ET.fromstring(body)  # noqa: S314
-    except ET.ParseError as error:
+        root = root_of(body)
+    except ValueError as error:
         raise BadResponse(f"S3's listing is not XML: {error}") from error
     if name_of(root) != "ListBucketResult":
         raise BadResponse(f"S3 answered a listing with <{name_of(root)}>")
@@ -75,17 +94,46 @@ def parse_list(body: bytes, now: float) -> ListPage:
             prefixes += [part.text or "" for part in child if name_of(part) == "Prefix"]
         else:
             facts[name] = child.text or ""
-    token = facts.get("NextContinuationToken") or None
-    if (facts.get("IsTruncated") == "true") != (token is not None):
-        if token is None:
-            raise BadResponse("S3 says that a listing goes on, and not where")
-        token = None  # a token behind the last page leads nowhere
-    encoded = facts.get("EncodingType") == "url"
+    encoded = _is_encoded(facts)
     return ListPage(
         objects=[_listed_object(entry, now, encoded=encoded) for entry in contents],
         prefixes=[decoded(prefix) for prefix in prefixes] if encoded else prefixes,
-        next_token=token,
+        next_token=_next_token(facts),
     )
+
+
+def _scanned_page(scanned: Scanned) -> ListPage:
+    """Raises ValueError if an entry is not usable."""
+    objects, prefixes = scanned.objects, scanned.prefixes
+    plain = not _is_encoded(scanned.facts)
+    return ListPage(
+        objects=[
+            ObjectInfo(
+                key if plain or ("%" not in key and "+" not in key) else unquote_plus(key),
+                _size(size),
+                f'"{etag}"',
+                parse_iso_date(time),
+                storage_class or "STANDARD",
+            )
+            for key, time, etag, size, storage_class in objects
+        ],
+        prefixes=prefixes if plain else [decoded(prefix) for prefix in prefixes],
+        next_token=_next_token(scanned.facts),
+    )
+
+
+def _is_encoded(facts: Mapping[str, str]) -> bool:
+    return facts.get("EncodingType") == "url"
+
+
+def _next_token(facts: Mapping[str, str]) -> str | None:
+    """How a listing goes on; None if this is its last page. Raises BadResponse if it goes on and nobody knows how."""
+    if facts.get("IsTruncated") != "true":
+        return None  # a token behind the last page leads nowhere
+    token = facts.get("NextContinuationToken") or None
+    if token is None:
+        raise BadResponse("S3 says that a listing goes on, and not where")
+    return token
 
 
 def object_of_headers(key: str, headers: Mapping[str, str], now: float) -> ObjectInfo:

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 
 from engine.errors import BadResponse, KeyTooLong, WrongEncryption
 from engine.s3.checksums import composite_text, text_of
-from engine.s3.documents import decoded, name_of, parse_iso_date, quoted
+from engine.s3.documents import decoded, name_of, parse_iso_date, quoted, root_of
 from engine.s3.etags import etag_of_parts
 from engine.s3.interface import KEY_BYTES_MAX, Checksum, Likeness, PartInfo, UploadInfo, UploadOptions
 
@@ -189,8 +189,8 @@ def _checksum_header(checksum: Checksum) -> tuple[str, str]:
 
 def _parse(body: bytes, wanted: str) -> ET.Element:
     try:
-        root = ET.fromstring(body.strip())  # noqa: S314 - S3 sends blanks while it is thinking
-    except ET.ParseError as error:
+        root = root_of(body.strip())  # S3 sends blanks while it is thinking
+    except ValueError as error:
         raise BadResponse(f"S3's answer is not XML: {error}") from error
     if name_of(root).removesuffix("Result") != wanted:  # not every server has the suffix
         raise BadResponse(f"S3 answered <{name_of(root)}> where <{wanted}Result> was due")

@@ -87,6 +87,8 @@ def test_the_last_page_has_no_token_and_the_others_have_theirs() -> None:
         b"",
         b"<html><body>Sign in to the hotel's network</body></html>",
         b"not xml",
+        b'<?xml version="1.0" encoding="none"?><ListBucketResult/>',
+        b'<?xml version="1.0" encoding="big5"?><ListBucketResult/>',
         b"<Error><Code>InternalError</Code></Error>",
         listing(entry())[:-10],
         listing("<IsTruncated>true</IsTruncated>"),
@@ -111,7 +113,10 @@ def test_an_error_document_is_read_with_and_without_a_namespace() -> None:
         assert (said.code, said.message, said.region, said.request_id) == ("C", "M", "eu-west-1", "R")
 
 
-@pytest.mark.parametrize("body", [b"", b"<html/>", b"503 Service Unavailable", b"<Error><Code>"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html/>", b"503 Service Unavailable", b"<Error><Code>", b'<?xml version="1.0" encoding="none"?><Error/>'],
+)
 def test_an_error_body_that_is_no_document_says_nothing(body: bytes) -> None:
     assert parse_error(body).code == ""
 
