@@ -80,7 +80,11 @@ class Pool:
         Raises Unreachable if none can be opened. Whatever happens inside, a connection goes back only if it is
         reusable, and is closed otherwise.
         """
-        async with self._room:
+        try:
+            self._room.acquire_nowait()  # `acquire` would have the others run first, even if there is room
+        except trio.WouldBlock:
+            await self._room.acquire()
+        try:
             connection = None if fresh else self._take(but)
             if connection is None:
                 connection = await self._open(but)
@@ -89,6 +93,8 @@ class Pool:
                 yield connection
             finally:
                 self._put(connection)
+        finally:
+            self._room.release()
 
     @property
     def has_room(self) -> bool:

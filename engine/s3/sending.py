@@ -42,17 +42,17 @@ class Sending:
         """All is sent."""
         return not self._left and not self._wire.unsent
 
-    async def run(self, limit: trio.CancelScope) -> bytes:
-        """Send all, or as much as S3 wants before it answers; what it said by then. Each step moves the limit.
-
-        Raises OSError when the connection broke and nothing had been said.
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
+    def push(self) -> bool:
+        """Send what goes at once; True if that is all: as nearly always without a body. Raises OSError."""
         self._push()
-        return b"" if self.done else await self._send_and_hear(limit)
+        return self.done
 
-    async def _send_and_hear(self, limit: trio.CancelScope) -> bytes:
-        """Both at once; whichever ends first ends the other."""
+    async def run(self, limit: trio.CancelScope) -> bytes:
+        """Send the rest, or as much as S3 wants before it answers; what it said by then. Each step moves the limit.
+
+        Sends and listens at once; whichever ends first ends the other. Raises OSError when the connection broke and
+        nothing had been said.
+        """
         trouble: list[OSError] = []
         said = b""
 
