@@ -77,8 +77,13 @@ class FilesAhead:
         self._files.clear()
 
     def _fetch(self, walk: Walk) -> None:
-        number, gap = walk.reached, 0
-        while gap < GAP_MAX and walk.room:
+        number, gap, newest = walk.reached, 0, self._table.newest
+        if walk.ended == newest:
+            return
+        while walk.room:
+            if gap == GAP_MAX or number >= newest:
+                walk.ended = newest
+                return
             number += 1
             inode = self._table.find(number)
             if inode is None or parent_prefix(inode.location) != walk.directory:

@@ -58,6 +58,7 @@ class Walk:
         "_wasted",
         "_wasted_bytes",
         "directory",
+        "ended",
         "front",
         "reached",
         "steps",
@@ -69,6 +70,7 @@ class Walk:
         self.front = number  # the furthest that was read
         self.reached = number  # up to here all were fetched ahead, or are not worth it; not below the front
         self.steps = 0
+        self.ended = 0  # behind what was reached there was nothing more, when this was the newest number of all
         self.width = START
         self._read = self._read_bytes = 0
         self._coming = self._coming_bytes = 0  # fetched ahead, and neither used nor wasted yet

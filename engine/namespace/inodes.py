@@ -118,6 +118,11 @@ class InodeTable:
         for spare in self._crowd.spare(self.find, tries=len(self._by_number)):
             self._remove(spare)
 
+    @property
+    def newest(self) -> int:
+        """The number that was given last."""
+        return self._next - 1
+
     def get(self, number: int) -> Inode:
         """The inode of a number the kernel uses. Raises Stale if this engine never gave it, or it was forgotten."""
         inode = self._by_number.get(number)
