@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.arena import SLOT_BYTES
 from engine.errors import EngineError, NoSuchKey, PreconditionFailed
+from engine.fs.beginnings import Beginnings, Looking
 from engine.fs.opening import ObjectAhead, ObjectOpener, OpenFile
 from engine.fs.walks import BEHIND, Walk, Walks
 from engine.namespace.inode import Inode
@@ -40,19 +41,26 @@ class FilesAhead:
     Args:
         opener: fetches.
         table: the inodes: which files are siblings.
+        beginnings: what comes with lookups.
     """
 
-    def __init__(self, opener: ObjectOpener, table: InodeTable) -> None:
+    def __init__(self, opener: ObjectOpener, table: InodeTable, beginnings: Beginnings) -> None:
+        self._beginnings: Final = beginnings
         self._opener: Final = opener
         self._table: Final = table
         self._walks: Final = Walks()
         self._files: Final[collections.OrderedDict[int, _Ahead]] = collections.OrderedDict()  # by inode's number
 
+    def looking(self, directory: Inode, known: Inode | None) -> Looking:
+        """A name in a directory is looked up; `known` is what it was until now."""
+        there = known is not None and (known.opened or known.number in self._files)
+        return self._beginnings.looking(directory, known, there=there)
+
     def take(self, inode: Inode, info: ObjectInfo) -> ObjectAhead | None:
         """The data of a file that is being opened as this version, if it was fetched ahead."""
         found = self._files.pop(inode.number, None)
         if found is None:
-            return None
+            return self._beginnings.take(inode, info)
         if not found.data.holds or found.info.etag != info.etag:
             self._waste([found])
             return None
@@ -62,9 +70,11 @@ class FilesAhead:
     def begin(self, file: OpenFile) -> None:
         """A file is read for the first time since it was opened: fetch what will be read next, if it is a walk."""
         file.begun = True
-        if file.inode is None or file.info.size > SMALL_BYTES:
+        if (inode := file.inode) is None:
             return
-        inode = file.inode
+        self._beginnings.read(inode)
+        if file.info.size > SMALL_BYTES:
+            return
         walk = self._walks.read(parent_prefix(inode.location), inode.number, file.info.size)
         self._sweep(walk)
         if walk.room:

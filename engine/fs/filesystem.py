@@ -1,8 +1,8 @@
 """The file system of one mount: the verbs of the VFS in our own types.
 
 engine/fuse calls it for the kernel's requests and turns its errors into errnos. It joins names (engine/namespace) and
-data (engine/read); what changes something is writing.py's, what readdir gets directories.py's. It never talks to the
-kernel. Between two awaits every change is complete, so requests may run side by side and be cancelled anywhere.
+data (engine/read); what changes something is writing.py's, what readdir gets directories.py's. Between two awaits
+every change is complete, so requests may run side by side and be cancelled anywhere.
 """
 
 import time
@@ -26,6 +26,7 @@ from engine.errors import (
     Stale,
 )
 from engine.fs.attributes import AttributeRules, Attributes, Wanted
+from engine.fs.beginnings import Beginnings
 from engine.fs.describe import Describe
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.files_ahead import FilesAhead
@@ -59,7 +60,7 @@ class S3Filesystem:
         uploader: writes objects; None: this mount only reads.
         ledger: what a successor must know is written there; whoever answers the kernel flushes it first.
         inherited: what the engine before left.
-        nursery: where directories are listed ahead of who walks a tree; None: none is.
+        nursery: where S3 is asked before programs ask; None: it is not.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class S3Filesystem:
             forgotten=self.ledger.forgot,
         )
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
-        self._ahead: Final = FilesAhead(opener, self._table)
+        self._ahead: Final = FilesAhead(opener, self._table, Beginnings(client, opener, nursery))
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
         self._reading: Counter[int] = Counter()  # open files by inode
@@ -148,7 +149,8 @@ class S3Filesystem:
             or (known.is_directory and await self._directories.is_there(known, caller))
         ):
             return self._attributes(self._table.counted(known), WALKED_SECONDS)
-        found = await self._lookup.child(directory, text)
+        looking = self._ahead.looking(directory, known)
+        found = looking.found(await self._lookup.child(directory, text, looking.ask))
         if found.pending and self.writing is not None:
             self.writing.repeats.seen(found.number)
         return self._attributes(found)
@@ -158,8 +160,7 @@ class S3Filesystem:
         directory = self._table.find(parent)
         if directory is None:
             return 0.0
-        now = trio.current_time()
-        until = self._table.missing.until(directory.prefix + names.decode(name), now)
+        until = self._table.missing.until(directory.prefix + names.decode(name), now := trio.current_time())
         return 0.0 if until is None else until - now
 
     def forget(self, numbers: Iterable[tuple[int, int]]) -> None:
@@ -341,17 +342,16 @@ class S3Filesystem:
         info = _check_readable(inode)
         if self._table.find(inode.number) is not inode:
             raise Stale(f"{inode.location!r} was forgotten while it was being opened")
-        direct = is_direct(flags)
         data = self._ahead.take(inode, info) or self._opener.open(info.key, info.etag, info.size)
-        file = OpenFile(info, direct, data, inode)
+        file = OpenFile(info, is_direct(flags), data, inode)
         self._reading[inode.number] += 1
         inode.handles += 1
         inode.opened = True
         if self.writing is not None:
             self.writing.add_reader(inode, file.sharer)
         handle = self._files.add(file)
-        self.ledger.opened(handle, info, direct=direct)
-        return Opened(handle, direct)
+        self.ledger.opened(handle, info, direct=file.direct)
+        return Opened(handle, file.direct)
 
     def _directory(self, number: int) -> Inode:
         inode = self._table.get(number)

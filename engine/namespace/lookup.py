@@ -4,6 +4,7 @@ Called by the file system for LOOKUP, and for GETATTR and OPEN of what is no lon
 finds, and what it finds missing, goes into the inode table, whose entries carry their own expiry.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -27,6 +28,10 @@ LISTED_SECONDS_MAX: Final = 1.0
 EMPTIED_SECONDS: Final = 10.0
 
 
+# Asks S3 for an object; raises NoSuchKey, ...
+Ask = Callable[[str], Awaitable[ObjectInfo]]
+
+
 class Lookup:
     """Answers about names, put into the inode table."""
 
@@ -35,10 +40,11 @@ class Lookup:
         self._table: Final = table
         self.lifetimes: Final = lifetimes
 
-    async def child(self, parent: Inode, name: str) -> Inode:
+    async def child(self, parent: Inode, name: str, ask: Ask | None = None) -> Inode:
         """The inode of a valid name in a directory, with one lookup more.
 
         Raises NotFound, or what S3 failed with. Asks S3 unless cached answers are trusted and one is believed still.
+        `ask`: how to ask for the object, and learn more than its metadata perhaps.
         """
         location = parent.prefix + name
         known = self._table.at(location)
@@ -53,7 +59,7 @@ class Lookup:
             raise NotFound(f"there was no {location!r} a moment ago")
         asked = trio.current_time()
         try:
-            info = await resolve(self._client, location)
+            info = await resolve(self._client, location, ask)
         except NotFound:
             if (kept := self._kept(location, asked)) is not None:
                 return self._table.counted(kept)
@@ -199,17 +205,17 @@ async def has_children(client: ObjectClient, prefix: str) -> bool:
         token = page.next_token
 
 
-async def resolve(client: ObjectClient, location: str) -> ObjectInfo | None:
+async def resolve(client: ObjectClient, location: str, ask: Ask | None = None) -> ObjectInfo | None:
     """What is at a location: the object, or None for a directory, which hides an object of its name.
 
-    HEAD and LIST run side by side; a directory is known as soon as the LIST answers. Raises NotFound if there is
-    neither, or the error of the request that failed, for then nobody can say.
+    HEAD (or `ask`) and LIST run side by side; a directory is known as soon as the LIST answers. Raises NotFound if
+    there is neither, or the error of the request that failed, for then nobody can say.
     """
     head = _Head()
     is_directory = False
     failure: EngineError | None = None
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(head.ask, client, location)
+        nursery.start_soon(head.ask, ask or client.head_object, location)
         try:
             is_directory = await has_children(client, location + "/")
         except EngineError as error:
@@ -230,9 +236,9 @@ class _Head:
         self._info: ObjectInfo | None = None
         self._failure: EngineError | None = None
 
-    async def ask(self, client: ObjectClient, key: str) -> None:
+    async def ask(self, ask: Ask, key: str) -> None:
         try:
-            self._info = await client.head_object(key)
+            self._info = await ask(key)
         except EngineError as error:
             self._failure = error
 

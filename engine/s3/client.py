@@ -14,12 +14,22 @@ from typing import Final, TypeVar
 
 import trio
 
-from engine.errors import AccessDenied, BadResponse, PreconditionFailed, S3Error, Throttled, Unreachable
+from engine.errors import (
+    AccessDenied,
+    ArchivedObject,
+    BadResponse,
+    NoSuchKey,
+    PreconditionFailed,
+    RangeNotSatisfiable,
+    S3Error,
+    Throttled,
+    Unreachable,
+)
 from engine.link import Access
 from engine.s3 import refusal, retry
 from engine.s3.attempt import Attempter, Current, Receive
 from engine.s3.connection import Connection, Lagging
-from engine.s3.documents import check_range, object_of_headers, parse_list, quoted
+from engine.s3.documents import beginning_of_headers, check_range, object_of_headers, parse_list, quoted
 from engine.s3.hedging import WATCHED_BYTES_MIN
 from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
@@ -181,6 +191,41 @@ class HttpClient(Writes):
 
         await self._perform(request, receive)
 
+    async def get_beginning(
+        self,
+        key: str,
+        *,
+        buffer: memoryview,
+        known: Callable[[ObjectInfo], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Fetch the first bytes of an object of which nothing is known."""
+        etag, placed, total = "", 0, len(buffer)
+
+        def request() -> Request:
+            headers = (("Range", f"bytes={placed}-{total - 1}"), *((("If-Match", etag),) if etag else ()))
+            return Request("GetObject", "GET", key, amz_headers=self._always, headers=headers, asks=True)
+
+        def arrived(count: int) -> None:
+            nonlocal placed
+            placed += count
+            self._stats.s3_bytes_received += count
+            progress(placed)
+
+        async def receive(head: Head, connection: Connection) -> None:
+            nonlocal etag, total
+            if etag:
+                _check_version(head, etag)
+                check_range(head.status, head.headers, head.length, placed, total - placed)
+            else:
+                info, total = beginning_of_headers(key, head.headers, head.length, len(buffer), self._clock())
+                etag = info.etag
+                known(info)
+            if total:
+                await connection.read_into([buffer[placed:total]], arrived)
+
+        await self._perform(request, receive)
+
     async def probe(self) -> None:
         """Ask for the bucket. Raises Unreachable, Throttled, AccessDenied, NoSuchBucket, ..."""
         request = Request(_PROBE, "HEAD", None, amz_headers=self._always)
@@ -265,7 +310,9 @@ class HttpClient(Writes):
     def _failed(self, error: S3Error, request: Request, failures: int, current: Current) -> S3Error:
         """Count and log a failure for good, and give it its key."""
         error.key = error.key or request.subject
-        is_answer = error.status == 404 and request.operation in _ASKING_OR_REMOVING
+        is_answer = (error.status == 404 and request.operation in _ASKING_OR_REMOVING) or (
+            request.asks and isinstance(error, NoSuchKey | RangeNotSatisfiable | ArchivedObject)
+        )
         if not is_answer:
             self._stats.s3_errors[error.code or type(error).__name__] += 1
         if isinstance(error, Unreachable) or retry.is_away(error.status):

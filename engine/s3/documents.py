@@ -25,6 +25,7 @@ _MONTHS: Final = {name: number for number, name in enumerate(calendar.month_abbr
 _HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT$")
 # A size in bytes that S3 can mean: its largest objects need 14 digits. More would not fit where sizes are kept.
 SIZE_DIGITS_MAX: Final = 14
+_BEGINNING: Final = re.compile(r"^bytes 0-\d+/(\d+)$")
 _RESTORED: Final = re.compile(r'^ongoing-request="false", expiry-date="([^"]+)"$')
 
 
@@ -149,6 +150,27 @@ def object_of_headers(key: str, headers: Mapping[str, str], now: float) -> Objec
         )
     except (KeyError, ValueError) as error:
         raise BadResponse(f"S3's metadata of an object is not usable: {error!r}", key=key) from error
+
+
+def beginning_of_headers(
+    key: str, headers: Mapping[str, str], length: int | None, room: int, now: float
+) -> tuple[ObjectInfo, int]:
+    """What a GET of the first `room` bytes says of an object, and how many of its bytes come.
+
+    0: they can't be used, for they are more than that, or nobody knows how many, or of which version. `length` is the
+    body's. Raises BadResponse if the answer is not usable.
+    """
+    told = headers.get("content-range")
+    if told is None:
+        size = headers.get("content-length", "")
+    else:
+        found = _BEGINNING.match(told)
+        if found is None:
+            raise BadResponse(f"S3 answered {told[:80]!r} to a request of the first {room} bytes", key=key)
+        size = found.group(1)
+    info = object_of_headers(key, {**headers, "content-length": size}, now)
+    count = min(info.size, room)
+    return info, count if length == count and info.etag else 0
 
 
 def check_range(status: int, headers: Mapping[str, str], length: int | None, offset: int, count: int) -> None:

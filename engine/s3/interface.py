@@ -146,6 +146,22 @@ class ObjectClient(RangeReader, Protocol):
         """
         ...
 
+    async def get_beginning(
+        self,
+        key: str,
+        *,
+        buffer: memoryview,
+        known: Callable[[ObjectInfo], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Fetch the first bytes of an object of which nothing is known: all, or as many as `buffer` holds.
+
+        `known` is told what HEAD would say, once and before any byte is placed; what comes is of that version.
+        `progress` as in `get_object`; it ends below what was asked for only where a server sends more than that.
+        Raises NoSuchKey, RangeNotSatisfiable for an empty object, ArchivedObject, ...
+        """
+        ...
+
     async def put_object(
         self,
         key: str,

@@ -158,26 +158,24 @@ class MemoryClient:
     ) -> None:
         """Fill `buffers` with the object's bytes from `offset` on."""
         await self._asked("GetObject")
-        found = self._find(key)
-        info, data = found.info, found.data
-        if if_match not in ("", info.etag):
-            raise PreconditionFailed("the object was replaced in S3", status=412, key=key)
-        if info.archived:
-            raise ArchivedObject("the object is archived", code="InvalidObjectState", status=403, key=key)
-        total = sum(len(buffer) for buffer in buffers)
-        if offset >= len(data):
-            raise RangeNotSatisfiable("the object is shorter", code="InvalidRange", status=416, key=key)
-        if offset + total > len(data):
+        data = self._readable(key, if_match, offset).data
+        if offset + sum(len(buffer) for buffer in buffers) > len(data):
             raise BadResponse("the object ends before the range", status=206, key=key)
-        placed = 0
-        for buffer in buffers:
-            for start in range(0, len(buffer), PIECE_BYTES):
-                piece = buffer[start : start + PIECE_BYTES]
-                piece[:] = data[offset + placed : offset + placed + len(piece)]
-                placed += len(piece)
-                self.stats.s3_bytes_received += len(piece)
-                progress(placed)
-                await trio.lowlevel.checkpoint()
+        await self._send(data, offset, buffers, progress)
+
+    async def get_beginning(
+        self,
+        key: str,
+        *,
+        buffer: memoryview,
+        known: Callable[[ObjectInfo], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        """Fetch the first bytes of an object of which nothing is known."""
+        await self._asked("GetObject")
+        found = self._readable(key, "", 0)
+        known(found.info)
+        await self._send(found.data, 0, [buffer[: len(found.data)]], progress)
 
     async def put_object(
         self,
@@ -280,6 +278,30 @@ class MemoryClient:
         await trio.lowlevel.checkpoint()
         self.stats.s3_requests[operation] += 1
         self.stats.answered()
+
+    def _readable(self, key: str, if_match: str, offset: int) -> StoredObject:
+        """The object, if its bytes from an offset on can be had."""
+        found = self._find(key)
+        if if_match not in ("", found.info.etag):
+            raise PreconditionFailed("the object was replaced in S3", status=412, key=key)
+        if found.info.archived:
+            raise ArchivedObject("the object is archived", code="InvalidObjectState", status=403, key=key)
+        if offset >= len(found.data):
+            raise RangeNotSatisfiable("the object is shorter", code="InvalidRange", status=416, key=key)
+        return found
+
+    async def _send(
+        self, data: bytes, offset: int, buffers: Sequence[memoryview], progress: Callable[[int], None]
+    ) -> None:
+        placed = 0
+        for buffer in buffers:
+            for start in range(0, len(buffer), PIECE_BYTES):
+                piece = buffer[start : start + PIECE_BYTES]
+                piece[:] = data[offset + placed : offset + placed + len(piece)]
+                placed += len(piece)
+                self.stats.s3_bytes_received += len(piece)
+                progress(placed)
+                await trio.lowlevel.checkpoint()
 
     async def _take(self, key: str, body: Body, checksum: Checksum | None) -> bytes:
         """The body's bytes, as they are when they are "sent": later changes don't count."""

@@ -61,6 +61,7 @@ class Request:
     body: Body = ()
     payload: str = EMPTY_SHA256  # of the body, as it is signed
     answer_seconds: float | None = None  # how long S3 may think about it; None: as about any request
+    asks: bool = False  # whether there is something to be had: that there is not is an answer, and no error
     replayed: bool = True  # may go twice without being noticed: over a connection that had been closed, then another
 
     @property

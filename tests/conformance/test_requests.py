@@ -94,6 +94,15 @@ def _random_reads(path: Path) -> None:
         os.close(file)
 
 
+UNSEEN: Final = {"HEAD": 2, "LIST": 6, "GET": 6}
+
+
+def _cat_unseen(path: Path) -> None:
+    """Of files whose names are known from elsewhere."""
+    for number in range(FILES // 2):
+        assert (path / f"f{number:02}").read_bytes()
+
+
 CASES: Final = [
     Case("`stat` of a file", _stat("f00"), {"HEAD": 1, "LIST": 1}, {"HEAD": 1, "LIST": 1}),
     Case("`stat` of a name that is not there", _missing, {"HEAD": 1, "LIST": 1}, {"HEAD": 1, "LIST": 1}),
@@ -120,6 +129,7 @@ CASES: Final = [
         later=True,
     ),
     Case("`cat` of the first 6 right after `ls`", _cat_half, {"GET": 12}, {"GET": 12}, before=_list, believed=True),
+    Case("`cat` of 6 files that were never listed", _cat_unseen, UNSEEN, UNSEEN),
     Case("`find` of a directory with 12 directories", _find, {"LIST": 13}, {"LIST": 13}, deep=True),
     Case("`ls` of it, and of the first 3 of them", _list_three, {"LIST": 7}, {"LIST": 7}, deep=True),
     Case(

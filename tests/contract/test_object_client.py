@@ -179,6 +179,40 @@ def test_progress_rises_to_the_whole_length_and_never_runs_ahead_of_the_bytes(bu
     assert seen[-1] == len(memory)
 
 
+@pytest.mark.parametrize("size", [1, 999, 1000, 1001, 300_000])
+def test_a_beginning_says_what_head_says_and_brings_bytes(bucket: Bucket, size: int) -> None:
+    data = bytes(range(250)) * 1200
+    bucket.put("begun", data[:size])
+    memory = bytearray(1000)
+    told: list[object] = []
+
+    async def begin(client: ObjectClient) -> None:
+        await client.get_beginning("begun", buffer=memoryview(memory), known=told.append, progress=told.append)
+        assert told[0] == await client.head_object("begun")
+
+    ask(bucket, begin)
+    assert told[-1] == min(size, 1000)
+    assert memory[: told[-1]] == data[: min(size, 1000)]
+
+
+def test_there_is_no_beginning_of_nothing(bucket: Bucket) -> None:
+    """Neither is counted as an error: both are answers."""
+    bucket.put("empty", b"")
+    stats = EngineStats()
+
+    async def begin(client: ObjectClient) -> None:
+        for key, error in (("empty", RangeNotSatisfiable), ("missing", NoSuchKey)):
+            told: list[object] = []
+            with pytest.raises(error):
+                await client.get_beginning(
+                    key, buffer=memoryview(bytearray(9)), known=told.append, progress=told.append
+                )
+            assert told == []
+
+    ask(bucket, begin, stats)
+    assert not stats.s3_errors
+
+
 def test_a_replaced_object_is_precondition_failed(bucket: Bucket) -> None:
     old = bucket.put("changing", b"version 1")
     bucket.put("changing", b"version 2")

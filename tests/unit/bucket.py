@@ -93,6 +93,17 @@ class Bucket:
         await self._begin(GET)
         await self.memory.get_object(key, offset=offset, buffers=buffers, if_match=if_match, progress=progress)
 
+    async def get_beginning(
+        self,
+        key: str,
+        *,
+        buffer: memoryview,
+        known: Callable[[ObjectInfo], None],
+        progress: Callable[[int], None],
+    ) -> None:
+        await self._begin(GET)
+        await self.memory.get_beginning(key, buffer=buffer, known=known, progress=progress)
+
     async def put_object(
         self,
         key: str,

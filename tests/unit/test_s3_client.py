@@ -25,6 +25,7 @@ from engine.errors import (
 from engine.link import Access
 from engine.s3.client import USER_AGENT, HttpClient
 from engine.s3.connection import HEAD_SECONDS_MAX
+from engine.s3.interface import ObjectInfo
 from engine.s3.retry import ATTEMPTS_MAX, DELAY_SECONDS_MAX, RETRYING_SECONDS_MAX
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer, as_asked, error, ranged
@@ -32,6 +33,7 @@ from tests.unit.talking import IDLE_SECONDS, talk
 
 DATA = os.urandom(600_000)
 HEAD = Answer(200, {"Content-Length": "5", "ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"})
+DATED = {"ETag": '"e"', "Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT"}
 EMPTY_LIST = b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
 
 
@@ -42,6 +44,45 @@ async def read(client: HttpClient, offset: int, count: int, seen: list[int] | No
     progress = (seen if seen is not None else []).append
     await client.get_object("k", offset=offset, buffers=views, if_match='"e"', progress=progress)
     return bytes(memory)
+
+
+async def begin(client: HttpClient, size: int) -> tuple[ObjectInfo, bytes]:
+    memory, told, placed = bytearray(size), list[ObjectInfo](), [0]
+    await client.get_beginning("k", buffer=memoryview(memory), known=told.append, progress=placed.append)
+    (info,) = told
+    return info, bytes(memory[: placed[-1]])
+
+
+def test_a_beginning_that_breaks_off_goes_on_with_the_same_version() -> None:
+    async def ask(client: HttpClient) -> None:
+        info, data = await begin(client, 1000)
+        assert (info.size, info.etag, data) == (len(DATA), '"e"', DATA[:1000])
+
+    def answer(start: int) -> Answer:
+        headers = {"Content-Range": f"bytes {start}-999/{len(DATA)}", **DATED}
+        return Answer(206, headers, DATA[start:1000], cut=None if start else 400)
+
+    server = talk([answer(0), answer(400)], ask)
+    assert [seen.headers.get("range") for seen in server.seen] == ["bytes=0-999", "bytes=400-999"]
+    assert [seen.headers.get("if-match") for seen in server.seen] == [None, '"e"']
+
+
+@pytest.mark.parametrize("size", [600, 1000, 1001])
+def test_a_server_that_knows_no_ranges_tells_what_there_is_and_no_more_is_read_than_there_is_room(size: int) -> None:
+    async def ask(client: HttpClient) -> None:
+        info, data = await begin(client, 1000)
+        assert (info.size, data) == (size, DATA[:size] if size <= 1000 else b"")
+
+    talk([Answer(200, DATED, DATA[:size])], ask)
+
+
+@pytest.mark.parametrize("told", ["bytes 1-999/2000", "bytes 0-999/*", "bytes 0-99999999999999999999/x"])
+def test_a_beginning_that_is_none_is_a_bad_response(told: str) -> None:
+    async def ask(client: HttpClient) -> None:
+        with pytest.raises(BadResponse):
+            await begin(client, 1000)
+
+    talk([Answer(206, {"Content-Range": told, **DATED}, DATA[:1000])], ask, attempts_max=1)
 
 
 def descriptors() -> int:
