@@ -1,8 +1,9 @@
 """S3 over HTTP: `interface.ObjectClient` for one bucket. The engine has one, and it alone sends requests.
 
 Says what is sent and what answers must be, retries, asks for new keys when S3 refuses them, counts and logs. What is
-asked in order to write is in writes.py, one attempt in attempt.py, rules are in retry.py, hedging.py and documents.py,
-sockets in pool.py and connection.py. Never logs a head or a secret; starts no task that outlives a request.
+asked in order to write is in writes.py, what is asked of the unknown in beginning.py, one attempt in attempt.py; rules
+are in retry.py, hedging.py and documents.py, sockets in pool.py and connection.py. Never logs a head or a secret;
+starts no task that outlives a request.
 """
 
 import logging
@@ -19,7 +20,6 @@ from engine.errors import (
     ArchivedObject,
     BadResponse,
     NoSuchKey,
-    PreconditionFailed,
     RangeNotSatisfiable,
     S3Error,
     Throttled,
@@ -28,8 +28,9 @@ from engine.errors import (
 from engine.link import Access
 from engine.s3 import refusal, retry
 from engine.s3.attempt import Attempter, Current, Receive
+from engine.s3.beginning import Beginning
 from engine.s3.connection import Connection, Lagging
-from engine.s3.documents import beginning_of_headers, check_range, object_of_headers, parse_list, quoted
+from engine.s3.documents import check_range, check_version, object_of_headers, parse_list
 from engine.s3.hedging import WATCHED_BYTES_MIN
 from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
@@ -54,7 +55,7 @@ _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 _ASKING_OR_REMOVING: Final = frozenset({"HeadObject", "AbortMultipartUpload", "DeleteObject"})
 
 
-class HttpClient(Writes):
+class HttpClient(Writes, Beginning):
     """One bucket of S3.
 
     Args:
@@ -179,7 +180,7 @@ class HttpClient(Writes):
             progress(placed)
 
         async def receive(head: Head, connection: Connection) -> None:
-            _check_version(head, if_match)
+            check_version(head.headers, head.status, if_match)
             check_range(head.status, head.headers, head.length, offset + placed, total - placed)
             left = total - placed
             if left < WATCHED_BYTES_MIN or head.length is None:
@@ -188,41 +189,6 @@ class HttpClient(Writes):
             began, pool = trio.current_time(), self._current.pool
             await connection.read_into(behind(buffers, placed), arrived, partial(self._attempter.lags, pool))
             self._attempter.hedging.finished(left, trio.current_time() - began)
-
-        await self._perform(request, receive)
-
-    async def get_beginning(
-        self,
-        key: str,
-        *,
-        buffer: memoryview,
-        known: Callable[[ObjectInfo], None],
-        progress: Callable[[int], None],
-    ) -> None:
-        """Fetch the first bytes of an object of which nothing is known."""
-        etag, placed, total = "", 0, len(buffer)
-
-        def request() -> Request:
-            headers = (("Range", f"bytes={placed}-{total - 1}"), *((("If-Match", etag),) if etag else ()))
-            return Request("GetObject", "GET", key, amz_headers=self._always, headers=headers, asks=True)
-
-        def arrived(count: int) -> None:
-            nonlocal placed
-            placed += count
-            self._stats.s3_bytes_received += count
-            progress(placed)
-
-        async def receive(head: Head, connection: Connection) -> None:
-            nonlocal etag, total
-            if etag:
-                _check_version(head, etag)
-                check_range(head.status, head.headers, head.length, placed, total - placed)
-            else:
-                info, total = beginning_of_headers(key, head.headers, head.length, len(buffer), self._clock())
-                etag = info.etag
-                known(info)
-            if total:
-                await connection.read_into([buffer[placed:total]], arrived)
 
         await self._perform(request, receive)
 
@@ -330,13 +296,6 @@ class HttpClient(Writes):
             reason = refusal.of_keys(error.code, current.credentials.access_key) if current.credentials else None
             if reason is not None and current is self._current:
                 self._stats.refused(f"S3 refuses this mount's credentials: {reason}")
-
-
-def _check_version(head: Head, if_match: str) -> None:
-    """A server that ignores If-Match must not get another version's bytes into a file."""
-    etag = quoted(head.headers.get("etag", ""))
-    if if_match and etag and etag != if_match:
-        raise PreconditionFailed("the object was replaced in S3", status=head.status)
 
 
 async def _receive_range(

@@ -17,7 +17,7 @@ from urllib.parse import unquote_plus
 # expat beneath ElementTree bounds the growth of entities by itself, and S3 has none.
 from xml.etree import ElementTree as ET
 
-from engine.errors import BadResponse
+from engine.errors import BadResponse, PreconditionFailed
 from engine.s3.interface import ListPage, ObjectInfo
 from engine.s3.scan import Scanned, scan_list
 
@@ -188,6 +188,13 @@ def check_range(status: int, headers: Mapping[str, str], length: int | None, off
             )
     elif status != 200 or offset != 0 or length is None:
         raise BadResponse("S3 answered a whole object to a request of a range", status=status)
+
+
+def check_version(headers: Mapping[str, str], status: int, if_match: str) -> None:
+    """A server that ignores If-Match must not get another version's bytes into a file. Raises PreconditionFailed."""
+    etag = quoted(headers.get("etag", ""))
+    if if_match and etag and etag != if_match:
+        raise PreconditionFailed("the object was replaced in S3", status=status)
 
 
 def quoted(etag: str) -> str:

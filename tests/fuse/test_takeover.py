@@ -233,6 +233,26 @@ def test_engines_killed_under_load_are_replaced_and_readers_see_no_error(host: H
     assert set(said) == {"round"}
 
 
+def test_a_file_read_before_an_engine_died_is_read_again_from_the_kernels_pages(host: Host) -> None:
+    """S25: the successor is asked for the file, and for none of its bytes."""
+    engine = host.attach()
+    path = host.path / "d/f1"
+    assert path.read_bytes() == b"content 1"
+    engine.process.send_signal(signal.SIGKILL)
+    engine.process.wait()
+    engine = host.start(attached=True)
+    engine.expect(Ready)
+
+    assert path.read_bytes() == b"content 1"
+    asked: dict[str, int] = {}
+    while "release" not in asked:
+        beat = engine.expect(Heartbeat)
+        assert isinstance(beat, Heartbeat)
+        asked = beat.stats.fuse_requests
+    assert asked["open"] == 1
+    assert "read" not in asked
+
+
 def test_a_mount_that_cannot_be_had_is_refused_with_the_reason_and_3(moto: MotoServer) -> None:
     host = Host(moto, "no-such-bucket-here")
     with contextlib.closing(host):
