@@ -245,7 +245,7 @@ def test_a_file_read_before_an_engine_died_is_read_again_from_the_kernels_pages(
 
     assert path.read_bytes() == b"content 1"
     asked: dict[str, int] = {}
-    while "release" not in asked:
+    while "open" not in asked:
         beat = engine.expect(Heartbeat)
         assert isinstance(beat, Heartbeat)
         asked = beat.stats.fuse_requests
