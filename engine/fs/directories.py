@@ -6,7 +6,7 @@ Part of the file system (filesystem.py), which checks what is opened. Asks S3 by
 import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import trio
 
@@ -42,8 +42,7 @@ WALK_SECONDS_MAX: Final = 60.0
 WALKED_SECONDS: Final = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One entry of a directory, and the position behind it. `counted`: the kernel holds one lookup more by it."""
 
     name: bytes

@@ -38,6 +38,12 @@ class Crowd:
         self._bytes = 0
         self._order: collections.deque[int] = collections.deque()  # numbers; some of inodes that went, until a sweep
 
+    def came_one(self, inode: Inode) -> bool:
+        """The same of one: each name of a listing comes this way."""
+        self._order.append(inode.number)
+        self._bytes += _weight(inode)
+        return self._bytes > self._bytes_max
+
     def came(self, inodes: Collection[Inode]) -> bool:
         """The table has these as well. True: more than there is room for."""
         self._order.extend([inode.number for inode in inodes])

@@ -292,7 +292,7 @@ class InodeTable:
 
     def _put(self, inode: Inode) -> None:
         self._by_number[inode.number] = self._by_location[inode.location] = inode
-        if self._crowd.came((inode,)):
+        if self._crowd.came_one(inode):
             for spare in self._crowd.spare(self.find, besides=inode):
                 self._remove(spare)
         self._stats.inodes = len(self._by_number)

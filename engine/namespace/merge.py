@@ -8,13 +8,13 @@ they are few: each is a prefix of the next.
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.namespace.names import name_in, problem
 from engine.s3.interface import ListPage, ObjectInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One name in a directory; `info` is None for a directory, and for what is only `local`."""
 
     name: str
