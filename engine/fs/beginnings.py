@@ -18,6 +18,7 @@ from engine.namespace.inode import Inode
 from engine.namespace.names import parent_prefix
 from engine.s3.interface import ObjectClient, ObjectInfo
 from engine.spec import KiB
+from engine.stats import EngineStats
 
 # Of a file that is looked up: what the kernel asks for first, and 1.5 ms at the 90 MB/s of S3's connections.
 BEGINNING_BYTES: Final = 128 * KiB
@@ -39,9 +40,11 @@ class Begun:
         opener: opens the rest.
         key: the object's.
         over: told once, when what has come is kept no longer.
+        stats: counts bytes that are read.
     """
 
-    def __init__(self, opener: ObjectOpener, key: str, over: Callable[[], None]) -> None:
+    def __init__(self, opener: ObjectOpener, key: str, over: Callable[[], None], stats: EngineStats) -> None:
+        self._stats: Final = stats
         self._opener: Final = opener
         self._key: Final = key
         self._drop: Final = over
@@ -104,6 +107,7 @@ class Begun:
             return await self._behind().read(offset, end - offset)
         first = memoryview(self._memory)[offset:there]
         self._delivered += len(first)
+        self._stats.bytes_read += len(first)
         if self._ended and self._delivered >= self._good:
             self._scope.cancel()  # the kernel has it now
         if there == end:
@@ -185,9 +189,13 @@ class Beginnings:
         client: S3.
         opener: opens the rest of a file.
         nursery: where GETs run; None: none is made.
+        stats: of the engine.
     """
 
-    def __init__(self, client: ObjectClient, opener: ObjectOpener, nursery: trio.Nursery | None) -> None:
+    def __init__(
+        self, client: ObjectClient, opener: ObjectOpener, nursery: trio.Nursery | None, stats: EngineStats
+    ) -> None:
+        self._stats: Final = stats
         self.client: Final = client
         self._opener: Final = opener
         self._nursery: Final = nursery
@@ -235,7 +243,7 @@ class Beginnings:
             if not begun.was_read:
                 habit.failed()
 
-        begun = Begun(self._opener, key, over)
+        begun = Begun(self._opener, key, over, self._stats)
         self._nursery.start_soon(begun.run, self.client)
         return begun
 

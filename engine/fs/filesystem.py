@@ -91,7 +91,7 @@ class S3Filesystem:
             forgotten=self.ledger.forgot,
         )
         self._lookup: Final = Lookup(client, self._table, self.lifetimes)
-        self._ahead: Final = FilesAhead(opener, self._table, Beginnings(client, opener, nursery))
+        self._ahead: Final = FilesAhead(opener, self._table, Beginnings(client, opener, nursery, stats))
         self._mounted: Final = (inherited and inherited.mounted) or time.time()
         self._rules: Final = AttributeRules(spec, mounted=self._mounted)
         self._reading: Counter[int] = Counter()  # open files by inode
