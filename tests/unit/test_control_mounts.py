@@ -11,7 +11,8 @@ from engine.spec import MountSpec
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, Refused
 from tests.unit.controlled import Supervisor, serving
-from tests.unit.test_control import NOBODY, as_nobody, error_of, exchange
+from tests.unit.test_control import error_of, exchange
+from tests.unit.test_control_peers import NOBODY, as_nobody
 
 SPEC = MountSpec(name="one", bucket="bucket", prefix="ü/", mountpoint="/mnt/one", bind=("eth0",), dir_mode=0o700)
 
