@@ -29,7 +29,10 @@ SECONDS_MAX: Final = 60.0
 
 @dataclass
 class Files:
-    """Files `f0`, `f1`, ... of the same DATA, each to be read by one case; and what S3 is asked for."""
+    """Files of the same DATA, each to be read by one case; and what S3 is asked for.
+
+    Each has a directory to itself: where others were read after their lookups, a lookup brings bytes along.
+    """
 
     path: Path
     proxy: FaultyProxy
@@ -40,7 +43,7 @@ class Files:
         """A file that nobody has read."""
         self._next += 1
         self.proxy.seen.clear()
-        return self.path / f"f{self._next - 1}"
+        return self.path / f"{self._next - 1}" / "f"
 
     def ranges(self) -> list[tuple[int, int]]:
         """What was asked for since."""
@@ -56,7 +59,7 @@ class Files:
 def _files(server: S3Server, count: int) -> Iterator[Files]:
     bucket = server.bucket()
     for number in range(count):
-        server.put(bucket, f"f{number}", DATA)
+        server.put(bucket, f"{number}/f", DATA)
     with FaultyProxy(server.endpoint) as proxy, ObservedProxy(proxy, bucket) as mounted:
         yield Files(mounted.path, proxy, mounted)
 
