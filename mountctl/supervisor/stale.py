@@ -88,8 +88,8 @@ async def probe(path: str) -> Answer:
 
 
 def _wants_to_run(pid: int) -> bool:
-    """Whether a process waits for nothing but the CPU: state R of proc_pid_stat(5)."""
+    """Whether a process waits for nothing but the CPU, or has ended just now: states R and Z of proc_pid_stat(5)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "R"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("R", "Z")
     except (FileNotFoundError, ProcessLookupError):
-        return True  # it has ended just now
+        return True

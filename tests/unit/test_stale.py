@@ -54,6 +54,23 @@ def test_who_asks_is_waited_for_while_it_gets_no_cpu(
     assert looks[:3] == [True] * 3
 
 
+def test_who_answers_at_the_last_moment_has_answered(
+    tmp_path: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = tmp_path / "go"
+    asking(f"while [ ! -e {go} ]; do :; done")
+    look = stale._wants_to_run
+
+    def look_when_it_has_ended(pid: int) -> bool:
+        go.touch()
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        return look(pid)
+
+    monkeypatch.setattr(stale, "_wants_to_run", look_when_it_has_ended)
+
+    assert trio.run(stale.probe, "/") is stale.Answer.ANSWERS
+
+
 def test_who_sleeps_over_it_hangs(asking: Asking, looks: list[bool]) -> None:
     asking("exec sleep 1000")
     assert trio.run(stale.probe, "/") is stale.Answer.SILENT
