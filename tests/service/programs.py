@@ -49,7 +49,7 @@ def whole(path):
 big = os.open(root / "big", os.O_RDONLY)
 print("begun", flush=True)
 rounds = 0
-while not select.select([sys.stdin], [], [], 0)[0]:
+while not rounds or not select.select([sys.stdin], [], [], 0)[0]:
     try:
         if rounds % 5 == 0:
             os.posix_fadvise(big, 0, 0, os.POSIX_FADV_DONTNEED)
