@@ -1,5 +1,6 @@
 """Random reads through a stream: what they buy, in how many GETs, what it holds of memory, and when that goes."""
 
+import contextlib
 import random
 
 import pytest
@@ -45,6 +46,17 @@ def large(w):
 
 def small(w):
     return [get for get in w.client.gets if not is_large(get)]
+
+
+@contextlib.asynccontextmanager
+async def bought():
+    """A world, and a stream whose reads all over its object have bought it; it is there."""
+    async with world(SlowClient({"object": DATA}, **S3), slots=128) as w:
+        stream = w.open()
+        for offset in offsets(60):
+            await pick(stream, offset)
+        await w.until_quiet()
+        yield w, stream
 
 
 def test_reads_all_over_an_object_buy_it_and_cost_no_more_gets_then():
@@ -147,11 +159,7 @@ def test_a_random_read_does_not_wait_for_the_large_gets_of_a_purchase():
 
 def test_what_was_bought_goes_when_memory_is_wanted():
     async def main():
-        async with world(SlowClient({"object": DATA}, **S3), slots=128) as w:
-            stream = w.open()
-            for offset in offsets(60):
-                await pick(stream, offset)
-            await w.until_quiet()
+        async with bought() as (w, stream):
             assert w.prefetcher.buyer.slots > 60
             with trio.fail_after(1):
                 taken = [await w.arena.acquire() for _ in range(128)]
@@ -166,11 +174,7 @@ def test_what_was_bought_goes_when_memory_is_wanted():
 
 def test_of_what_was_bought_the_place_read_longest_ago_goes_first_and_one_read_to_its_end_before_it():
     async def main():
-        async with world(SlowClient({"object": DATA}, **S3), slots=128) as w:
-            stream = w.open()
-            for offset in offsets(60):
-                await pick(stream, offset)
-            await w.until_quiet()
+        async with bought() as (w, stream):
             for place in (6, 0, 5, 4, 3, 1, 7):
                 await pick(stream, place * PLACE_BYTES)
             for offset in range(2 * PLACE_BYTES, 3 * PLACE_BYTES, MiB):
@@ -191,11 +195,7 @@ def test_of_what_was_bought_the_place_read_longest_ago_goes_first_and_one_read_t
 
 def test_what_was_bought_stays_while_it_is_read_and_goes_when_it_is_not():
     async def main():
-        async with world(SlowClient({"object": DATA}, **S3), slots=128) as w:
-            stream = w.open()
-            for offset in offsets(60):
-                await pick(stream, offset)
-            await w.until_quiet()
+        async with bought() as (w, stream):
             w.client.gets.clear()
             for offset in offsets(10, seed=5):
                 w.prefetcher.trim()
@@ -266,11 +266,7 @@ def test_a_purchase_that_fails_is_no_error_of_any_read():
 
 def test_a_walk_through_what_was_bought_fetches_nothing_of_it_again():
     async def main():
-        async with world(SlowClient({"object": DATA}, **S3), slots=128) as w:
-            stream = w.open()
-            for offset in offsets(60):
-                await pick(stream, offset)
-            await w.until_quiet()
+        async with bought() as (w, stream):
             w.client.gets.clear()
             for offset in range(0, SIZE, 256 * KiB):
                 await pick(stream, offset, size=256 * KiB)
