@@ -33,12 +33,14 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python packaging/protocols.py --check
 	$(BIN)/python packaging/check_lines.py
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m docs.generate
+	$(BIN)/python packaging/protocols.py
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow'
