@@ -17,7 +17,10 @@ control/server.py. Never raised by an engine.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mountctl.volume import Cause
 
 
 class MountctlError(Exception):
@@ -87,7 +90,11 @@ class ControlSocketUnusable(MountctlError):
 
 
 class Refused(MountctlError):
-    """The supervisor understood and did not do it; the text is its own."""
+    """The supervisor understood and did not do it; the text is its own. `cause`: why, for programs that ask for volumes."""
+
+    def __init__(self, sentence: str, cause: "Cause | None" = None) -> None:
+        super().__init__(sentence)
+        self.cause = cause
 
 
 class SupervisorBusy(Refused):

@@ -23,6 +23,7 @@ from mountctl.errors import (
 
 if TYPE_CHECKING:
     from mountctl.control.protocol import ReloadResult, RestartResult
+    from mountctl.volume import Applied, Apply, Release, Released
 
 SOCKET_NAME: Final = "control.sock"
 # The supervisor answers from memory; one that needs longer is stuck, and whoever watches it must be told.
@@ -35,6 +36,11 @@ RELOAD_SECONDS_MAX: Final = 300.0
 UPGRADE_SECONDS_MAX: Final = 3600.0
 # The supervisor gives a mount a minute to come up; it may be busy with a reload before.
 ADD_SECONDS_MAX: Final = 360.0
+# The supervisor gives a volume a minute (supervisor/volumes/volumes.py, APPLY_SECONDS_MAX), and clears away for a while
+# what can't be had.
+APPLY_SECONDS_MAX: Final = 90.0
+# It waits for as long as an apply of the same target, and for the end of a mount in bounded time.
+RELEASE_SECONDS_MAX: Final = 120.0
 # A stream has a sign of life every second (streams.py); a supervisor that gives none for so long is stuck.
 SILENT_SECONDS_MAX: Final = STATUS_SECONDS_MAX
 
@@ -155,6 +161,20 @@ class ControlClient:
         """
         self._ask("POST", "/v1/mounts", ADD_SECONDS_MAX, spec)
 
+    def apply(self, asked: "Apply", *, seconds: float = APPLY_SECONDS_MAX) -> "Applied":
+        """Have a volume bound at a target. Raises as `status` does; Refused has a cause then."""
+        from mountctl.volume import Applied
+
+        body = asked.model_dump_json()
+        return Applied.model_validate(self._ask("POST", "/v1/mounts/apply", seconds, body))
+
+    def release(self, asked: "Release", *, seconds: float = RELEASE_SECONDS_MAX) -> "Released":
+        """Have a target gone. Raises as `status` does; Refused has a cause then."""
+        from mountctl.volume import Released
+
+        body = asked.model_dump_json()
+        return Released.model_validate(self._ask("POST", "/v1/mounts/release", seconds, body))
+
     def _ask(self, method: str, target: str, seconds: float, body: str | None = None) -> dict[str, Any]:
         with self._explained(seconds), Exchange(self._path, seconds) as exchange:
             status, pieces = exchange.ask(method, target, None if body is None else body.encode())
@@ -207,7 +227,12 @@ def _error(status: int, answer: dict[str, Any]) -> ControlDenied | UnknownMount 
         _NOT_FOUND: UnknownMount,
         _BUSY: SupervisorBusy,
     }
-    return kinds.get(status, Refused)(str(answer.get("error", f"the supervisor answered {status}")))
+    told = str(answer.get("error", f"the supervisor answered {status}"))
+    if (cause := answer.get("cause")) is not None:
+        from mountctl.volume import Cause
+
+        return Refused(told, Cause(cause) if cause in set(Cause) else Cause.INTERNAL)
+    return kinds.get(status, Refused)(told)
 
 
 def _named(names: Sequence[str]) -> list[tuple[str, str]]:
