@@ -114,7 +114,7 @@ def command(
     """Make a command of `function(settings, ...)`, which returns the exit code. Its docstring is the help.
 
     Args:
-        function: its name is the command's.
+        function: its name is the command's, with `-` for `_`.
         own: its options, if its own signature does not have them.
         of: the program, or a group of commands in it.
     """
@@ -128,7 +128,9 @@ def command(
         own = list(inspect.signature(function).parameters.values())[1:]
     by_keyword = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
     run.__doc__ = function.__doc__
-    of.command(function.__name__)(_with_options(run, [*by_keyword, *_settings_options(from_environment=False)]))
+    of.command(function.__name__.replace("_", "-"))(
+        _with_options(run, [*by_keyword, *_settings_options(from_environment=False)])
+    )
     return function
 
 

@@ -90,7 +90,7 @@ class ControlSocketUnusable(MountctlError):
 
 
 class Refused(MountctlError):
-    """The supervisor understood and did not do it; the text is its own. `cause`: why, for programs that ask for volumes."""
+    """The supervisor understood and did not do it; the text is its own. `cause`: why, if it was asked for a volume."""
 
     def __init__(self, sentence: str, cause: "Cause | None" = None) -> None:
         super().__init__(sentence)

@@ -1,0 +1,73 @@
+"""`mountctl csi-node`: the CSI driver of a node, in the foreground. Called by cli.py."""
+
+import logging
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Final
+
+from engine import stderr
+from mountctl.control.client import ControlClient
+from mountctl.errors import MountctlError
+
+# CSI's rule of a driver's name.
+_DRIVER_NAME: Final = re.compile(r"^[a-zA-Z]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$")
+# CSI's bound of a node's id.
+_NODE_ID_BYTES_MAX: Final = 256
+
+
+class WrongOptions(MountctlError):
+    """The options don't make a driver."""
+
+    exit_code = 2
+
+
+def csi_node(
+    runtime_dir: Path,
+    *,
+    endpoint: str,
+    node_id: str,
+    driver_name: str,
+    kubelet_dir: Path,
+    volumes_max: int,
+    healthz: str,
+    self_register: bool,
+) -> int:
+    """Serve until SIGTERM. Returns the exit code; raises MountctlError when it can't."""
+    check(endpoint, node_id, driver_name)
+    try:
+        from mountctl.csi.credentials_interface import DriverCredentials
+        from mountctl.csi.node import NodeSettings
+        from mountctl.csi.node_process import NodeProcess, NoHolder, Places, serve
+    except ModuleNotFoundError as error:
+        raise MountctlError(f"the CSI driver is not installed ({error}): pip install 'mountctl-s3[csi]'") from error
+    _set_up_log()
+    process = NodeProcess(
+        NodeSettings(driver_name, node_id, volumes_max),
+        Places(endpoint, kubelet_dir, self_register, healthz),
+        ControlClient(runtime_dir),
+        DriverCredentials(),
+        NoHolder(),
+    )
+    return serve(process)
+
+
+def check(endpoint: str, node_id: str, driver_name: str) -> None:
+    """Whether these can be. Raises WrongOptions."""
+    if not endpoint:
+        raise WrongOptions("--endpoint is missing: unix:///PATH, where kubelet shall find the driver (or CSI_ENDPOINT)")
+    if not node_id:
+        raise WrongOptions("--node-id is missing: the node's name in Kubernetes (or CSI_NODE_NAME)")
+    if len(node_id.encode()) > _NODE_ID_BYTES_MAX:
+        raise WrongOptions(f"--node-id has at most {_NODE_ID_BYTES_MAX} bytes")
+    if _DRIVER_NAME.match(driver_name) is None:
+        raise WrongOptions(
+            f"--driver-name {driver_name!r}: 1 to 63 letters, digits, '.' and '-', with a letter first and no sign last"
+        )
+
+
+def _set_up_log() -> None:
+    stderr.unblock()
+    time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")

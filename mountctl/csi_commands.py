@@ -1,0 +1,57 @@
+"""The commands of the CSI driver, as the command line has them. Registered by parser.py.
+
+The bodies are in mountctl/commands, imported when called.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from mountctl.command_line import Settings, command
+
+# Values, so that the driver can stand in for another one by its name.
+DRIVER_NAME: Final = "s3.mountctl.io"
+KUBELET_DIR: Final = Path("/var/lib/kubelet")
+
+
+def register() -> None:
+    """Add the commands to the program."""
+    command(csi_node)
+
+
+def csi_node(
+    settings: Settings,
+    endpoint: Annotated[
+        str, typer.Option(envvar="CSI_ENDPOINT", help="Where kubelet asks: unix:///PATH.", metavar="URL")
+    ] = "",
+    node_id: Annotated[
+        str, typer.Option(envvar="CSI_NODE_NAME", help="The node's name in Kubernetes.", metavar="NAME")
+    ] = "",
+    driver_name: Annotated[
+        str, typer.Option(envvar="CSI_DRIVER_NAME", help="The CSI driver's name.", metavar="NAME")
+    ] = DRIVER_NAME,
+    kubelet_dir: Annotated[Path, typer.Option(help="kubelet's directory.", metavar="PATH")] = KUBELET_DIR,
+    volumes_max: Annotated[
+        int, typer.Option(help="Volumes that this node may have; 0: as many as are asked for.", min=0)
+    ] = 0,
+    healthz: Annotated[
+        str, typer.Option(help="Answer /healthz and /readyz there: [HOST]:PORT. Default: nowhere.", metavar="ADDRESS")
+    ] = "",
+    self_register: Annotated[  # noqa: FBT002
+        bool, typer.Option("--self-register", help="Register with kubelet, which needs no sidecar then.")
+    ] = False,
+) -> int:
+    """Be the CSI driver of a Kubernetes node, in the foreground: kubelet asks here, and the supervisor mounts."""
+    from mountctl.commands import csi_node as body
+
+    return body.csi_node(
+        settings.runtime_dir,
+        endpoint=endpoint,
+        node_id=node_id,
+        driver_name=driver_name,
+        kubelet_dir=kubelet_dir,
+        volumes_max=volumes_max,
+        healthz=healthz,
+        self_register=self_register,
+    )
