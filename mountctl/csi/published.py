@@ -57,8 +57,8 @@ class Published:
         self._uses: dict[str, Use] = {}
         self._forget = forget
         self._under_way: Counter[str] = Counter()
-        self._left: defaultdict[str, set[str]] = defaultdict(set)
-        self.complete = False
+        self._gone: defaultdict[str, set[str]] = defaultdict(set)
+        self.complete = False  # it is known what the supervisor knows
 
     def at(self, target: str) -> Use | None:
         """What is at a target."""
@@ -98,18 +98,17 @@ class Published:
                 self._under_way[volume_id] -= 1
                 if not self._under_way[volume_id]:
                     del self._under_way[volume_id]
-                    for name in self._left.pop(volume_id, ()):
+                    for name in self._gone.pop(volume_id, ()):
                         self._forget_unused(name)
 
-    def left(self, volume_id: str, name: str) -> None:
-        """A mount is gone, or did not come about: forget it, unless another target of the volume has it or gets it."""
+    def gone(self, volume_id: str, name: str) -> None:
+        """A mount has ended, or did not come about: forget it, unless a target of the volume has it or gets it."""
         with self._mutex:
             if self._under_way[volume_id]:
-                self._left[volume_id].add(name)
+                self._gone[volume_id].add(name)
             else:
                 self._forget_unused(name)
 
     def _forget_unused(self, name: str) -> None:
-        # While it is not known who else may use it, it stays: files that nobody needs do no harm.
-        if self.complete and not any(use.name == name for use in self._uses.values()):
+        if not any(use.name == name for use in self._uses.values()):
             self._forget(name)

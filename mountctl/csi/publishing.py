@@ -87,8 +87,8 @@ class Publishing:
                 self._supervisor.apply(asked, seconds=max(until - time.monotonic(), SECONDS_MIN))
             except MountctlError as error:
                 # Whoever did not answer may be at it still.
-                if not isinstance(error, SupervisorSilent):
-                    self.published.left(request.volume_id, asked.name)
+                if not isinstance(error, SupervisorSilent) and self._knows_all():
+                    self.published.gone(request.volume_id, asked.name)
                 raise
             self.published.remember(
                 Use(request.volume_id, request.target, asked.name, request.read_only, request, asked)
@@ -110,7 +110,7 @@ class Publishing:
         use = self.published.at(target)
         self.published.drop(target)
         if released.gone and (name := released.name or (use.name if use else "")):
-            self.published.left(volume_id, name)
+            self.published.gone(volume_id, name)
 
     def _is_there(self, request: PublishRequest) -> bool:
         """Whether the volume is at its target already; what may have changed meanwhile is written. Asks nobody if it
@@ -147,14 +147,19 @@ class Publishing:
             _log.warning("%s", one_line(f"volume {request.volume_id}: its credentials were not renewed: {error}"))
 
     def _check_single(self, request: PublishRequest) -> None:
-        if not self.published.complete:
-            self._learn()
+        self._knows_all()
         if (other := self.published.elsewhere(request.volume_id, request.target)) is not None:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"volume {request.volume_id} is for one pod alone (ReadWriteOncePod), and is published at"
                 f" {other.target}: that pod must end first",
             )
+
+    def _knows_all(self) -> bool:
+        """Whether the supervisor's volumes are known; it is asked once. While they are not, files that may be
+        somebody's stay.
+        """
+        return self.published.complete or self._learn()
 
     def _learn(self) -> bool:
         """Take over what the supervisor knows. False if it does not answer."""
