@@ -12,7 +12,7 @@ from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 
 # CSI's rule of a driver's name.
-_DRIVER_NAME: Final = re.compile(r"^[a-zA-Z]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$")
+_DRIVER_NAME: Final = re.compile(r"[a-zA-Z]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?")
 # CSI's bound of a node's id.
 _NODE_ID_BYTES_MAX: Final = 256
 
@@ -61,7 +61,7 @@ def check(endpoint: str, node_id: str, driver_name: str) -> None:
         raise WrongOptions("--node-id is missing: the node's name in Kubernetes (or CSI_NODE_NAME)")
     if len(node_id.encode()) > _NODE_ID_BYTES_MAX:
         raise WrongOptions(f"--node-id has at most {_NODE_ID_BYTES_MAX} bytes")
-    if _DRIVER_NAME.match(driver_name) is None:
+    if _DRIVER_NAME.fullmatch(driver_name) is None:
         raise WrongOptions(
             f"--driver-name {driver_name!r}: 1 to 63 letters, digits, '.' and '-', with a letter first and no sign last"
         )

@@ -64,7 +64,8 @@ class HealthServer:
 
     def stop(self) -> None:
         """End."""
-        self._server.shutdown()
+        if self._thread.is_alive():
+            self._server.shutdown()
         self._server.server_close()
 
 

@@ -48,7 +48,7 @@ _NO_EFFECT: Final = MappingProxyType(
 _KNOWN: Final = (*_FIELDS, *_NO_EFFECT, _ATTEMPTS)
 _READ_ONLY: Final = "read-only"
 # Nobody's number; root, whom all files have by default.
-_ROOT: Final = re.compile(r"^0+$")
+_ROOT: Final = re.compile(r"0+")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Flags:
 def split(item: str) -> tuple[str, str | None]:
     """The key, with dashes in front, and the value of an item; None if it has no value."""
     whole = item.strip()
-    found = re.match(r"^([^ =]*)[ =](.*)$", whole, re.DOTALL)
+    found = re.fullmatch(r"([^ =]*)[ =](.*)", whole, re.DOTALL)
     key, value = (found[1], found[2].strip(" ")) if found else (whole, None)
     return key if key.startswith("-") else f"{_DASHES}{key}", value
 
@@ -113,7 +113,7 @@ def parse(items: Iterable[str], *, has_cache: bool = False, cache_size_limit: De
 
 def _key(dashed: str, item: str) -> str:
     """The option's key in a table. Raises InvalidArgument for one that is none."""
-    if dashed in _REFUSED or re.match(r"^-o", dashed):
+    if dashed in _REFUSED or dashed.startswith("-o"):
         raise InvalidArgument(f"mount option {shown(item)} {_REFUSED.get(dashed, _REFUSED['-o'])}")
     key = _SHORT.get(dashed, dashed.removeprefix(_DASHES))
     if key in _KNOWN:
@@ -132,7 +132,7 @@ def _value(key: str, value: str | None) -> Any:
             raise InvalidArgument(f"mount option {_DASHES}{key} takes no value: write {key}")
         return True
     text = _needed(key, value)
-    return int(text) if takes_number(_FIELDS[key]) and re.match(r"^-?[0-9]{1,18}$", text) else text
+    return int(text) if takes_number(_FIELDS[key]) and re.fullmatch(r"-?[0-9]{1,18}", text) else text
 
 
 def _needed(key: str, value: str | None) -> str:
@@ -143,11 +143,11 @@ def _needed(key: str, value: str | None) -> str:
 
 def _is_root(key: str, value: str | None) -> bool:
     """Root is the owner without the option, which takes nobody of the number 0."""
-    return key in ("uid", "gid") and value is not None and _ROOT.match(value) is not None
+    return key in ("uid", "gid") and value is not None and _ROOT.fullmatch(value) is not None
 
 
 def _attempts(value: str | None) -> str:
-    if not re.match(r"^[0-9]{1,4}$", _needed(_ATTEMPTS, value)) or not 1 <= int(value or 0) <= _ATTEMPTS_MAX:
+    if not re.fullmatch(r"[0-9]{1,4}", _needed(_ATTEMPTS, value)) or not 1 <= int(value or 0) <= _ATTEMPTS_MAX:
         raise InvalidArgument(f"mount option {_DASHES}{_ATTEMPTS} must be a number from 1 to {_ATTEMPTS_MAX}")
     return str(int(value or 0))
 
@@ -158,7 +158,7 @@ def _check_no_effect(key: str, value: str | None, *, has_cache: bool, cache_size
         raise InvalidArgument("mount option --cache conflicts with the volume attribute cache: keep one")
     if key != _CACHE_SIZE:
         return
-    if not re.match(r"^[0-9]{1,18}$", text):
+    if not re.fullmatch(r"[0-9]{1,18}", text):
         raise InvalidArgument(f"mount option {_DASHES}{key} must be a number of MiB, not {shown(text)}")
     if cache_size_limit is not None and int(text) * MiB > cache_size_limit:
         raise InvalidArgument(

@@ -25,14 +25,13 @@ from mountctl.csi.supervisor import Supervisor
 
 _log = logging.getLogger(__name__)
 
-# RPCs at work at the end get so long; kubelet asks again for those that are cut off. A pod has 30 s to end by default.
-END_SECONDS_MAX: Final = 20.0
-# A holder that has died holds nothing any more: the sooner there is another, the better.
-_LOOK_SECONDS: Final = 1.0
+# RPCs at work at the end get so long; kubelet asks again for those that are cut off. The rest of the 30 s that a pod
+# has to end by default is the holder's, which hands on what it holds.
+END_SECONDS_MAX: Final = 8.0
 
 
 class Holder(Protocol):
-    """The second keeper of the mounts' sessions, a process of its own (holder_process.py)."""
+    """The second keeper of the mounts' sessions, a process of its own that is started anew when it dies."""
 
     def start(self) -> None:
         """Have it run."""
@@ -83,7 +82,7 @@ class NodeProcess:
         places: where things are.
         supervisor: mounts.
         credentials: writes what mounts need to sign requests.
-        holder: is kept running.
+        holder: holds sessions meanwhile.
         add: adds further services, such as a controller.
     """
 
@@ -113,20 +112,18 @@ class NodeProcess:
         self._health = HealthServer(places.healthz, checks) if places.healthz else None
 
     def start(self) -> None:
-        """Begin to answer. Raises MountctlError when it can't."""
+        """Begin to answer. Raises MountctlError when it can't; nothing is left running then."""
         self._holder.start()  # before there are threads of gRPC, which a fork does not like
-        self._server.start()
-        if self._health is not None:
-            self._health.start()
-        if self._registrar is not None:
-            self._registrar.start()  # last: kubelet asks at once
+        try:
+            self._server.start()
+            if self._health is not None:
+                self._health.start()
+            if self._registrar is not None:
+                self._registrar.start()  # last: kubelet asks at once
+        except BaseException:
+            self.stop()
+            raise
         _log.info("answering at %s", self._path)
-
-    def look(self) -> None:
-        """Start what has died."""
-        if not self._holder.alive():
-            _log.warning("the holder of the mounts' sessions has died: starting another")
-            self._holder.start()
 
     def stop(self) -> None:
         """Let what is at work come to its end, in bounded time."""
@@ -144,8 +141,7 @@ def serve(process: NodeProcess) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     process.start()
-    while not asked.wait(_LOOK_SECONDS):
-        process.look()
+    asked.wait()
     _log.info("ending")
     process.stop()
     return 0

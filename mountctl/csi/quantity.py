@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Final
 
 _QUANTITY: Final = re.compile(
-    r"^(?P<number>[0-9]+\.?[0-9]*|\.[0-9]+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE](?P<exponent>[+-]?[0-9]{1,2}))?$"
+    r"(?P<number>[0-9]+\.?[0-9]*|\.[0-9]+)(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE](?P<exponent>[+-]?[0-9]{1,2}))?"
 )
 _BINARY: Final = {f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", 1)}
 _DECIMAL: Final = {
@@ -24,7 +24,7 @@ class NoQuantity(ValueError):
 
 def parse(text: str) -> Decimal:
     """A quantity in its unit: bytes, or cores. Raises NoQuantity."""
-    found = _QUANTITY.match(text) if len(text) <= _CHARS_MAX else None
+    found = _QUANTITY.fullmatch(text) if len(text) <= _CHARS_MAX else None
     if found is None:
         raise NoQuantity("must be a quantity such as 100Mi or 1Gi")
     number, suffix = Decimal(found["number"]), found["suffix"] or ""

@@ -34,8 +34,6 @@ def socket_path(endpoint: str) -> Path:
         path = path[2:]
     if not path.startswith("/"):
         raise EndpointUnusable(f"endpoint {endpoint!r} must be unix:///PATH, with an absolute path")
-    if len(os.fsencode(path)) > _PATH_BYTES_MAX:
-        raise EndpointUnusable(f"endpoint {endpoint!r}: a socket's path has at most {_PATH_BYTES_MAX} bytes")
     return Path(path)
 
 
@@ -58,6 +56,9 @@ class Server:
 
     def start(self) -> None:
         """Listen. Raises EndpointUnusable."""
+        if len(os.fsencode(self._path)) > _PATH_BYTES_MAX:
+            sentence = f"can't listen on {shown_path(self._path)}: a socket's path has at most {_PATH_BYTES_MAX} bytes"
+            raise EndpointUnusable(sentence)
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             _clear(self._path)

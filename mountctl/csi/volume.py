@@ -179,7 +179,7 @@ def _where(key: str) -> str:
 def _group(text: str) -> int | None:
     if not text:
         return None
-    if not re.match(r"^[0-9]{1,10}$", text) or int(text) > 2**32 - 2:
+    if not re.fullmatch(r"[0-9]{1,10}", text) or int(text) > 2**32 - 2:
         raise InvalidArgument(f"fsGroup must be a group's number, not {shown(text)}")
     return int(text)
 
