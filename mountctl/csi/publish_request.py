@@ -37,8 +37,8 @@ class PublishRequest:
         inline: a pod asks for it by itself; there is no PersistentVolume.
         persistent_volume: its name; empty for an inline volume, or if the target does not tell.
         bucket: as the attribute has it.
-        options: of the mount, as a [mount.NAME] table has them, without `mountpoint`; `bucket` is there.
-        normalised: the same, so that equal ones are equal however they were written.
+        options: of the mount, as a [mount.NAME] table has them, without `mountpoint`; `bucket` is there. Equal ones are
+            equal, however they were written.
         templates: the names of [template.NAME] tables.
         fs_group: the pod's group, which was put into `options` already; empty for none.
         source: where keys come from.
@@ -61,7 +61,6 @@ class PublishRequest:
     persistent_volume: str
     bucket: str
     options: Mapping[str, Any]
-    normalised: Mapping[str, Any]
     templates: tuple[str, ...]
     fs_group: str
     source: Source
@@ -83,7 +82,7 @@ class PublishRequest:
         return mount_name(
             self.driver,
             self.volume_id,
-            self.normalised,
+            self.options,
             [*self.templates],
             [self.source, identity, self.role_arn, self.sts_region, self.ca_certificates],
             self.fs_group,

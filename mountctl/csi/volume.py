@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from engine.spec import PATH_BYTES_MAX, MiB, MountSpec
-from mountctl.config.words import fields, reason, shown
+from mountctl.config.words import fields, reason, shown, takes_mode
 from mountctl.csi import attributes, mount_flags
 from mountctl.csi.attributes import Attributes
 from mountctl.csi.mount_flags import Flags
@@ -80,8 +81,7 @@ def understood(request: csi_pb2.NodePublishVolumeRequest, driver: str) -> Publis
         inline=is_inline,
         persistent_volume=persistent_volume[1] if persistent_volume else "",
         bucket=told.bucket,
-        options=options,
-        normalised=_normalised(options),
+        options=_normalised(options),
         templates=told.templates,
         fs_group=mount.volume_mount_group,
         source=told.source,
@@ -97,14 +97,14 @@ def understood(request: csi_pb2.NodePublishVolumeRequest, driver: str) -> Publis
 
 
 def checked_target(path: str) -> str:
-    """A target path as it is, if it can be one. It need not be kubelet's kind. Raises InvalidArgument."""
+    """A target path in its normal form, if it can be one. It need not be kubelet's kind. Raises InvalidArgument."""
     if not path:
         raise InvalidArgument("target path is missing")
     if not path.startswith("/") or "\0" in path or len(path.encode(errors="replace")) > PATH_BYTES_MAX:
         raise InvalidArgument(f"target path {shown(path)} must be absolute, and at most {PATH_BYTES_MAX} bytes long")
     if ".." in path.split("/"):
         raise InvalidArgument(f"target path {shown(path)} must not contain '..'")
-    return path.rstrip("/") or "/"
+    return str(PurePosixPath("/", *PurePosixPath(path).parts[1:]))
 
 
 def _capability(
@@ -156,7 +156,9 @@ def _memory_target(limit: Decimal) -> dict[str, int]:
 
 
 def _normalised(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as a MountSpec has them, so that equal ones are equal. Raises InvalidArgument if they make none."""
+    """The options as they are told the supervisor: equal if they mean the same, as mounts are shared by them. Raises
+    InvalidArgument if they make no mount.
+    """
     known = fields(MountSpec)
     try:
         spec = MountSpec.model_validate({**options, "name": "volume", "mountpoint": "/volume"})
@@ -165,7 +167,8 @@ def _normalised(options: Mapping[str, Any]) -> dict[str, Any]:
         key = str(first["loc"][0]) if first["loc"] else ""
         told = reason(first, key, known[key]) if key in known else str(first["ctx"]["error"])
         raise InvalidArgument(f"{_where(key)}{told}" if key else told) from None
-    return spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"name", "mountpoint"})
+    plain = spec.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"name", "mountpoint"})
+    return {key: f"{value:04o}" if takes_mode(known[key]) else value for key, value in plain.items()}
 
 
 def _where(key: str) -> str:

@@ -11,7 +11,7 @@ from mountctl.config.words import fields, takes_mode, takes_number, takes_second
 from mountctl.csi.mount_flags import Flags, parse, split
 from mountctl.csi.refusal import InvalidArgument
 from mountctl.csi.volume import understood
-from tests.csi.asking import publish
+from tests.csi.node.kubelet import publish
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from mountctl.errors import (
     UnknownMount,
 )
 from mountctl.volume import Applied, Apply, Cause, Release, Released
-from tests.csi.asking import of_pod, publish
+from tests.csi.node.kubelet import of_pod, publish
 
 Code = grpc.StatusCode
 

@@ -10,7 +10,7 @@ from mountctl.csi.proto import csi_pb2
 from mountctl.csi.publish_request import PublishRequest, Source
 from mountctl.csi.refusal import InvalidArgument
 from mountctl.csi.volume import HAS_ENVIRONMENT, understood
-from tests.csi.asking import Mode, of_pod, publish
+from tests.csi.node.kubelet import Mode, of_pod, publish
 
 TOKENS = "csi.storage.k8s.io/serviceAccount.tokens"
 
@@ -67,8 +67,8 @@ def test_a_group_gets_what_it_needs() -> None:
     told = asked(group="1000")
     assert told.options == {
         "gid": 1000,
-        "dir-mode": "770",
-        "file-mode": "660",
+        "dir-mode": "0770",
+        "file-mode": "0660",
         "allow-other": True,
         "bucket": "bucket",
     }
@@ -163,7 +163,7 @@ def test_a_target_that_no_path_can_be_is_refused(path: str) -> None:
 
 
 def test_a_target_need_not_be_kubelets() -> None:
-    assert understood(publish("/tmp/mnt/target/"), "driver").target == "/tmp/mnt/target"
+    assert understood(publish("//tmp/./mnt//target/"), "driver").target == "/tmp/mnt/target"
 
 
 def test_a_block_device_is_refused() -> None:
@@ -221,7 +221,9 @@ def test_a_name_begins_with_the_volumes() -> None:
 def test_what_comes_to_the_same_shares_a_mount(
     one: csi_pb2.NodePublishVolumeRequest, other: csi_pb2.NodePublishVolumeRequest
 ) -> None:
-    assert understood(one, "driver").mount_name("") == understood(other, "driver").mount_name("")
+    first, second = understood(one, "driver"), understood(other, "driver")
+    assert first.mount_name("") == second.mount_name("")
+    assert first.apply("", {}, {}).options == second.apply("", {}, {}).options  # the supervisor wants them to be
 
 
 @pytest.mark.parametrize(

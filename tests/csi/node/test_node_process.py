@@ -20,8 +20,8 @@ from mountctl.csi.health import AddressUnusable, HealthServer
 from mountctl.csi.proto import registration_pb2, registration_pb2_grpc
 from mountctl.csi.registrar import Registrar
 from mountctl.csi.server import EndpointUnusable, Server, socket_path
-from tests.csi.asking import SECONDS_MAX, kubelet, publish
-from tests.csi.fake_supervisor import FakeSupervisor
+from tests.csi.node.fake_supervisor import FakeSupervisor
+from tests.csi.node.kubelet import SECONDS_MAX, kubelet, publish
 
 MOUNTCTL = Path(sys.executable).parent / "mountctl"
 

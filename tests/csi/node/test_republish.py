@@ -6,9 +6,9 @@ import grpc
 import pytest
 
 from mountctl.csi.credentials_interface import CredentialsError
-from tests.csi.asking import of_pod, publish
-from tests.csi.conftest import Stand
-from tests.csi.test_node import refused
+from tests.csi.node.conftest import Stand
+from tests.csi.node.kubelet import of_pod, publish
+from tests.csi.node.test_node import refused
 
 Code = grpc.StatusCode
 TOKENS = {"csi.storage.k8s.io/serviceAccount.tokens": '{"sts.amazonaws.com": {"token": "second"}}'}

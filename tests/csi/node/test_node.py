@@ -6,9 +6,9 @@ import pytest
 from mountctl.csi.credentials_interface import CredentialsError, Prepared
 from mountctl.csi.proto import csi_pb2
 from mountctl.volume import Cause
-from tests.csi.asking import Mode, capability, code_and_sentence, of_pod, publish
-from tests.csi.conftest import DRIVER, Stand
-from tests.csi.fake_supervisor import TROUBLE
+from tests.csi.node.conftest import DRIVER, Stand
+from tests.csi.node.fake_supervisor import TROUBLE
+from tests.csi.node.kubelet import Mode, capability, code_and_sentence, of_pod, publish
 
 Code = grpc.StatusCode
 

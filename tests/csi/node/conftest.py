@@ -13,8 +13,8 @@ from mountctl.csi.credentials_interface import Credentials, CredentialsError, Pr
 from mountctl.csi.node import NodeSettings
 from mountctl.csi.node_process import NodeProcess, NoHolder, Places
 from mountctl.csi.publish_request import PublishRequest
-from tests.csi.asking import Kubelet, kubelet
-from tests.csi.fake_supervisor import FakeSupervisor
+from tests.csi.node.fake_supervisor import FakeSupervisor
+from tests.csi.node.kubelet import Kubelet, kubelet
 
 DRIVER = "s3.mountctl.io"
 
