@@ -35,9 +35,10 @@ COMMANDS = (
     "schema",
     "completion",
     "version",
+    "csi-node",
 )
 # They go on until they are stopped, and print nothing.
-WITHOUT_JSON = ("run", "mount")
+WITHOUT_JSON = ("run", "mount", "csi-node")
 GROUPS = ("config",)
 GOOD = ("bucket", "/mnt/x")
 KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
