@@ -4,7 +4,6 @@ It mounts nothing and has no S3: the supervisor does it all. To publish again wh
 the time, asks nobody.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +12,7 @@ import grpc
 from mountctl.csi.calls import called, seconds_left
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.keyed_locks import KeyedLocks, StillHeld
+from mountctl.csi.mount_table import MountTable
 from mountctl.csi.not_served import not_served
 from mountctl.csi.proto import csi_pb2, csi_pb2_grpc
 from mountctl.csi.publishing import Publishing
@@ -53,7 +53,7 @@ class Node(csi_pb2_grpc.NodeServicer):
         settings: who this node is.
         supervisor: mounts.
         credentials: writes what mounts need to sign requests.
-        is_mounted: whether something is mounted at a path, as far as can be seen here; never touches it.
+        mounts: what is mounted, as far as can be seen here.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Node(csi_pb2_grpc.NodeServicer):
         settings: NodeSettings,
         supervisor: Supervisor,
         credentials: Credentials,
-        is_mounted: Callable[[str], bool],
+        mounts: MountTable,
     ) -> None:
         self._settings = settings
         self._supervisor = supervisor
         self._locks = KeyedLocks()
-        self._publishing = Publishing(settings.driver, supervisor, credentials, is_mounted)
+        self._publishing = Publishing(settings.driver, supervisor, credentials, mounts)
 
     @called
     def NodeGetInfo(  # noqa: N802 - gRPC's name

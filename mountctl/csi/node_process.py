@@ -16,7 +16,7 @@ import grpc
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.health import HealthServer, answers
 from mountctl.csi.identity import Identity, is_ready
-from mountctl.csi.mount_table import is_mounted
+from mountctl.csi.mount_table import KernelMounts
 from mountctl.csi.node import Node, NodeSettings
 from mountctl.csi.proto import csi_pb2_grpc
 from mountctl.csi.registrar import Registrar
@@ -98,7 +98,7 @@ class NodeProcess:
         self._path = socket_path(places.endpoint)
         self._holder = holder
         identity = Identity(settings.driver, supervisor, has_controller=add is not None)
-        node = Node(settings, supervisor, credentials, is_mounted)
+        node = Node(settings, supervisor, credentials, KernelMounts())
 
         def services(server: grpc.Server) -> None:
             csi_pb2_grpc.add_IdentityServicer_to_server(identity, server)

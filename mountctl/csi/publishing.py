@@ -4,7 +4,6 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
 from typing import Final
 
 import grpc
@@ -12,6 +11,7 @@ import grpc
 from mountctl.config.words import one_line
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.keyed_locks import KeyedLocks, StillHeld
+from mountctl.csi.mount_table import MountTable
 from mountctl.csi.publish_request import PublishRequest
 from mountctl.csi.published import Published, Use
 from mountctl.csi.refusal import Refusal
@@ -37,7 +37,7 @@ class Publishing:
         driver: the driver's name.
         supervisor: mounts.
         credentials: writes what mounts need to sign requests.
-        is_mounted: whether something is mounted at a path, as far as can be seen here; never touches it.
+        mounts: what is mounted, as far as can be seen here.
     """
 
     def __init__(
@@ -45,15 +45,16 @@ class Publishing:
         driver: str,
         supervisor: Supervisor,
         credentials: Credentials,
-        is_mounted: Callable[[str], bool],
+        mounts: MountTable,
     ) -> None:
         self._driver = driver
         self._supervisor = supervisor
         self._credentials = credentials
-        self._is_mounted = is_mounted
+        self._mounts = mounts
         self.published: Final = Published(self._forget)
         self._waiting = threading.BoundedSemaphore(WAITING_MAX)
         self._single_writers = KeyedLocks()
+        self._mutex = threading.Lock()
         self._told: OrderedDict[str, None] = OrderedDict()
 
     def publish(self, request: PublishRequest, seconds: float) -> None:
@@ -116,13 +117,17 @@ class Publishing:
         """Whether the volume is at its target already; what may have changed meanwhile is written. Asks nobody if it
         was published by this process. Raises Refusal for another one there.
         """
-        is_mounted = self._is_mounted(request.target)
+        is_mounted = self._mounts.is_mounted(request.target)
         use = self.published.at(request.target)
         if use is None and is_mounted:
             if not self._learn():
                 self._tell(f"volume {request.volume_id} is mounted, and no supervisor answers: it stays as it is")
                 return True  # an error would help nobody, and kubelet would make other pods wait for this one
             use = self.published.at(request.target)
+            if use is None and not self._mounts.is_ours(request.target):
+                # Such as one of the driver that had our name before: it goes with its pod.
+                self._tell(f"volume {request.volume_id}: what is mounted at {request.target} is not ours: it stays")
+                return True
         if use is None:
             return False
         if not use.fits(request):
@@ -187,11 +192,12 @@ class Publishing:
 
     def _tell(self, sentence: str) -> None:
         """Once, as kubelet asks the same again and again."""
-        if sentence in self._told:
-            return
-        self._told[sentence] = None
-        if len(self._told) > _TOLD_MAX:
-            self._told.popitem(last=False)
+        with self._mutex:
+            if sentence in self._told:
+                return
+            self._told[sentence] = None
+            if len(self._told) > _TOLD_MAX:
+                self._told.popitem(last=False)
         _log.warning("%s", one_line(sentence))
 
 

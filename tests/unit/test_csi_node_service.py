@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import grpc
 import pytest
 
-from mountctl.csi import calls, server
+from mountctl.csi import calls, mount_table, server
 from mountctl.csi.calls import SECONDS_MAX, called, seconds_left
 from mountctl.csi.codes import CODES, refusal
 from mountctl.csi.credentials_interface import CredentialsError, DriverCredentials, Prepared
@@ -29,6 +29,7 @@ from mountctl.errors import (
     SupervisorSilent,
     UnknownMount,
 )
+from mountctl.supervisor import session
 from mountctl.volume import Applied, Apply, Cause, Release, Released
 from tests.csi.node.kubelet import of_pod, publish
 
@@ -102,8 +103,20 @@ class HangingSupervisor:
         return Released()
 
 
+class NothingMounted:
+    def is_mounted(self, path: str) -> bool:
+        return False
+
+    def is_ours(self, path: str) -> bool:
+        return False
+
+
+def test_a_mount_of_the_supervisors_is_known_by_its_type() -> None:
+    assert mount_table.FSTYPE == session.FSTYPE
+
+
 def node_of(supervisor: Any) -> Node:
-    return Node(NodeSettings("driver", "node"), supervisor, DriverCredentials(), lambda _: False)
+    return Node(NodeSettings("driver", "node"), supervisor, DriverCredentials(), NothingMounted())
 
 
 def call(node: Node, request: csi_pb2.NodePublishVolumeRequest, seconds: float = 10.0) -> tuple[Code | None, str]:

@@ -1,5 +1,6 @@
 """kubelet publishes what is published, every minute or two: nobody is asked, nobody is waited for, nothing fails."""
 
+import subprocess
 import threading
 
 import grpc
@@ -68,8 +69,6 @@ def test_credentials_that_cannot_be_renewed_fail_nothing(stand: Stand, caplog: p
 
 
 def test_a_target_that_was_unmounted_is_asked_for_again(stand: Stand) -> None:
-    import subprocess
-
     stand.kubelet.publish(publish(stand.target()))
     subprocess.run(["umount", stand.target()], check=True)
     stand.kubelet.publish(publish(stand.target()))
@@ -139,3 +138,17 @@ def test_two_requests_for_one_target_come_one_after_the_other(stand: Stand) -> N
     for thread in threads:
         thread.join()
     assert len(stand.supervisor.applies) == 1
+
+
+def test_what_another_driver_has_mounted_there_stays_and_fails_nothing(
+    stand: Stand, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand.target().mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "mountpoint-s3", stand.target()], check=True)
+    try:
+        stand.kubelet.publish(publish(stand.target()))
+        stand.kubelet.publish(publish(stand.target()))
+    finally:
+        subprocess.run(["umount", stand.target()], check=True)
+    assert stand.supervisor.applies == []
+    assert caplog.text.count("is not ours") == 1
