@@ -32,6 +32,7 @@ RULES: Final = {
     "bucket": "3 to 255 letters, digits, `.`, `-` and `_`; or an ARN",
     "bind": "names of interfaces, of at most 15 bytes",
     "ca-bundle": "absolute",
+    "environment": "the names of [credentials.md](credentials.md)",
     "log-directory": "absolute; not with `no-log`",
     "no-log": "not with `log-directory`, `log-metrics`, `debug`, `debug-crt`",
     "dual-stack": "not with `endpoint-url`",

@@ -1,8 +1,9 @@
 """The broker: finds the credentials and the endpoint of every mount and tells of each change.
 
 Runs in a process of its own, forked by the zygote, as root with nobody at its stdin. The supervisor says which mounts
-to watch and passes the answers on to their engines. All of botocore runs in threads, one per profile, so that a
-vault or a metadata service that hangs holds up the mounts of its profile and no other. Never talks to S3; never logs
+to watch and passes the answers on to their engines. All of botocore runs in threads, one per profile (and environment,
+for mounts that have their own), so that a vault or a metadata service that hangs holds up the mounts of its profile and
+no other. Never talks to S3; never logs
 a secret.
 """
 
@@ -12,7 +13,7 @@ import math
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -32,10 +33,9 @@ from engine.link import (
 from engine.s3.access import (
     AccessUnavailable,
     CredentialSource,
+    Fingerprint,
     access,
-    fingerprint,
     source_of,
-    watched_files,
 )
 from engine.spec import MountSpec
 
@@ -121,6 +121,7 @@ class _Source:
     keys: Credentials | None = None
     failure: str | None = None
     failures: int = 0  # in a row
+    files: Fingerprint | None = None  # as they were before what is known was looked up
     due: float = math.inf  # when to look up again, in seconds since the epoch
     asked_at: float = -math.inf  # on trio's clock
 
@@ -153,12 +154,13 @@ class _Source:
         return self.failure or "the credentials have expired"
 
 
-_Key = tuple[bool, str | None, str | None]
+_Key = tuple[object, ...]
 
 
 def _key(spec: MountSpec) -> _Key:
-    """Mounts with the same key share a source."""
-    return (True, None, None) if spec.no_sign_request else (False, spec.profile, spec.ca_bundle)
+    """Mounts with the same key share a source. A region counts where none of the environment may: for its roles."""
+    own = (spec.environment, spec.region) if spec.environment else ((), None)
+    return (True, None, None, *own) if spec.no_sign_request else (False, spec.profile, spec.ca_bundle, *own)
 
 
 class Broker:
@@ -227,26 +229,36 @@ class Broker:
             source.wake.set()
 
     async def watch_files(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Have all profiles looked up again when a file of theirs changes. Until cancelled."""
-        look = functools.partial(fingerprint, watched_files())
-        before = await self._in_thread(look, self._file_threads)
+        """Have profiles looked up again when a file of theirs changes. Until cancelled."""
         task_status.started()
         while True:
             await trio.sleep(FILES_POLL_SECONDS)
-            if (now := await self._in_thread(look, self._file_threads)) == before:
+            now = await self._files()
+            rewritten = [source for source, files in now if source.files not in (None, files)]
+            if not rewritten:
                 continue
+            before = None
             while before != now:  # half a file is no configuration: wait until its writer has done
                 before = now
                 await trio.sleep(FILES_SETTLE_SECONDS)
-                now = await self._in_thread(look, self._file_threads)
-            _log.info("the AWS configuration files changed: looking up all credentials again")
-            for source in self._sources.values():
+                now = await self._files(rewritten)
+            _log.info("AWS configuration files changed: looking up their credentials again")
+            for source, files in now:
+                source.files = files
                 source.failures = 0
                 source.distrust()
+
+    async def _files(self, sources: Iterable[_Source] | None = None) -> list[tuple[_Source, Fingerprint]]:
+        """The files of sources (None: of all) as they are now."""
+        looked = list(self._sources.values() if sources is None else sources)
+        return await self._in_thread(
+            lambda: [(source, source.credentials.fingerprint()) for source in looked], self._file_threads
+        )
 
     async def _keep(self, source: _Source) -> None:
         """The task of one profile, until its last mount is forgotten."""
         with source.task:
+            [(_, source.files)] = await self._files([source])
             while True:
                 while source.stale or time.time() >= source.due:
                     await self._look_up(source)

@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
 from annotated_types import Ge, Le
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from engine.variables import as_pairs, as_table
 
 KiB: Final = 1024
 MiB: Final = 1024 * KiB
@@ -183,6 +185,7 @@ Ttl = Annotated[int | Literal["minimal", "indefinite"], BeforeValidator(_ttl)]
 Fetchers = Annotated[Annotated[int, Ge(0), Le(FETCHERS_MAX)] | Literal["auto"], BeforeValidator(_fetchers)]
 Mode = Annotated[int, BeforeValidator(_mode)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+Variables = Annotated[tuple[str, ...], BeforeValidator(as_pairs), PlainSerializer(as_table)]
 Interfaces = Annotated[tuple[str, ...], BeforeValidator(_interfaces)]
 HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
 
@@ -236,6 +239,11 @@ class MountSpec(BaseModel):
     )
 
     profile: str | None = Field(None, min_length=1, description="Profile of the AWS configuration files.")
+    environment: Variables = Field(
+        (),
+        description="A table of variables that say where credentials come from, instead of the supervisor's own: "
+        'AWS_ROLE_ARN = "...". Never keys themselves.',
+    )
     no_sign_request: bool = Field(default=False, description="Anonymous requests; wins over `profile`.")
     ca_bundle: AbsolutePath | None = Field(
         None,

@@ -8,7 +8,7 @@ import functools
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,9 +21,11 @@ from botocore.session import Session
 from pydantic import SecretStr
 
 from engine.link import Access, Credentials
-from engine.s3.location import Location, locate
+from engine.s3.location import DEFAULT_REGION, Location, locate
+from engine.s3.surroundings import within
 from engine.s3.unavailable import ProcessFailed, reason
 from engine.spec import MountSpec
+from engine.variables import as_table
 
 # STS answers in well under a second; three tries of these fit into the broker's limit for a mount.
 _STS_CONNECT_SECONDS: Final = 3
@@ -69,11 +71,22 @@ class CredentialSource:
     Args:
         profile: of the AWS configuration files; None: AWS_PROFILE or `default`, and the environment's keys.
         ca_bundle: the authorities to believe where keys are asked for; None: the system's, or AWS_CA_BUNDLE's.
+        environment: seen instead of the process's (surroundings.py); None: the process's.
+        region: where roles are asked for if neither that environment nor a profile says so; None: us-east-1.
     """
 
-    def __init__(self, profile: str | None, ca_bundle: str | None = None) -> None:
+    def __init__(
+        self,
+        profile: str | None,
+        ca_bundle: str | None = None,
+        environment: Mapping[str, str] | None = None,
+        region: str | None = None,
+    ) -> None:
         self.profile = profile
         self._ca_bundle = ca_bundle
+        self._environment = environment
+        self._region = region
+        self._files: tuple[Path, ...] | None = None
 
     def load(self) -> Credentials:
         """Walk botocore's chain: environment, profile (keys, roles, processes, SSO), web identity, container, IMDS.
@@ -81,16 +94,27 @@ class CredentialSource:
         Reads the files and asks the servers anew each time, so the answer is never older than the call. Blocks for
         seconds where a role or a process is asked. Raises AccessUnavailable.
         """
-        return _guarded(self._load, self.profile)
+        with within(self._environment):
+            return _guarded(self._load, self.profile)
 
     def locate(self, spec: MountSpec) -> Location:
         """Where the mount's bucket is, as this profile sees it. Raises AccessUnavailable."""
-        return _guarded(lambda: locate(spec, _reader(self.profile)), self.profile)
+        with within(self._environment):
+            return _guarded(lambda: locate(spec, _reader(self.profile)), self.profile)
+
+    def fingerprint(self) -> Fingerprint:
+        """Differs whenever a file was written that keys and profiles are read from. Blocks for a stat each."""
+        if self._files is None:
+            with within(self._environment):
+                self._files = watched_files()
+        return fingerprint(self._files)
 
     def _load(self) -> Credentials:
         session = _session(self.profile)
         if self._ca_bundle is not None:
             session.set_config_variable("ca_bundle", self._ca_bundle)
+        if self._environment is not None and session.get_config_variable("region") is None:
+            session.set_config_variable("region", self._region or DEFAULT_REGION)
         # An unknown profile is told here; it must not fall through to the instance's role.
         if {"mfa_serial", "role_arn"} <= session.get_scoped_config().keys():
             name = session.profile or "default"
@@ -121,7 +145,8 @@ def resolve(spec: MountSpec) -> Access:
 
 def source_of(spec: MountSpec) -> CredentialSource:
     """The source of a mount's credentials. An anonymous mount has none, but its location is looked up by one."""
-    return CredentialSource(None) if spec.no_sign_request else CredentialSource(spec.profile, spec.ca_bundle)
+    profile, ca_bundle = (None, None) if spec.no_sign_request else (spec.profile, spec.ca_bundle)
+    return CredentialSource(profile, ca_bundle, as_table(spec.environment) or None, spec.region)
 
 
 def access(
@@ -201,7 +226,8 @@ class _LimitedProcess(subprocess.Popen[bytes]):
 
     def __init__(self, args: list[str], **options: Any) -> None:
         self._program = Path(args[0]).name  # not its arguments: they may hold a secret, too
-        super().__init__(args, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        # The environment that this thread sees: a program would have the process's by itself.
+        super().__init__(args, stdin=subprocess.DEVNULL, start_new_session=True, env=dict(os.environ), **options)
 
     def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002
         try:

@@ -79,7 +79,8 @@ class Origins:
 
 
 def _written(setting: Setting) -> Any:
-    texts = setting.written if isinstance(setting.written, list) else [setting.written]
+    texts = list(setting.written.values()) if isinstance(setting.written, dict) else setting.written
+    texts = texts if isinstance(texts, list) else [texts]
     return HIDDEN if any(isinstance(text, str) and looks_secret(text) for text in texts) else setting.written
 
 

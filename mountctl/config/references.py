@@ -72,7 +72,8 @@ class References:
 
     def _setting(self, setting: Setting, field: FieldInfo | None, findings: Findings) -> Setting:
         written = setting.value
-        texts = written if isinstance(written, list) else [written]
+        texts = list(written.values()) if isinstance(written, dict) else written
+        texts = texts if isinstance(texts, list) else [texts]
         if not any(isinstance(text, str) and "${" in text for text in texts):
             return replace(setting, secret=any(isinstance(text, str) and looks_secret(text) for text in texts))
         found, secret, wrong = [], False, list[str]()
@@ -82,8 +83,9 @@ class References:
             secret = secret or is_secret
         for reason in wrong:
             findings.at_key(setting.document, setting.path, reason)
-        value = found if isinstance(written, list) else _typed(found[0], field)
-        return replace(setting, value=value, written=written, secret=secret, usable=not wrong)
+        return replace(
+            setting, value=_as_written(written, found, field), written=written, secret=secret, usable=not wrong
+        )
 
     def _text(self, text: str, setting: Setting, wrong: list[str]) -> tuple[str, bool]:
         """A text with its references replaced, and whether it looks secret. What can't be replaced is added."""
@@ -140,6 +142,13 @@ class References:
 
 class _Missing(Exception):
     """A reference has nothing behind it; the text says why."""
+
+
+def _as_written(written: Any, found: list[Any], field: FieldInfo | None) -> Any:
+    """What texts stand for, as a table, an array or a value, as they were written."""
+    if isinstance(written, dict):
+        return dict(zip(written, found, strict=True))
+    return found if isinstance(written, list) else _typed(found[0], field)
 
 
 def _typed(text: Any, field: FieldInfo | None) -> Any:

@@ -10,9 +10,19 @@ from annotated_types import MinLen
 from pydantic.fields import FieldInfo
 
 from engine.spec import TTL_MAX_SECONDS, MountSpec
+from engine.variables import ALLOWED
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE
-from mountctl.config.words import fields, limits, parts, takes_mode, takes_number, takes_seconds, takes_truth
+from mountctl.config.words import (
+    fields,
+    limits,
+    parts,
+    takes_mode,
+    takes_number,
+    takes_seconds,
+    takes_truth,
+    takes_variables,
+)
 
 # What the tools that read `#:schema` all understand.
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"
@@ -90,6 +100,12 @@ def _values(key: str, field: FieldInfo) -> list[dict[str, Any]]:
         return [{"enum": ["minimal", "indefinite"]}, seconds]
     if takes_truth(field):
         return [{"type": "boolean"}]
+    if takes_variables(field):
+        variable = {"type": "string", "minLength": 1}
+        names = dict.fromkeys(ALLOWED, variable)
+        pair = {"type": "string", "pattern": f"^({'|'.join(ALLOWED)})=."}
+        table = {"type": "object", "additionalProperties": False, "properties": names}
+        return [table, pair, {"type": "array", "items": pair}]
     types = parts(field)
     choices = [choice for each in types if get_origin(each) is Literal for choice in get_args(each)]
     words = [{"enum": choices}] if choices else []

@@ -22,6 +22,8 @@ MOUNT: Final = "mount"
 USE: Final = "use"
 
 _TABLES: Final = (SUPERVISOR, DEFAULTS, TEMPLATE, MOUNT)
+# Options that are tables themselves; of several files or templates the last one's is taken, whole.
+_TABLE_OPTIONS: Final = ("environment",)
 # Tables of tables: each of those has a name.
 _NAMED: Final = (TEMPLATE, MOUNT)
 _SUPERVISOR_KEYS: Final = tuple(fields(SupervisorSpec))
@@ -154,7 +156,7 @@ def _known(
     """The keys of a table that we know, each as a setting; the others are findings."""
     allowed = _ALLOWED[path[0]]
     for key, value in table.items():
-        if path[0] in _NAMED and isinstance(value, dict):
+        if path[0] in _NAMED and isinstance(value, dict) and key not in _TABLE_OPTIONS:
             whole = dotted((path[0], f"{path[1]}.{key}"))
             sentence = f"unknown table: a {path[0]}'s name with a dot needs quotes: [{whole}]"
             findings.at_key(document, (*path, key), sentence)

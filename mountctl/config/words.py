@@ -14,7 +14,7 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from engine.spec import Mode, Ttl
+from engine.spec import Mode, Ttl, Variables
 from mountctl.config.secrets import looks_secret
 
 # A message is one line of a terminal or two; the rest of a long value tells nothing.
@@ -30,9 +30,10 @@ LIKENESS_MIN: Final = 0.7
 # Instead of a value that looks secret.
 HIDDEN: Final = "(hidden: it looks secret)"
 
-# What marks a field as octal, or as a time to live: the validator that its type brings along.
+# What marks a field as octal, as a time to live, or as a table of variables: the validator that its type brings along.
 _OCTAL: Final = get_args(Mode)[1]
 _SECONDS: Final = get_args(Ttl)[1]
+_VARIABLES: Final = get_args(Variables)[1]
 
 _BARE_KEY: Final = re.compile(r"^[A-Za-z0-9_-]+$")
 # bool is an int and datetime is a date to Python: the narrower comes first.
@@ -91,6 +92,8 @@ def wanted(field: FieldInfo) -> str:
         return '"minimal", "indefinite" or a number of seconds'
     if bool in types:
         return "true or false"
+    if _VARIABLES in types:
+        return "a table of strings"
     choices = [choice for part in types if get_origin(part) is Literal for choice in get_args(part)]
     if choices or int in types:
         *others, last = [*map(_quoted, choices), *(["an integer"] if int in types else [])]
@@ -113,6 +116,11 @@ def takes_mode(field: FieldInfo) -> bool:
 def takes_seconds(field: FieldInfo) -> bool:
     """Whether a key's value is a time to live."""
     return _SECONDS in parts(field)
+
+
+def takes_variables(field: FieldInfo) -> bool:
+    """Whether a key's value is a table of variables."""
+    return _VARIABLES in parts(field)
 
 
 def takes_number(field: FieldInfo) -> bool:

@@ -63,6 +63,11 @@ class AccessHub:
         if (latest := self._latest.get(spec.name)) is not None:
             listener(latest)
 
+    def changed(self, spec: MountSpec) -> None:
+        """The mount has other options now, which its engine was not told of: those that concern the broker alone."""
+        if spec.name in self._watched and self._watched[spec.name][0].environment != spec.environment:
+            self.watch(spec, self._watched[spec.name][1])
+
     def watches(self, name: str) -> bool:
         """Somebody listens for this mount."""
         return name in self._watched

@@ -170,6 +170,7 @@ class Mount:
         """Have other options that its engine takes while it serves, or need not know of."""
         async with self.engines.between_handovers():
             self.spec = spec
+            self._services.access.changed(spec)
             if self._session is not None:
                 self._session.served_as(spec)
             if self.engine is not None:
@@ -225,9 +226,8 @@ class Mount:
                     reason = given_up(self.spec.name, reason, self.engines.served_before)
                     event, restarts, pause = MountEvent.GIVEN_UP, Restarts(), math.inf
             self._apply(event, reason)
-            over = event is MountEvent.UNMOUNTED or await self._pause(pause)
-            if over and self.transient:
-                self.unmounted = True
+            self.unmounted = (event is MountEvent.UNMOUNTED or await self._pause(pause)) and self.transient
+            if self.unmounted:
                 return
             if event in (MountEvent.FAILED, MountEvent.GIVEN_UP):
                 self._apply(MountEvent.RETRY)

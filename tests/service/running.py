@@ -41,6 +41,13 @@ def gone(pid: int) -> bool:
         return True
 
 
+def _toml(value: Any) -> str:
+    """A value as TOML has it: tables in one line."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {json.dumps(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value)
+
+
 class Running:
     """A configuration and, while `running()`, the supervisor that serves it."""
 
@@ -70,7 +77,7 @@ class Running:
         for name, options in mounts.items():
             lines.append(f"[mount.{name}]")
             for key, value in ({"mountpoint": str(self.mountpoint(name))} | options).items():
-                lines.append(f"{key.replace('_', '-')} = {json.dumps(value)}")
+                lines.append(f"{key.replace('_', '-')} = {_toml(value)}")
             lines.append("")
         new = self.config.with_suffix(".new")
         new.write_text("\n".join(lines))

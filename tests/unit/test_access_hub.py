@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.link import LinkClosed, Message
+from engine.link import LinkClosed, Message, WatchAccess
 from engine.spec import MountSpec
 from mountctl.supervisor import access
 from mountctl.supervisor.access import AccessHub
@@ -71,3 +71,17 @@ def test_a_broker_that_reads_no_orders_is_killed_and_nobody_who_orders_fails(mon
         assert forks.brokers[0].killed.is_set()
 
     trio.run(body)
+
+
+def test_a_mount_whose_environment_has_changed_is_asked_for_anew_and_for_another_option_nobody_is_asked() -> None:
+    hub = AccessHub(cast("Zygote", Forks()))
+    before = MountSpec(name="m", bucket="some-bucket", mountpoint="/mnt/m")
+    hub.watch(before, lambda _message: None)
+    orders = hub._receive
+    assert orders.receive_nowait() == WatchAccess(spec=before)
+
+    hub.changed(before.model_copy(update={"debug": True}))
+    assert orders.statistics().current_buffer_used == 0
+    after = before.model_copy(update={"environment": ("AWS_PROFILE=batch",)})
+    hub.changed(after)
+    assert orders.receive_nowait() == WatchAccess(spec=after)

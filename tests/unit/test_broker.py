@@ -48,6 +48,9 @@ class Source:
             raise answer
         return answer
 
+    def fingerprint(self) -> tuple[None, ...]:
+        return ()
+
     def locate(self, wanted: MountSpec) -> Location:
         return Location(endpoint=f"https://{wanted.bucket}.s3", region=wanted.region or "us-east-1")
 

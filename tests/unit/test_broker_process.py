@@ -79,6 +79,37 @@ def test_the_process_follows_an_edited_file_and_ends_with_its_link(tmp_path: Pat
     assert "very-secret" not in process.stderr.read_text()
 
 
+def test_the_process_looks_up_again_for_the_mount_whose_own_file_was_edited_and_for_no_other(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    def write(name: str, access_key: str) -> None:
+        new = tmp_path / f"{name}.new"
+        new.write_text(f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = very-secret\n")
+        new.rename(tmp_path / name)
+
+    def key(message: Access | AccessFailed) -> tuple[str, str]:
+        assert isinstance(message, Access)
+        assert message.credentials is not None
+        return message.name, message.credentials.access_key
+
+    process = Process(tmp_path, environment)
+    with process as sock:
+        for name in ("a", "b"):
+            write(name, f"{name.upper()}-FIRST")
+            own = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / name)}
+            link.send(sock, WatchAccess(spec=spec(name, environment=own)))
+        first = {key(receive(sock)), key(receive(sock))}
+        write("b", "B-SECOND")
+        second = key(receive(sock))
+        write("a", "A-SECOND")
+        third = key(receive(sock))
+
+    assert first == {("a", "A-FIRST"), ("b", "B-FIRST")}
+    assert (second, third) == (("b", "B-SECOND"), ("a", "A-SECOND"))
+    assert process.stderr.read_text().count("looking up") <= 2
+    assert "very-secret" not in process.stderr.read_text()
+
+
 def test_the_process_renews_keys_of_a_credential_process_before_they_expire(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -114,6 +114,8 @@ def test_the_control_group_must_exist(tmp_path: Path) -> None:
         ("bind = 1", "mount.a.bind: must be an array of strings, not the integer 1"),
         ("bind = [1]", "mount.a.bind: must be an array of strings, not the integer 1"),
         ("bind = [[], {}]", "mount.a.bind: must be an array of strings, not an array"),
+        ("environment = 1", "mount.a.environment: must be a table of strings, not the integer 1"),
+        ("environment = { AWS_PROFILE = 1 }", "mount.a.environment: AWS_PROFILE must be a string"),
         ('ca-bundle = "ca.pem"', "mount.a.ca-bundle: must be an absolute path"),
         ('log-directory = "logs"', "mount.a.log-directory: must be an absolute path"),
         ("fetchers = 17", "mount.a.fetchers: must be 'auto' or a number from 0 to 16"),

@@ -110,6 +110,7 @@ _KEYS = st.sampled_from(
         "uid",
         "use",
         "bind",
+        "environment",
         "read-only",
         "metadata-ttl",
         "dir-mode",
