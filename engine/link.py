@@ -53,6 +53,7 @@ class Access(_Message):
     region: str = Field(description="region to sign for")
     signing_name: str = "s3"
     attempts_max: int | None = Field(None, description="of a request, as the environment or the profile has it")
+    proxy: Secret | None = Field(None, description="URL of the proxy to reach it by, with a password if it wants one")
     region_told: bool = Field(default=False, description="somebody chose the region: S3 naming another is an error")
     credentials: Credentials | None = Field(None, description="None: anonymous")
     renewal_error: str | None = Field(None, description="why there are no newer ones; these are good until they expire")

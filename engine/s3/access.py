@@ -160,6 +160,7 @@ def access(
         signing_name=location.signing_name,
         region_told=location.region_told,
         attempts_max=location.attempts_max,
+        proxy=SecretStr(location.proxy) if location.proxy else None,
         credentials=credentials,
         renewal_error=renewal_error,
     )

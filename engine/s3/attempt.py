@@ -12,7 +12,7 @@ import trio
 
 from engine.errors import S3Error, Unreachable
 from engine.link import Credentials
-from engine.s3 import retry
+from engine.s3 import proxy, retry
 from engine.s3.connection import HEAD_SECONDS_MAX, Connection, Lagging
 from engine.s3.documents import parse_error
 from engine.s3.hedging import Hedging, race
@@ -118,6 +118,8 @@ class Attempter:
 
     async def _refused(self, current: Current, request: Request, head: Head, connection: Connection) -> NoReturn:
         document = parse_error(await connection.read())
+        if current.sender.proxy is not None and proxy.is_unauthorised(head.status):
+            raise proxy.unauthorised(current.sender.proxy)
         region = current.sender.region
         raise retry.error_of(request.operation, request.subject, head.status, head.headers, document, region)
 

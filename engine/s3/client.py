@@ -209,11 +209,12 @@ class HttpClient(Writes, Beginning):
 
     def _start_using(self, access: Access, old: Current | None) -> Current:
         sender = Sender(access, self._user_agent, self._clock)
-        if old is not None and old.sender.endpoint == sender.endpoint:
+        if old is not None and (old.sender.endpoint, old.sender.proxy) == (sender.endpoint, sender.proxy):
             pool = old.pool  # other keys go over the same connections
         else:
             pool = Pool(
                 sender.endpoint,
+                proxy=sender.proxy,
                 connections_max=self._connections_max,
                 trust=self._trust,
                 interfaces=self._interfaces,

@@ -6,7 +6,7 @@ access points, partitions, directory buckets, custom endpoints); never asks S3 o
 
 import functools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from botocore.configprovider import ConfiguredEndpointProvider
@@ -15,6 +15,7 @@ from botocore.exceptions import EndpointProviderError
 from botocore.loaders import create_loader
 from botocore.session import Session
 
+from engine.s3 import proxy
 from engine.spec import MountSpec
 
 # What S3 itself assumes of a request without a region.
@@ -31,7 +32,7 @@ class Location:
     """A bucket's place. `endpoint` has the bucket in it and no slash at its end.
 
     `region_told`: somebody chose the region, so it is not to be changed for what S3 says. `attempts_max`: how often a
-    request is sent at most, if somebody said so.
+    request is sent at most, if somebody said so. `proxy`: the URL of the one that it is reached by, with a password.
     """
 
     endpoint: str
@@ -39,6 +40,7 @@ class Location:
     signing_name: str = "s3"
     region_told: bool = False
     attempts_max: int | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 def locate(spec: MountSpec, session: Session) -> Location:
@@ -49,7 +51,11 @@ def locate(spec: MountSpec, session: Session) -> Location:
     found = place(
         spec, region=find_region(spec, session), endpoint=find_endpoint(spec, session), variants=_variants(session)
     )
-    return replace(found, region_told=is_region_told(spec), attempts_max=_attempts_max(session))
+    try:
+        by = proxy.choose(found.endpoint, os.environ)
+    except proxy.ProxyUnusable as error:
+        raise LocationError(str(error)) from None
+    return replace(found, region_told=is_region_told(spec), attempts_max=_attempts_max(session), proxy=by)
 
 
 def is_region_told(spec: MountSpec) -> bool:

@@ -14,9 +14,11 @@ from typing import Final
 import trio
 
 from engine.errors import Unreachable
+from engine.s3 import proxy as proxies
 from engine.s3 import tls, wire
 from engine.s3.addresses import Addresses
 from engine.s3.connection import Connection
+from engine.s3.proxy import Proxy
 from engine.s3.request import Endpoint
 
 # 64 parts on the way fill 40 Gbit/s at 90 MB/s a connection; twice that leaves room for listings and small files.
@@ -46,6 +48,7 @@ class Pool:
 
     Args:
         endpoint: host and port, and whether TLS is spoken.
+        proxy: by which it is reached; None: directly.
         connections_max: most connections at a time; who wants one more waits.
         trust: for TLS; None: the system's, or AWS_CA_BUNDLE's.
         interfaces: each new connection takes the next of them; none: as the routes go.
@@ -55,16 +58,20 @@ class Pool:
         self,
         endpoint: Endpoint,
         *,
+        proxy: Proxy | None = None,
         connections_max: int = CONNECTIONS_MAX,
         trust: ssl.SSLContext | None = None,
         interfaces: Sequence[str] = (),
     ) -> None:
         self._endpoint = endpoint
+        self._proxy = proxy
         self._trust = trust
         self._room = trio.Semaphore(connections_max)
         self._interfaces: Iterator[str | None] = itertools.cycle(interfaces or (None,))
         self._idle: list[Connection] = []
-        self._addresses = Addresses(endpoint.host, endpoint.port)
+        first = proxy or endpoint
+        self._first = f"the proxy {first.name}" if proxy is not None else f"S3 at {first.name}"  # who is connected to
+        self._addresses = Addresses(first.host, first.port)
         self._sessions = tls.Sessions()
         self._closed = False
 
@@ -145,16 +152,17 @@ class Pool:
         try:
             return await self._open_any(but)
         except trio.TooSlowError as error:
-            raise Unreachable(f"S3 at {name} gave no connection within {CONNECT_SECONDS_MAX:.0f} s") from error
+            reason = f"{self._first} gave no connection within {CONNECT_SECONDS_MAX:.0f} s"
+            raise Unreachable(reason) from error
         except ssl.SSLCertVerificationError as error:
             reason = f"the certificate of S3 at {name} is not trusted: {error.verify_message}"
             raise Unreachable(reason, code=CERTIFICATE_REFUSED) from error
         except ssl.SSLError as error:
             raise Unreachable(f"TLS with S3 at {name} failed: {error.reason or error}") from error
         except ConnectionRefusedError as error:
-            raise Unreachable(f"S3 at {name} refused the connection") from error
+            raise Unreachable(f"{self._first} refused the connection") from error
         except OSError as error:
-            raise Unreachable(f"S3 at {name} cannot be reached: {error.strerror or error}") from error
+            raise Unreachable(f"{self._first} cannot be reached: {error.strerror or error}") from error
 
     async def _open_any(self, but: wire.Address | None) -> Connection:
         """Pass over addresses whose handshake fails; the last one's failure counts."""
@@ -164,6 +172,8 @@ class Pool:
             if not self._endpoint.tls:
                 return Connection(plain, self._endpoint.name, address)
             try:
+                if self._proxy is not None:
+                    await self._pass(self._proxy, plain)
                 with trio.fail_after(CONNECT_SECONDS_MAX):
                     return Connection(await self._encrypt(plain), self._endpoint.name, address)
             except (OSError, trio.TooSlowError):
@@ -174,6 +184,14 @@ class Pool:
 
     async def _connect(self, address: wire.Address) -> wire.PlainWire:
         return await wire.connect(address, next(self._interfaces))
+
+    async def _pass(self, proxy: Proxy, plain: wire.PlainWire) -> None:
+        try:
+            with trio.fail_after(CONNECT_SECONDS_MAX):
+                await proxies.tunnel(plain, proxy, self._endpoint.host, self._endpoint.port)
+        except BaseException:
+            plain.close()
+            raise
 
     async def _encrypt(self, plain: wire.PlainWire) -> tls.TlsWire:
         try:

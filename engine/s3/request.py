@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from engine.link import Access
+from engine.s3 import proxy
 from engine.s3.interface import Body
 from engine.s3.sign import EMPTY_SHA256, Signer, encode_path, encode_query
 
@@ -86,10 +87,15 @@ class Sender:
 
     def __init__(self, access: Access, user_agent: str, clock: Callable[[], float] = time.time) -> None:
         self.endpoint = parse_endpoint(access.endpoint)
+        self.proxy = proxy.parse(access.proxy.get_secret_value()) if access.proxy is not None else None
         self.region = access.region
         self.signer = _signer(access)
         self._clock = clock
         self._fixed = f"Host: {self.endpoint.authority}\r\nUser-Agent: {user_agent}\r\n"
+        self._before = ""  # what precedes a request's path
+        if self.proxy is not None and not self.endpoint.tls:  # with TLS it sees only where the connection leads
+            self._before = f"http://{self.endpoint.authority}"
+            self._fixed += self.proxy.header
 
     def head(self, request: Request) -> bytes:
         """The request as it goes over the wire. Raises UnicodeEncodeError for a key that is not valid Unicode."""
@@ -105,7 +111,7 @@ class Sender:
         if request.method in _WITH_BODY:
             headers.append(("Content-Length", str(request.size)))
         lines = "".join([f"{name}: {value}\r\n" for name, value in (*headers, *request.headers)])
-        target = f"{path}?{query}" if query else path
+        target = f"{self._before}{path}?{query}" if query else f"{self._before}{path}"
         return f"{request.method} {target} HTTP/1.1\r\n{self._fixed}{lines}\r\n".encode()
 
 

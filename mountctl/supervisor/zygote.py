@@ -177,8 +177,8 @@ class Zygote:
 
 
 def _is_brokers(name: str) -> bool:
-    """Keys and tokens of the environment are the broker's only: /proc/PID/environ of an engine shows none."""
-    return name.startswith("AWS_") and name != "AWS_CA_BUNDLE"
+    """Keys, tokens and proxies (with their passwords) are the broker's only: no engine's /proc/PID/environ has them."""
+    return (name.startswith("AWS_") and name != "AWS_CA_BUNDLE") or name.lower() in ("https_proxy", "http_proxy")
 
 
 def _is_systemds(name: str) -> bool:

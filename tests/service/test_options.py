@@ -80,13 +80,13 @@ def test_sigusr2_switches_the_debug_level_of_running_engines_on_and_off(running:
 
 
 def test_variables_that_do_nothing_are_told_at_the_start(running: Running, moto: S3Server) -> None:
-    running.environment |= {"MOUNTPOINT_LOG": "debug", "HTTPS_PROXY": "http://user:hush-hush@127.0.0.1:1"}
+    running.environment |= {"MOUNTPOINT_LOG": "debug", "ALL_PROXY": "socks5://user:hush-hush@127.0.0.1:1"}
     running.configure(moto, data={"bucket": moto.bucket()})
 
     with running.running():
         assert "WARNING MOUNTPOINT_LOG is set and not read" in running.log_text()
 
-    assert "WARNING HTTPS_PROXY is set and not used for S3" in running.log_text()
+    assert "WARNING ALL_PROXY is set and not read: set HTTPS_PROXY" in running.log_text()
     assert "hush-hush" not in running.log_text()
 
 

@@ -10,10 +10,8 @@ from mountctl.environment import unheeded
     [
         ({}, []),
         ({"AWS_REGION": "eu-west-1", "MOUNTCTL_CONFIG": "/x", "HTTPS_PROXY": ""}, []),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, ["HTTPS_PROXY is set and not used for S3"]),
-        ({"https_proxy": "http://u:hush@proxy:1", "HTTP_PROXY": "x"}, ["https_proxy is set and not used for S3"]),
-        ({"all_proxy": "socks5://proxy"}, ["all_proxy is set and not used for S3"]),
-        ({"HTTPS_PROXY": "http://proxy:3128", "no_proxy": "*"}, []),
+        ({"HTTPS_PROXY": "http://u:hush@proxy:3128", "all_proxy": "x"}, []),
+        ({"all_proxy": "socks5://u:hush@proxy"}, ["all_proxy is set and not read: set HTTPS_PROXY"]),
         ({"MOUNTPOINT_LOG": "debug"}, ["MOUNTPOINT_LOG is set and not read: the options debug"]),
         (
             {"UNSTABLE_MOUNTPOINT_PID_FILE": "/x", "EXPERIMENTAL_MOUNTPOINT_NO_DOWNLOAD_INTEGRITY_VALIDATION": "1"},
