@@ -41,6 +41,15 @@ def csi_node(
     self_register: Annotated[  # noqa: FBT002
         bool, typer.Option("--self-register", help="Register with kubelet, which needs no sidecar then.")
     ] = False,
+    driver_secret_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="MOUNTCTL_DRIVER_SECRET_DIR",
+            help="A mounted Secret with the driver's own keys: key_id, access_key, session_token.",
+            metavar="PATH",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Be the CSI driver of a Kubernetes node, in the foreground: kubelet asks here, and the supervisor mounts."""
     from mountctl.commands import csi_node as body
@@ -54,4 +63,5 @@ def csi_node(
         volumes_max=volumes_max,
         healthz=healthz,
         self_register=self_register,
+        driver_secret_dir=driver_secret_dir,
     )

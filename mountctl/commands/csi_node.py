@@ -33,24 +33,38 @@ def csi_node(
     volumes_max: int,
     healthz: str,
     self_register: bool,
+    driver_secret_dir: Path | None,
 ) -> int:
     """Serve until SIGTERM. Returns the exit code; raises MountctlError when it can't."""
     check(endpoint, node_id, driver_name)
     try:
-        from mountctl.csi.credentials_interface import DriverCredentials
+        from mountctl.csi import errands
+        from mountctl.csi.credentials.driver_secret import DriverSecret
+        from mountctl.csi.credentials.files import CredentialFiles
+        from mountctl.csi.credentials.roles import Roles
+        from mountctl.csi.credentials.volumes import VolumeCredentials
+        from mountctl.csi.kubernetes_api import KubernetesApi
         from mountctl.csi.node import NodeSettings
         from mountctl.csi.node_process import NodeProcess, NoHolder, Places, serve
+        from mountctl.csi.startup_taint import StartupTaint
     except ModuleNotFoundError as error:
         raise MountctlError(f"the CSI driver is not installed ({error}): pip install 'mountctl-s3[csi]'") from error
     _set_up_log()
+    supervisor, api, files = ControlClient(runtime_dir), KubernetesApi.in_cluster(), CredentialFiles(runtime_dir)
+    credentials = VolumeCredentials(files, Roles(api) if api is not None else None)
+    beside: dict[str, errands.Errand] = {"sweep": lambda stop: errands.sweep(credentials, supervisor, stop)}
+    if driver_secret_dir is not None:
+        beside["driver-secret"] = DriverSecret(driver_secret_dir, files).keep
+    if api is not None:
+        beside["startup-taint"] = StartupTaint(api, node_id, driver_name).remove
     process = NodeProcess(
         NodeSettings(driver_name, node_id, volumes_max),
         Places(endpoint, kubelet_dir, self_register, healthz),
-        ControlClient(runtime_dir),
-        DriverCredentials(),
+        supervisor,
+        credentials,
         NoHolder(),
     )
-    return serve(process)
+    return serve(process, errands.Errands(beside))
 
 
 def check(endpoint: str, node_id: str, driver_name: str) -> None:

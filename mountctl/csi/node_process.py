@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -135,13 +136,19 @@ class NodeProcess:
         self._holder.stop()
 
 
-def serve(process: NodeProcess) -> int:
-    """Until SIGTERM or SIGINT. Returns the exit code."""
+def serve(process: NodeProcess, beside: AbstractContextManager[object]) -> int:
+    """Until SIGTERM or SIGINT. Returns the exit code.
+
+    Args:
+        process: the services.
+        beside: what else is to be done meanwhile (errands.py); its threads begin when the services have begun.
+    """
     asked = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
     process.start()
-    asked.wait()
-    _log.info("ending")
+    with beside:
+        asked.wait()
+        _log.info("ending")
     process.stop()
     return 0

@@ -81,6 +81,14 @@ def test_a_secret_without_keys_leaves_what_else_the_supervisor_finds(secret: Mou
     assert not driver.render()
 
 
+def test_a_sweep_leaves_it(secret: Mounted, driver: DriverSecret, tmp_path: Path) -> None:
+    secret.set(key_id="AKIDONE", access_key="very-secret")
+    driver.render()
+
+    assert CredentialFiles(tmp_path / "run").sweep(()) == []
+    assert driver.path.exists()
+
+
 def test_a_directory_that_is_not_there_is_told_and_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     driver = DriverSecret(tmp_path / "secret", CredentialFiles(tmp_path / "run"))
     assert not driver.render()

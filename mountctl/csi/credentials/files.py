@@ -73,10 +73,16 @@ class CredentialFiles:
         with self._mutex:
             if not self._root.is_dir():
                 return []
-            gone = [each.name for each in self._root.iterdir() if each.name not in {*names, *self._written}]
+            kept = {*names, *self._written}
+            gone = [each.name for each in self._root.iterdir() if each.name not in kept and not _is_ours(each.name)]
             for name in gone:
                 _remove(self._root / name)
             return sorted(gone)
+
+
+def _is_ours(name: str) -> bool:
+    """Not a mount's: no mount's name begins so (driver_secret.py)."""
+    return name.startswith("_")
 
 
 def _make_private(directory: Path) -> None:

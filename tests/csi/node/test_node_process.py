@@ -63,6 +63,34 @@ def test_a_driver_serves_until_it_is_told_to_end(work: Path) -> None:
         assert not (work / "kubelet/plugins_registry/s3.mountctl.io-reg.sock").exists()
 
 
+def test_a_volumes_secret_and_the_drivers_are_files_for_as_long_as_they_are_of_use(work: Path) -> None:
+    target, secret = work / "mounts/target", work / "secret"
+    secret.mkdir()
+    (secret / "key_id").write_text("AKIDRIVER\n")
+    (secret / "access_key").write_text("driver-very-secret\n")
+    asked = publish(target, authenticationSource="secret")
+    asked.secrets.update({"key_id": "AKIDVOLUME", "access_key": "volume-very-secret"})
+    with FakeSupervisor(work / "run"), process(work, "--driver-secret-dir", str(secret)) as running:
+        with kubelet(work / "csi.sock") as asking:
+            asking.publish(asked)
+            (written,) = [each for each in (work / "run/credentials").iterdir() if each.name != "_driver"]
+            assert "AKIDVOLUME" in (written / "credentials").read_text()
+            asked.secrets["key_id"] = "AKIDROTATED"
+            asking.publish(asked)
+            assert "AKIDROTATED" in (written / "credentials").read_text()
+            asking.unpublish("volume", target)
+            assert not written.exists()
+        assert running.stderr is not None
+        told = []
+        while "the driver's keys were taken" not in "".join(told):
+            told.append(running.stderr.readline())
+        assert "AKIDRIVER" in (work / "run/credentials/_driver/credentials").read_text()
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=SECONDS_MAX)
+        assert running.returncode == 0
+    assert "very-secret" not in "".join(told) + log
+
+
 def test_a_request_at_work_comes_to_its_end_when_the_driver_is_told_to(work: Path) -> None:
     target = work / "mounts/target"
     with FakeSupervisor(work / "run") as supervisor, process(work) as running:
