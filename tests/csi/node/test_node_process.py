@@ -214,10 +214,18 @@ def test_a_registration_that_failed_is_begun_anew(work: Path, caplog: pytest.Log
     registrar = Registrar("driver.example", Path("/plugins/csi.sock"), work, again_seconds=0.0)
     registrar.start()
     path = work / "plugins_registry/driver.example-reg.sock"
-    before = os.stat(path).st_ino, os.stat(path).st_ctime_ns
+
+    def made() -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:  # it goes before it comes anew
+            return None
+        return found.st_ino, found.st_ctime_ns
+
+    before = made()
     try:
         stub(path).NotifyRegistrationStatus(registration_pb2.RegistrationStatus(error="no\nsuch driver"))
-        while not path.exists() or (os.stat(path).st_ino, os.stat(path).st_ctime_ns) == before:
+        while made() in (None, before):
             pass
         stub(path).NotifyRegistrationStatus(registration_pb2.RegistrationStatus(plugin_registered=True))
         assert registrar.registered.is_set()
