@@ -346,16 +346,16 @@ class Writing:
 
     async def _complete(self, writer: OpenWriter) -> None:
         try:
-            done = await writer.upload.complete()
+            asked, done = trio.current_time(), await writer.upload.complete()
         except EngineError:
             self._failed(writer)
             raise
         if self._writers.get(writer.inode.number) is not writer:
             return  # done before
         del self._writers[writer.inode.number]
-        storage_class = self._spec.storage_class or "STANDARD"
-        info = ObjectInfo(done.key, done.size, done.etag, time.time(), storage_class)
+        info = ObjectInfo(done.key, done.size, done.etag, time.time(), self._spec.storage_class or "STANDARD")
         self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry)
+        self._lookup.filled(done.key, asked)
         self._ledger.written(writer.handle, done)
         self._unshare(writer.inode, writer.sharer)
 

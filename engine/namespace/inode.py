@@ -15,12 +15,13 @@ NEVER: Final = float("-inf")
 class Here:
     """What happened to an inode here, and not in S3: nothing, for nearly all."""
 
-    __slots__ = ("emptied", "empty_until", "pending", "settled", "times_ns")
+    __slots__ = ("emptied", "empty_until", "filled", "pending", "settled", "times_ns")
 
     def __init__(self) -> None:
         self.pending = False
         self.settled = NEVER
         self.emptied = NEVER
+        self.filled = NEVER
         self.empty_until = NEVER
         self.times_ns: tuple[int, int] | None = None
 
@@ -97,6 +98,15 @@ class Inode:
     @emptied.setter
     def emptied(self, when: float) -> None:
         self._own().emptied = when
+
+    @property
+    def filled(self) -> float:
+        """When S3 was asked last to make an object below this directory, which it did: so the directory is there."""
+        return self.here.filled
+
+    @filled.setter
+    def filled(self, when: float) -> None:
+        self._own().filled = when
 
     @property
     def empty_until(self) -> float:

@@ -212,6 +212,12 @@ class InodeTable:
             self.just_missing.found(location)
             location = parent_prefix(location).removesuffix("/")
 
+    def filled(self, location: str, asked: float, seconds: float) -> None:
+        """S3, asked then, has taken an object: the directories above are there, and that is believed for so long."""
+        for directory in self.above(location):
+            directory.filled = asked
+            directory.valid_until = max(directory.valid_until, asked + seconds)
+
     def discard(self, inode: Inode) -> None:
         """A pending inode will never be in S3: there is no such file, or what was there before is there again."""
         if inode.pending:

@@ -81,10 +81,9 @@ class Promised:
         return found
 
     def look(self, path: str) -> Node | None:
-        """What a lookup finds at a path whose directory is there, and what is believed then (S30, S31, S32)."""
+        """What a lookup finds at a path whose directory is there, and what is believed then (S30, S31, S32, S143)."""
         node = self.known.get(path)
-        trusted = self.ttl.known is not None
-        if node is not None and (node is self.root or (trusted and self.now < node.until)):
+        if node is not None and (node is self.root or (self.now < node.until and self._trusts(node))):
             return self._hold(node)
         if (node is None or not node.pending) and self._missing_until(path) is not None:
             return None
@@ -100,6 +99,12 @@ class Promised:
         if self.ttl.missing is not None:
             self.missing[path] = self.now + self.ttl.missing
         return None
+
+    def _trusts(self, node: Node) -> bool:
+        """Lookups believe what is believed: with a TTL, else of a directory that the mount has just filled (S143)."""
+        if self.ttl.known is not None:
+            return True
+        return node.directory and node.emptied < node.filled and self.now < node.filled + MINIMAL[True]
 
     def walk(self, path: str) -> Node:
         """What is at a path. Raises ENOENT, ENOTDIR (S9)."""
@@ -424,6 +429,10 @@ class Promised:
         for path in (node.path, *_above(node.path)):
             self.missing.pop(path, None)
         self._settle(node)
+        for path in _above(node.path):
+            if (above := self.known.get(path)) is not None:
+                above.filled = self.now
+                self._believe(above, self.ttl.seconds(directory=True))
 
     def _settle(self, node: Node) -> None:
         """It is in S3 now. So are directories above that were here only."""

@@ -79,6 +79,7 @@ class Node:
     pending: bool = False  # not in S3 (yet): being written, or a directory made here
     held: bool = True  # the kernel remembers it
     emptied: float = float("-inf")
+    filled: float = float("-inf")  # when the mount made an object below it last
     empty_until: float = float("-inf")  # believed to have no names but those that are known
     writer: "Writer | None" = None
     readers: "set[Reader]" = field(default_factory=set)
