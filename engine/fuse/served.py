@@ -16,7 +16,7 @@ _SLOT: Final = struct.Struct("<B7xdQ40s")
 # The order is part of the layout: add at the end.
 _VERBS: Final = (
     *("lookup", "getattr", "open", "read", "write", "flush", "fsync", "release", "opendir", "readdir", "releasedir"),
-    *("setattr", "mknod", "mkdir", "unlink", "rmdir", "symlink", "link", "rename"),
+    *("setattr", "mknod", "mkdir", "unlink", "rmdir", "symlink", "link", "rename", "create"),
 )
 _CODES: Final = {verb: code for code, verb in enumerate(_VERBS, 1)}
 

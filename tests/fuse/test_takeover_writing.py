@@ -257,10 +257,10 @@ def test_deleting_what_was_being_deleted_succeeds(crashing: Crashing, answer: An
     [
         ("None", "os.mkdir('d')", 1, "None", ["d"]),
         ("None", "os.mknod('f')", 1, "None", ["f"]),
-        ("None", "pathlib.Path('f').write_bytes(b'text')", 1, "4", ["f"]),  # MKNOD
-        ("None", "pathlib.Path('f').write_bytes(b'text')", 2, "4", ["f"]),  # OPEN
-        ("None", "pathlib.Path('f').write_bytes(b'text')", 3, "EIO", []),  # FLUSH, before the object is made
-        ("None", "pathlib.Path('f').write_bytes(b'text')", 4, "4", ["f"]),  # FLUSH, after that
+        ("None", "pathlib.Path('f').write_bytes(b'text')", 1, "4", ["f"]),  # CREATE
+        ("os.mknod('f')", "pathlib.Path('f').write_bytes(b'text')", 1, "4", ["f"]),  # OPEN
+        ("None", "pathlib.Path('f').write_bytes(b'text')", 2, "EIO", []),  # FLUSH, before the object is made
+        ("None", "pathlib.Path('f').write_bytes(b'text')", 3, "4", ["f"]),  # FLUSH, after that
         ("os.mknod('f')", "os.unlink('f')", 1, "None", []),
         ("os.mkdir('d')", "os.rmdir('d')", 1, "None", []),
     ],
