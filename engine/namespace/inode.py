@@ -11,17 +11,22 @@ from engine.s3.interface import ObjectInfo
 # Long ago, and for times that are in no hurry: one object, for a million of them are kept.
 NEVER: Final = float("-inf")
 
+# Names made in a row in a directory, before the next one that is looked up there is expected to be missing, too.
+MADE_MIN: Final = 4
+
 
 class Here:
     """What happened to an inode here, and not in S3: nothing, for nearly all."""
 
-    __slots__ = ("emptied", "empty_until", "filled", "pending", "settled", "times_ns")
+    __slots__ = ("emptied", "empty_until", "filled", "made", "made_enough", "pending", "settled", "times_ns")
 
     def __init__(self) -> None:
         self.pending = False
         self.settled = NEVER
         self.emptied = NEVER
         self.filled = NEVER
+        self.made = 0
+        self.made_enough = MADE_MIN
         self.empty_until = NEVER
         self.times_ns: tuple[int, int] | None = None
 
@@ -107,6 +112,21 @@ class Inode:
     @filled.setter
     def filled(self, when: float) -> None:
         self._own().filled = when
+
+    @property
+    def made(self) -> int:
+        """Names in a row that S3 did not have in this directory and that were made then."""
+        return self.here.made
+
+    @made.setter
+    def made(self, count: int) -> None:
+        if count != self.here.made:
+            self._own().made = count
+
+    def expected_in_vain(self) -> None:
+        """A name was there that was expected to be missing: to expect that again takes twice as many that are made."""
+        here = self._own()
+        here.made, here.made_enough = 0, 2 * here.made_enough
 
     @property
     def empty_until(self) -> float:

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from engine.errors import EngineError, NameTaken, NoSuchKey, NotFound, Stale
+from engine.errors import AccessDenied, EngineError, NameTaken, NoSuchKey, NotFound, Stale
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import DIRECTORY_SECONDS_MINIMAL, FILE_SECONDS_MINIMAL, Lifetimes
@@ -26,7 +26,6 @@ LISTED_SECONDS_MAX: Final = 1.0
 # A directory in S3 is gone with its last key. `rm -r`, which deletes that, must then still find the directory to remove
 # it, even if the machine is busy; others do not see it in listings meanwhile. In seconds since the last delete.
 EMPTIED_SECONDS: Final = 10.0
-
 
 # Asks S3 for an object; raises NoSuchKey, ...
 Ask = Callable[[str], Awaitable[ObjectInfo]]
@@ -59,12 +58,15 @@ class Lookup:
             raise NotFound(f"there was no {location!r} a moment ago")
         asked = trio.current_time()
         try:
+            if parent.here.made >= parent.here.made_enough:
+                await self._expect_nothing(parent, location)
             info = await resolve(self._client, location, ask)
         except NotFound:
             if (kept := self._kept(location, asked)) is not None:
                 return self._table.counted(kept)
             self.is_gone(location)
             raise
+        parent.made = 0
         return self._table.link(location, info, self.expiry(info), asked=asked)
 
     async def check_free(self, parent: Inode, name: str) -> bool:
@@ -76,15 +78,17 @@ class Lookup:
         if parent is not self._table.root and not self._table.is_current(parent):
             raise NotFound(f"there is no directory {parent.location!r} any more")
         location, now = parent.prefix + name, trio.current_time()
-        if self._table.just_missing.until(location, now):
-            return True
-        if self._believed_missing(parent, location):
-            return False
-        try:
-            await self.peek(parent, name)
-        except NotFound:
-            return True
-        raise NameTaken(f"there is {location!r} already")
+        if not self._table.just_missing.until(location, now):
+            if self._believed_missing(parent, location):
+                return False
+            try:
+                await self.peek(parent, name)
+            except NotFound:
+                pass
+            else:
+                raise NameTaken(f"there is {location!r} already")
+        parent.made += 1
+        return True
 
     def make_directory(self, parent: Inode, location: str) -> Inode:
         """A directory that is here only, at a location that is free, with one lookup more.
@@ -148,6 +152,19 @@ class Lookup:
         """Until when to believe what is pending: not long, for it may fail, whatever the lifetimes are."""
         seconds = DIRECTORY_SECONDS_MINIMAL if directory else FILE_SECONDS_MINIMAL
         return trio.current_time() + seconds
+
+    async def _expect_nothing(self, parent: Inode, location: str) -> None:
+        """Raises NotFound if no key starts with a location: one request tells of file and directory, where two do else.
+
+        Where names are being made that is likely. If some key does, it may be another name that begins alike, and a
+        round trip was lost, for which many requests must be saved: twice as many names must have been made next time.
+        """
+        try:
+            if not await has_children(self._client, location):
+                raise NotFound(f"no key starts with {location!r}")
+        except AccessDenied:
+            pass  # a policy may allow listings of directories only
+        parent.expected_in_vain()
 
     async def _pending(self, known: Inode) -> Inode:
         """A pending inode, unless a directory has come to be in S3 by its name."""
