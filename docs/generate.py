@@ -20,7 +20,7 @@ from docs import mount_s3_options
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
-from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
+from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, CsiSpec, SupervisorSpec
 from mountctl.config.read import DROP_INS_MAX, FILE_BYTES_MAX
 from mountctl.config.words import fields, limits, wanted
 
@@ -52,6 +52,8 @@ RULES: Final = {
     "region": "not empty",
     "profile": "not empty",
     "control-group": "not empty",
+    "target-directory": "absolute",
+    "inline-buckets": "letters, digits, `.`, `-`, `_`, `:`, `/`, `*` and `?`",
 }
 
 _GENERATED: Final = "<!-- Made by `python -m docs.generate` from the code: change it there. -->"
@@ -72,7 +74,7 @@ what tools tell of it: [file.md](file.md).
   letters, digits, `.`, `-` and `_`, and starts with a letter or digit.
 * `[defaults]` gives any option but `mountpoint` to all mounts; a mount's own key wins.
 * `[template.NAME]` has options under a name, any but `mountpoint`; mounts that say `use = "NAME"` have them.
-* `[supervisor]` is about the supervisor itself.
+* `[supervisor]` is about the supervisor itself, `[csi]` about volumes that an orchestrator asks for.
 
 **Drop-ins.** `FILE.d/*.toml` beside the file (its name without `.toml`: `/etc/mountpoint-s3.d/*.toml`) are merged into
 it in the order of their names, key by key in each table; the later key wins. Hidden files are passed by. A file has at
@@ -130,6 +132,9 @@ def configuration() -> str:
             "\nFor `[mount.NAME]` alone: `use`, the name of a template or an array of names, of which the last wins.",
             "\n## `[supervisor]`\n",
             *_table(SupervisorSpec),
+            "\n## `[csi]`\n",
+            "What volumes are: [volumes.md](../concepts/volumes.md).\n",
+            *_table(CsiSpec),
             "\n## Options of Mountpoint that are refused\n",
             "They are refused by name, so that none is missed in silence.\n",
             *_refused(),

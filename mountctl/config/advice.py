@@ -90,6 +90,8 @@ class Warnings:
 
     def unused_templates(self) -> None:
         """A template that no mount names changes nothing, which its author will wonder about."""
+        if self._tables.csi:
+            return  # volumes may name it, which are in no file
         names = {name for mount in self._tables.mounts.values() for name in used(mount)}
         for name, template in self._tables.templates.items():
             if name not in names:
@@ -152,6 +154,7 @@ class Warnings:
 
     def _all_settings(self) -> Iterator[Setting]:
         yield from self._tables.supervisor.values()
+        yield from self._tables.csi.values()
         yield from self._tables.defaults.values()
         for named in (*self._tables.templates.values(), *self._tables.mounts.values()):
             yield from named.settings.values()

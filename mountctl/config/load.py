@@ -10,14 +10,14 @@ from pathlib import Path
 
 from mountctl.config import layers, tables, values
 from mountctl.config.findings import Findings, TooMany
-from mountctl.config.model import Config, SupervisorSpec
+from mountctl.config.model import Config, CsiSpec, Shared, SupervisorSpec
 from mountctl.config.read import Document, Unreadable, drop_in_directory, drop_ins, read
 from mountctl.config.references import References
 from mountctl.config.tables import SUPERVISOR, Tables
 from mountctl.config.words import shown
 from mountctl.errors import ConfigError, Problem
 
-__all__ = ["Config", "Examined", "SupervisorSpec", "examine", "load"]
+__all__ = ["Config", "CsiSpec", "Examined", "Shared", "SupervisorSpec", "examine", "load"]
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,28 @@ def examine(path: Path) -> Examined:
     files = [path]
     documents: list[Document] = []
     merged, references = Tables(), References()
-    supervisor, mounts = SupervisorSpec(), {}
+    supervisor, csi, shared, mounts = SupervisorSpec(), CsiSpec(), Shared(), {}
     try:
         files += _drop_ins(path, findings)
         documents = _read_all(files, findings)
         complete = len(findings) == 0
         merged = references.resolve(tables.merge(documents, findings), findings)
         supervisor = values.supervisor(merged.supervisor, findings)
+        csi = values.csi(merged.csi, findings)
         _must_have_group(supervisor, merged, findings)
         layers.judge_uses(merged, findings)
         mounts = values.mounts(merged, findings, complete=complete)
+        shared = values.shared(merged)
     except TooMany:
         pass  # nothing is lost: what was found is told below, and that there is more
     config = Config(
-        path=path, files=tuple(files), supervisor=supervisor, mounts=mounts, referenced=tuple(references.files)
+        path=path,
+        files=tuple(files),
+        supervisor=supervisor,
+        mounts=mounts,
+        referenced=tuple(references.files),
+        csi=csi,
+        shared=shared,
     )
     return Examined(config, merged, tuple(documents), tuple(findings.problems(files)) if len(findings) else ())
 

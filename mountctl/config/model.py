@@ -4,14 +4,15 @@ Used by all of mountctl; made by config/load.py only (and by `mountctl mount`, o
 Mounts themselves are engine.spec.MountSpec. Never does I/O.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from engine.spec import MountSpec, kebab
+from engine.spec import AbsolutePath, MountSpec, kebab
 
 # Told by both tables below: the option is known, and this version can't honour it.
 _LATER: Final = "not supported yet by this version: remove it"
@@ -37,6 +38,60 @@ class SupervisorSpec(BaseModel):
     )
 
 
+# Of a bucket's name or an access point's ARN, with shell wildcards.
+_BUCKET_PATTERN: Final = re.compile(r"^[0-9a-zA-Z\-._:/*?]{1,512}$")
+# A day: who wants a mount for longer than that declares it.
+LINGER_SECONDS_MAX: Final = 86400
+
+
+def _bucket_patterns(value: Any) -> Any:
+    """One pattern, or several."""
+    patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+    for pattern in patterns if isinstance(patterns, tuple) else ():
+        if isinstance(pattern, str) and not _BUCKET_PATTERN.match(pattern):
+            raise ValueError("must be names of buckets, in which * and ? stand for any characters and for one")
+    return patterns
+
+
+class CsiSpec(BaseModel):
+    """The `[csi]` table: volumes that an orchestrator asks for while the supervisor runs. Frozen."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=kebab, validate_by_name=True, validate_by_alias=True, strict=True
+    )
+
+    target_directory: AbsolutePath | None = Field(
+        None,
+        description="Volumes are bound at paths below this directory only: `/var/lib/kubelet` for Kubernetes. "
+        "Default: anywhere.",
+    )
+    inline_buckets: Annotated[tuple[str, ...], BeforeValidator(_bucket_patterns)] = Field(
+        (),
+        description="Buckets that pods may use by an inline volume, without a PersistentVolume: names, in which `*` "
+        "and `?` stand for any characters and for one. Default: none.",
+    )
+    linger: int = Field(
+        0,
+        ge=0,
+        le=LINGER_SECONDS_MAX,
+        description="How long a volume stays mounted when nobody uses it any more, in seconds: the next one finds "
+        "what is in its memory.",
+    )
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What mounts that no file declares have of a file's tables, by keys of TOML.
+
+    Args:
+        defaults: the `[defaults]` table.
+        templates: the `[template.NAME]` tables.
+    """
+
+    defaults: dict[str, Any] = field(default_factory=dict)
+    templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Config:
     """A configuration without errors.
@@ -47,6 +102,8 @@ class Config:
         supervisor: the `[supervisor]` table.
         mounts: every mount by its name, in the order of the files.
         referenced: files that values refer to.
+        csi: the `[csi]` table.
+        shared: what volumes have of it.
     """
 
     path: Path
@@ -54,6 +111,8 @@ class Config:
     supervisor: SupervisorSpec
     mounts: dict[str, MountSpec]
     referenced: tuple[Path, ...] = ()
+    csi: CsiSpec = field(default_factory=CsiSpec)
+    shared: Shared = field(default_factory=Shared)
 
 
 # Mountpoint's options that a user may bring along. None may be ignored in silence: data would be written with the

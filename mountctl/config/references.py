@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from engine.spec import PATH_BYTES_MAX, MountSpec
 from mountctl.config.findings import Findings
-from mountctl.config.model import SupervisorSpec
+from mountctl.config.model import CsiSpec, SupervisorSpec
 from mountctl.config.read import Unreadable, referenced
 from mountctl.config.secrets import looks_secret, name_looks_secret
 from mountctl.config.tables import NamedTable, Setting, Table, Tables
@@ -65,6 +65,7 @@ class References:
 
         return Tables(
             supervisor=table(tables.supervisor, SupervisorSpec),
+            csi=table(tables.csi, CsiSpec),
             defaults=table(tables.defaults, MountSpec),
             templates=named(tables.templates),
             mounts=named(tables.mounts),

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from engine.variables import ALLOWED
-from mountctl.config.model import SupervisorSpec
-from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE
+from mountctl.config.model import CsiSpec, SupervisorSpec
+from mountctl.config.tables import CSI, DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE
 from mountctl.config.words import (
     fields,
     limits,
@@ -34,6 +34,7 @@ _PATTERNS: Final = {
     "endpoint-url": r"^https?://[^/?#\s@]+/?$",
     "ca-bundle": "^/",
     "log-directory": "^/",
+    "target-directory": "^/",
 }
 _OCTAL: Final = "^(0o)?[0-7]{1,4}$"
 _MODE_MAX: Final = 0o777
@@ -60,6 +61,10 @@ def schema() -> dict[str, Any]:
             SUPERVISOR: _table(
                 "What concerns no single mount.",
                 {key: _option(key, field) for key, field in fields(SupervisorSpec).items()},
+            ),
+            CSI: _table(
+                "Volumes that an orchestrator asks for, such as Kubernetes.",
+                {key: _option(key, field) for key, field in fields(CsiSpec).items()},
             ),
             DEFAULTS: _table("Options of all mounts; a mount's own and its templates' win.", shared),
             TEMPLATE: _tables("Options under a name, for mounts that say `use`.", _table("A template.", shared)),

@@ -10,23 +10,25 @@ from typing import Any, Final
 
 from engine.spec import MountSpec
 from mountctl.config.findings import Findings
-from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, SupervisorSpec
+from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, CsiSpec, SupervisorSpec
 from mountctl.config.read import Document
 from mountctl.config.words import did_you_mean, dotted, fields, found
 
 SUPERVISOR: Final = "supervisor"
+CSI: Final = "csi"
 DEFAULTS: Final = "defaults"
 TEMPLATE: Final = "template"
 MOUNT: Final = "mount"
 # The key of a mount that names templates. (`profile` is an option of a mount: the AWS profile.)
 USE: Final = "use"
 
-_TABLES: Final = (SUPERVISOR, DEFAULTS, TEMPLATE, MOUNT)
+_TABLES: Final = (SUPERVISOR, CSI, DEFAULTS, TEMPLATE, MOUNT)
 # Options that are tables themselves; of several files or templates the last one's is taken, whole.
 _TABLE_OPTIONS: Final = ("environment",)
 # Tables of tables: each of those has a name.
 _NAMED: Final = (TEMPLATE, MOUNT)
 _SUPERVISOR_KEYS: Final = tuple(fields(SupervisorSpec))
+_CSI_KEYS: Final = tuple(fields(CsiSpec))
 _MOUNT_KEYS: Final = tuple(key for key in fields(MountSpec) if key != "name")
 _SHARED_KEYS: Final = tuple(key for key in _MOUNT_KEYS if key != "mountpoint")
 _NAME_IS_THE_TABLES: Final = {"name": "a mount's name is that of its table, [mount.NAME]: remove it"}
@@ -98,6 +100,7 @@ class Tables:
     """All files together, before anything is known about values."""
 
     supervisor: Table = field(default_factory=dict)
+    csi: Table = field(default_factory=dict)
     defaults: Table = field(default_factory=dict)
     templates: dict[str, NamedTable] = field(default_factory=dict)
     mounts: dict[str, NamedTable] = field(default_factory=dict)
@@ -113,6 +116,7 @@ class _Allowed:
 
 _ALLOWED: Final = {
     SUPERVISOR: _Allowed(_SUPERVISOR_KEYS, UNSUPPORTED_SUPERVISOR_OPTIONS),
+    CSI: _Allowed(_CSI_KEYS, {}),
     DEFAULTS: _Allowed(_SHARED_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY | _SECRETS),
     TEMPLATE: _Allowed(_SHARED_KEYS, UNSUPPORTED_MOUNT_OPTIONS | _ONE_MOUNTS_ONLY | _SECRETS),
     MOUNT: _Allowed((*_MOUNT_KEYS, USE), UNSUPPORTED_MOUNT_OPTIONS | _NAME_IS_THE_TABLES | _SECRETS),
@@ -131,7 +135,7 @@ def merge(documents: Iterable[Document], findings: Findings) -> Tables:
             elif name in _NAMED:
                 _merge_named(document, name, value, tables.mounts if name == MOUNT else tables.templates, findings)
             else:
-                into = tables.supervisor if name == SUPERVISOR else tables.defaults
+                into = {SUPERVISOR: tables.supervisor, CSI: tables.csi}.get(name, tables.defaults)
                 into.update(_known(document, (name,), value, findings))
     return tables
 
@@ -165,6 +169,14 @@ def _known(
         else:
             sentence = allowed.refused.get(key, f"unknown key{did_you_mean(key, allowed.keys)}")
             findings.at_key(document, (*path, key), sentence)
+
+
+def unknown_option(key: str) -> str | None:
+    """Why a key is none that a volume may have, which is what a template may have; None if it is one."""
+    allowed = _ALLOWED[TEMPLATE]
+    if key in allowed.keys:
+        return None
+    return allowed.refused.get(key, f"unknown option{did_you_mean(key, allowed.keys)}")
 
 
 def _unknown_table(name: str, value: object) -> str:

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ValidationError
 from engine.spec import MountSpec
 from mountctl.config.findings import Findings
 from mountctl.config.layers import effective, used
-from mountctl.config.model import SupervisorSpec
+from mountctl.config.model import CsiSpec, Shared, SupervisorSpec
 from mountctl.config.read import Document
-from mountctl.config.tables import DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE, NamedTable, Table, Tables
+from mountctl.config.tables import CSI, DEFAULTS, MOUNT, SUPERVISOR, TEMPLATE, USE, NamedTable, Table, Tables
 from mountctl.config.words import HIDDEN, dotted, fields, reason, wanted
 
 # Stand in for what a mount must have, so that the rest of a table can be judged without it.
@@ -27,7 +27,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
-class _Fault:
+class Fault:
     """A key that is wrong (or missing); an empty key if several don't go together."""
 
     key: str
@@ -37,10 +37,28 @@ class _Fault:
 
 def supervisor(table: Table, findings: Findings) -> SupervisorSpec:
     """The `[supervisor]` table. The defaults where it has findings."""
-    spec, faults = _judge(SupervisorSpec, _plain(table))
+    return _of_its_own(SUPERVISOR, SupervisorSpec, table, findings) or SupervisorSpec()
+
+
+def csi(table: Table, findings: Findings) -> CsiSpec:
+    """The `[csi]` table. The defaults where it has findings."""
+    return _of_its_own(CSI, CsiSpec, table, findings) or CsiSpec()
+
+
+def shared(tables: Tables) -> Shared:
+    """What mounts that no file declares have of these. To be used of tables without findings only."""
+    return Shared(
+        defaults=_plain(tables.defaults),
+        templates={name: _plain(template.settings) for name, template in tables.templates.items()},
+    )
+
+
+def _of_its_own(name: str, model: type[_Model], table: Table, findings: Findings) -> _Model | None:
+    """A table that is no mount's; None where it has findings."""
+    spec, faults = judge(model, _plain(table))
     for fault in faults:
-        _tell((SUPERVISOR,), table, _first_document(table), _discreet(fault, table, SupervisorSpec), findings)
-    return spec or SupervisorSpec()
+        _tell((name,), table, _first_document(table), _discreet(fault, table, model), findings)
+    return spec
 
 
 def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, MountSpec]:
@@ -51,19 +69,19 @@ def mounts(tables: Tables, findings: Findings, *, complete: bool) -> dict[str, M
         findings: gets what is wrong.
         complete: whether all files could be read; if not, a missing key may be in one of the others.
     """
-    shared: dict[tuple[str, ...], _Shared] = {(DEFAULTS,): _shared((DEFAULTS,), tables.defaults, findings)}
+    judged: dict[tuple[str, ...], _Shared] = {(DEFAULTS,): _shared((DEFAULTS,), tables.defaults, findings)}
     for name, template in tables.templates.items():
-        shared[TEMPLATE, name] = _shared((TEMPLATE, name), template.settings, findings)
+        judged[TEMPLATE, name] = _shared((TEMPLATE, name), template.settings, findings)
 
     specs = {}
     for name, table in tables.mounts.items():
         names = used(table)
-        above = [shared[path] for path in [(DEFAULTS,), *((TEMPLATE, each) for each in names)] if path in shared]
+        above = [judged[path] for path in [(DEFAULTS,), *((TEMPLATE, each) for each in names)] if path in judged]
         wrong = {path for each in above for path in each.wrong}
         told = {sentence for each in above for sentence in each.conflicts}
         whole = effective(tables, table)
         right = {key: setting for key, setting in whole.items() if setting.usable and setting.path not in wrong}
-        spec, mount_faults = _judge(MountSpec, {"name": name} | _plain(right))
+        spec, mount_faults = judge(MountSpec, {"name": name} | _plain(right))
         if spec is not None and len(right) == len(whole):
             specs[name] = spec
         for fault in mount_faults:
@@ -87,7 +105,7 @@ class _Shared:
 
 def _shared(base: tuple[str, ...], table: Table, findings: Findings) -> _Shared:
     """Judge a table for several mounts by itself: what is wrong in it is told once, where it stands."""
-    _, faults = _judge(MountSpec, _STAND_INS | _plain(table))
+    _, faults = judge(MountSpec, _STAND_INS | _plain(table))
     for fault in faults:
         _tell(base, table, _first_document(table), _discreet(fault, table, MountSpec), findings)
     return _Shared(
@@ -96,7 +114,7 @@ def _shared(base: tuple[str, ...], table: Table, findings: Findings) -> _Shared:
     )
 
 
-def _tell_mount(name: str, table: NamedTable, whole: Table, fault: _Fault, findings: Findings) -> None:
+def _tell_mount(name: str, table: NamedTable, whole: Table, fault: Fault, findings: Findings) -> None:
     """A fault in a mount; one that only a template of it brings along is told where that is named."""
     key = fault.key or _named_first(fault.reason, table.settings) or _named_first(fault.reason, whole)
     if key not in table.settings and key in whole and whole[key].path[0] == TEMPLATE:
@@ -105,7 +123,7 @@ def _tell_mount(name: str, table: NamedTable, whole: Table, fault: _Fault, findi
         _tell((MOUNT, name), table.settings, table.document, fault, findings)
 
 
-def _discreet(fault: _Fault, table: Table, model: type[BaseModel]) -> _Fault:
+def _discreet(fault: Fault, table: Table, model: type[BaseModel]) -> Fault:
     """The fault without the value that it may show, if that looks secret."""
     setting = table.get(fault.key)
     if setting is None or not setting.secret:
@@ -113,7 +131,7 @@ def _discreet(fault: _Fault, table: Table, model: type[BaseModel]) -> _Fault:
     return replace(fault, reason=f"must be {wanted(fields(model)[fault.key])}, and right for this option {HIDDEN}")
 
 
-def _tell(base: tuple[str, ...], table: Table, header: Document, fault: _Fault, findings: Findings) -> None:
+def _tell(base: tuple[str, ...], table: Table, header: Document, fault: Fault, findings: Findings) -> None:
     """A fault at its key, or at the table's header if the key is missing or is the table's own name."""
     key = fault.key or _named_first(fault.reason, table)
     path = base if key in ("", "name") else (*base, key)
@@ -125,7 +143,7 @@ def _first_document(table: Table) -> Document:
     return next(iter(table.values())).document
 
 
-def _judge(model: type[_Model], values: Mapping[str, Any]) -> tuple[_Model | None, list[_Fault]]:
+def judge(model: type[_Model], values: Mapping[str, Any]) -> tuple[_Model | None, list[Fault]]:
     """A model of values, or everything that is wrong with them."""
     try:
         return model.model_validate(values), []
@@ -142,14 +160,14 @@ def _judge(model: type[_Model], values: Mapping[str, Any]) -> tuple[_Model | Non
     return None, faults
 
 
-def _faults(model: type[BaseModel], error: ValidationError) -> list[_Fault]:
+def _faults(model: type[BaseModel], error: ValidationError) -> list[Fault]:
     """Each key's first error: the others of a union say the same in other words."""
     known = fields(model)
-    faults: dict[str, _Fault] = {}
+    faults: dict[str, Fault] = {}
     for detail in error.errors(include_url=False):
         key = str(detail["loc"][0]) if detail["loc"] else ""
         told = reason(detail, key, known[key]) if key else str(detail["ctx"]["error"])
-        faults.setdefault(key, _Fault(key, told, missing=detail["type"] == "missing"))
+        faults.setdefault(key, Fault(key, told, missing=detail["type"] == "missing"))
     return list(faults.values())
 
 
@@ -183,7 +201,7 @@ def _place(table: NamedTable) -> PurePosixPath | None:
     setting = table.settings.get("mountpoint")
     if setting is None or not setting.usable:
         return None
-    spec, _ = _judge(MountSpec, _STAND_INS | {"mountpoint": setting.value})
+    spec, _ = judge(MountSpec, _STAND_INS | {"mountpoint": setting.value})
     return PurePosixPath(spec.mountpoint) if spec else None
 
 

@@ -156,7 +156,7 @@ def test_a_wrong_line_in_a_mount_is_told(tmp_path: Path, line: str, told: str) -
     assert _told(_write(tmp_path, f"{GOOD}\n{line}\n")) == [f"m.toml:5: {told}"]
 
 
-TABLES = "[supervisor], [defaults], [template.NAME], [mount.NAME]"
+TABLES = "[supervisor], [csi], [defaults], [template.NAME], [mount.NAME]"
 MULTI_REGION = (
     "needs SigV4A signatures, which are not supported: mount one of its buckets, or an access point of one region"
 )

@@ -8,7 +8,7 @@ from docs import generate
 from engine import errors
 from engine.spec import MountSpec
 from mountctl.config.load import load
-from mountctl.config.model import SupervisorSpec
+from mountctl.config.model import CsiSpec, SupervisorSpec
 from mountctl.config.words import fields
 from tests.unit.test_examples import ENVIRONMENT
 
@@ -65,14 +65,14 @@ def test_unknown_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_every_key_and_every_error_is_on_its_page() -> None:
     configuration, page = generate.configuration(), generate.errors()
-    for key in (fields(MountSpec).keys() | fields(SupervisorSpec).keys()) - {"name"}:
+    for key in (fields(MountSpec).keys() | fields(SupervisorSpec).keys() | fields(CsiSpec).keys()) - {"name"}:
         assert f"\n| `{key}` | " in configuration
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EngineError)]
     assert page.count("\n| ") == len(kinds) + 1
 
 
 def test_rules_told_by_hand_are_of_keys_that_exist() -> None:
-    assert generate.RULES.keys() <= fields(MountSpec).keys() | fields(SupervisorSpec).keys()
+    assert generate.RULES.keys() <= fields(MountSpec).keys() | fields(SupervisorSpec).keys() | fields(CsiSpec).keys()
 
 
 def test_the_page_has_types_defaults_and_limits() -> None:
