@@ -40,6 +40,7 @@ from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
 from mountctl.supervisor.vital import vital
 from mountctl.supervisor.wanted import Wish
+from mountctl.volume import Applied, Apply, Release, Released
 
 _log = logging.getLogger(__name__)
 
@@ -244,12 +245,21 @@ class _Daemon:
 
     async def upgrade(self) -> ReloadResult:
         """The control socket's `upgrade`."""
-        done = await self._supervisor.upgrade()
+        done = await by_hand.upgrade(self._supervisor)
+        self._tell_status()
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
 
     async def add(self, spec: MountSpec) -> None:
         """The control socket's `add`."""
-        await self._supervisor.add(spec)
+        await by_hand.add(self._supervisor, spec)
+
+    async def apply(self, asked: Apply) -> Applied:
+        """The control socket's `apply`."""
+        return await self._supervisor.volumes.apply(asked)
+
+    async def release(self, asked: Release) -> Released:
+        """The control socket's `release`."""
+        return await self._supervisor.volumes.release(asked)
 
     async def _end_with_mounts(self, nursery: trio.Nursery) -> None:
         await self._supervisor.all_unmounted.wait()

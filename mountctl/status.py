@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from mountctl.volume import VolumeStatus
+
 SCHEMA: Final = 1
 
 # The source of the credentials of a mount that signs nothing.
@@ -99,6 +101,7 @@ class MountStatus(_Part):
     stats: dict[str, Any] = Field(default_factory=dict, description="counters, as an engine's heartbeat has them")
     log: LogStatus = LogStatus(to="stderr")
     transient: bool = Field(default=False, description="no file declares it: it is over when somebody unmounts it")
+    volume: VolumeStatus | None = Field(None, description="an orchestrator has asked for it; None: nobody has")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
 
 

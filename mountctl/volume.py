@@ -116,4 +116,7 @@ class VolumeStatus(BaseModel):
     waiting_keys: list[str] = Field(
         default_factory=list, description="options that need another mount: they change when its consumers are gone"
     )
+    trouble: str | None = Field(
+        None, description="why it goes on as it runs, whatever the file says now: a template that is gone, or is wrong"
+    )
     consumers: list[Consumer] = Field(default_factory=list)

@@ -11,6 +11,7 @@ from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.events import Events
 from mountctl.supervisor.log_lines import LogLines
 from mountctl.supervisor.wanted import Wish
+from mountctl.volume import Applied, Apply, Release, Released
 
 
 class Control(Protocol):
@@ -75,4 +76,12 @@ class Control(Protocol):
 
     async def add(self, spec: MountSpec) -> None:
         """Have a mount that no file declares. Returns when it can be used; raises MountctlError when it can't."""
+        ...
+
+    async def apply(self, asked: Apply) -> Applied:
+        """Have a volume bound at a target; returns when it is. Raises volumes.CannotApply."""
+        ...
+
+    async def release(self, asked: Release) -> Released:
+        """Have a target gone; returns when it is. Raises volumes.CannotApply."""
         ...

@@ -12,6 +12,9 @@
     GET  /v1/plan                    200 Plan (mountctl/plan.py): what a reload would do now, or why it would be refused
     POST /v1/mounts                  200 Status of that one mount, when it can be used; the body is a MountSpec.
                                      For root only: it may mount anything anywhere
+    POST /v1/mounts/apply            200 Applied (mountctl/volume.py), when the volume is bound; the body is an Apply.
+    POST /v1/mounts/release          200 Released, when the target is gone; the body is a Release. Both for root only;
+                                     400, 403, 409, 503 with a cause beside the error
     POST /v1/confirm                 200 ReloadResult: what `confirm` has put on trial stays
     POST /v1/stop?name=NAME...[&seconds=N]
                                      200 RestartResult, when they are unmounted and held; 404 no mount of that name
@@ -34,6 +37,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticSerializationError
 
+from mountctl.volume import Cause
+
 STATUS_PATH: Final = "/v1/status"
 PLAN_PATH: Final = "/v1/plan"
 RELOAD_PATH: Final = "/v1/reload"
@@ -42,6 +47,8 @@ STOP_SECONDS_MAX: Final = 86400.0  # as long as an upload may take that somebody
 RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"
+APPLY_PATH: Final = "/v1/mounts/apply"
+RELEASE_PATH: Final = "/v1/mounts/release"
 NAME_PARAMETER: Final = "name"
 LINES_MAX: Final = 300  # of a mount's log that the supervisor has
 
@@ -90,6 +97,7 @@ class ErrorBody(BaseModel):
     """The body of every answer that is not 200."""
 
     error: str
+    cause: Cause | None = Field(None, description="of a volume that can't be had")
 
 
 def packed(answer: BaseModel) -> bytes:

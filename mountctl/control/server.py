@@ -19,7 +19,8 @@ import trio
 from pydantic import ValidationError
 
 from engine.spec import MountSpec
-from mountctl.control import streams
+from mountctl.control import streams, volume_routes
+from mountctl.control.answers import Answer, problem, told
 from mountctl.control.connections import Connection, Connections, Patience
 from mountctl.control.offer import Control
 from mountctl.control.peers import Peer, group_id, groups_of, may_enter, peer_of, who_may
@@ -28,7 +29,6 @@ from mountctl.control.protocol import (
     MOUNTS_PATH,
     NAME_PARAMETER,
     STOP_SECONDS_MAX,
-    ErrorBody,
     ReloadResult,
     packed,
 )
@@ -89,17 +89,6 @@ class _Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    allow: str = ""
-
-
-def _problem(status: int, sentence: str, *, allow: str = "") -> _Answer:
-    return _Answer(status, packed(ErrorBody(error=sentence)), allow)
-
-
 class _TooLong(Exception):
     """The request is longer than REQUEST_BYTES_MAX."""
 
@@ -121,13 +110,13 @@ class _Server:
             async with stream:
                 peer = peer_of(stream)
                 if self._connections.count >= CONNECTIONS_MAX and not self._connections.make_room():
-                    await _turn_away(stream, _problem(503, f"{CONNECTIONS_MAX} connections are open; try again"))
+                    await _turn_away(stream, problem(503, f"{CONNECTIONS_MAX} connections are open; try again"))
                     return
                 connection = self._connections.enter(peer.uid)
                 with connection.scope:
                     await self._admit(stream, peer, connection)
                 if connection.scope.cancelled_caught and not connection.answering:
-                    await _turn_away(stream, _problem(503, "others needed the place of a connection that asks nothing"))
+                    await _turn_away(stream, problem(503, "others needed the place of a connection that asks nothing"))
         except trio.BrokenResourceError:
             _log.debug("a peer of the control socket went away")
         except Exception:  # noqa: BLE001 - whatever one peer brings about must not end the supervisor
@@ -143,14 +132,14 @@ class _Server:
         else:
             await self._converse(stream, peer, connection)
 
-    async def _refusal(self, peer: Peer) -> _Answer | None:
+    async def _refusal(self, peer: Peer) -> Answer | None:
         """Why this peer can't come in; None if it can. Nothing it sent has been read."""
         groups: list[int] = []
         if self.gid is not None and peer.uid not in (0, os.geteuid()):
             groups = await trio.to_thread.run_sync(groups_of, peer, abandon_on_cancel=True, limiter=self._lookups)
         if not may_enter(peer, os.geteuid(), groups, self.gid):
             _log.warning("control socket: refused user %d (process %d)", peer.uid, peer.pid)
-            return _problem(403, who_may(peer.uid, self.gid))
+            return problem(403, who_may(peer.uid, self.gid))
         return None
 
     async def _converse(self, stream: trio.SocketStream, peer: Peer, connection: Connection) -> None:
@@ -159,11 +148,11 @@ class _Server:
             with trio.fail_after(PEER_SECONDS_MAX):
                 request = await _read_request(stream, http)
         except trio.TooSlowError:
-            answer = _problem(408, f"no whole request came within {PEER_SECONDS_MAX:.0f} s")
+            answer = problem(408, f"no whole request came within {PEER_SECONDS_MAX:.0f} s")
         except _TooLong:
-            answer = _problem(413, f"a request has at most {REQUEST_BYTES_MAX} bytes")
+            answer = problem(413, f"a request has at most {REQUEST_BYTES_MAX} bytes")
         except h11.RemoteProtocolError as error:
-            answer = _problem(error.error_status_hint, f"that is not HTTP/1.1: {error}")
+            answer = problem(error.error_status_hint, f"that is not HTTP/1.1: {error}")
         else:
             if request is None:
                 return
@@ -195,24 +184,24 @@ class _Server:
         finally:
             self._streams -= 1
 
-    async def _answer(self, request: _Request, peer: Peer) -> "_Answer | Stream":
+    async def _answer(self, request: _Request, peer: Peer) -> "Answer | Stream":
         is_command = request.head.method == b"POST"
         if is_command and self._commands >= COMMANDS_MAX:
-            return _problem(503, f"{COMMANDS_MAX} commands are at work; try again")
+            return problem(503, f"{COMMANDS_MAX} commands are at work; try again")
         self._commands += is_command
         try:
             return await self._route(request, peer)
         except UnknownMount as error:
-            return _problem(404, str(error))
+            return problem(404, str(error))
         except MountctlError as error:
-            return _problem(500, str(error))
+            return problem(500, str(error))
         except Exception:  # noqa: BLE001 - a bug in one answer is told, and ends nothing
             _log.exception("control socket: %s failed", request.head.target.decode())
-            return _problem(500, "internal error; the supervisor's log has it")
+            return problem(500, "internal error; the supervisor's log has it")
         finally:
             self._commands -= is_command
 
-    async def _route(self, request: _Request, peer: Peer) -> "_Answer | Stream":
+    async def _route(self, request: _Request, peer: Peer) -> "Answer | Stream":
         path, _, query = request.head.target.decode("ascii").partition("?")
         asked = parse_qs(query, keep_blank_values=True)
         names = asked.get(NAME_PARAMETER, [])
@@ -222,77 +211,78 @@ class _Server:
             case b"GET", "/v1/status" if "watch" in asked:
                 return self._streamed(path, asked)
             case b"GET", "/v1/status":
-                return _Answer(200, packed(self._control.status(names)))
+                return Answer(200, packed(self._control.status(names)))
             case b"GET", "/v1/plan":
-                return _Answer(200, packed(await self._control.plan()))
+                return Answer(200, packed(await self._control.plan()))
             case b"POST", "/v1/reload":
                 return await self._reload(asked)
             case b"POST", "/v1/confirm":
                 await self._control.confirm()
-                return _Answer(200, packed(ReloadResult(ok=True)))
+                return Answer(200, packed(ReloadResult(ok=True)))
             case b"POST", "/v1/restart" | "/v1/stop" | "/v1/start" if not names:
-                return _problem(400, f"which mounts? {path}?{NAME_PARAMETER}=...")
+                return problem(400, f"which mounts? {path}?{NAME_PARAMETER}=...")
             case b"POST", "/v1/stop":
                 return await self._stop(names, asked, peer)
             case b"POST", "/v1/start":
-                return _Answer(200, packed(await self._control.start(names)))
+                return Answer(200, packed(await self._control.start(names)))
             case b"GET", "/v1/users" if names:
-                return _Answer(200, packed(await self._control.users(names[0])))
+                return Answer(200, packed(await self._control.users(names[0])))
             case b"POST", "/v1/restart":
-                return _Answer(200, packed(await self._control.restart(names)))
+                return Answer(200, packed(await self._control.restart(names)))
             case b"POST", "/v1/upgrade":
-                return _Answer(200, packed(await self._control.upgrade()))
+                return Answer(200, packed(await self._control.upgrade()))
             case b"POST", "/v1/mounts":
                 return await self._add(request.body, peer)
+            case _, "/v1/mounts/apply" | "/v1/mounts/release":
+                return await volume_routes.answer(request.head.method, path, request.body, self._control, peer)
             case b"HEAD", _:
-                return _Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
+                return Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
             case _, "/v1/status" | "/v1/plan" | "/v1/users" | "/v1/events" | "/v1/logs":
-                return _problem(405, f"{path} takes GET", allow="GET")
+                return problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
-                return _problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
+                return problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
             case _, "/v1/reload" | "/v1/confirm" | "/v1/stop" | "/v1/start" | "/v1/restart" | "/v1/upgrade":
-                return _problem(405, f"{path} takes POST", allow="POST")
+                return problem(405, f"{path} takes POST", allow="POST")
             case _:
-                return _problem(404, f"nothing is at {path}")
+                return problem(404, f"nothing is at {path}")
 
-    def _streamed(self, path: str, asked: Mapping[str, Sequence[str]]) -> "_Answer | Stream":
+    def _streamed(self, path: str, asked: Mapping[str, Sequence[str]]) -> "Answer | Stream":
         if self._streams >= STREAMS_MAX:
-            return _problem(503, f"{STREAMS_MAX} streams are open; try again")
+            return problem(503, f"{STREAMS_MAX} streams are open; try again")
         try:
             return streams.stream(path, self._control, asked)
         except streams.WrongQuestion as error:
-            return _problem(400, str(error))
+            return problem(400, str(error))
 
-    async def _reload(self, asked: Mapping[str, Sequence[str]]) -> _Answer:
+    async def _reload(self, asked: Mapping[str, Sequence[str]]) -> Answer:
         try:
             confirm = float(asked["confirm"][0]) if "confirm" in asked else None
         except ValueError:
-            return _problem(400, "confirm must be a number of seconds")
+            return problem(400, "confirm must be a number of seconds")
         if confirm is not None and not 0 < confirm <= CONFIRM_SECONDS_MAX:
-            return _problem(400, f"confirm must be more than 0 and at most {CONFIRM_SECONDS_MAX:.0f} seconds")
+            return problem(400, f"confirm must be more than 0 and at most {CONFIRM_SECONDS_MAX:.0f} seconds")
         only = tuple(asked.get("only", ()))
         wish = Wish(yes="yes" in asked, atomic="atomic" in asked, only=only, confirm=confirm)
-        return _Answer(200, packed(await self._control.reload(wish)))
+        return Answer(200, packed(await self._control.reload(wish)))
 
-    async def _stop(self, names: Sequence[str], asked: Mapping[str, Sequence[str]], peer: Peer) -> _Answer:
+    async def _stop(self, names: Sequence[str], asked: Mapping[str, Sequence[str]], peer: Peer) -> Answer:
         try:
             seconds = float(asked.get("seconds", ["0"])[0])
         except ValueError:
             seconds = -1.0
         if not 0 <= seconds <= STOP_SECONDS_MAX:
-            return _problem(400, f"seconds must be from 0 to {STOP_SECONDS_MAX:.0f}")
-        return _Answer(200, packed(await self._control.stop(names, peer.uid, seconds)))
+            return problem(400, f"seconds must be from 0 to {STOP_SECONDS_MAX:.0f}")
+        return Answer(200, packed(await self._control.stop(names, peer.uid, seconds)))
 
-    async def _add(self, body: bytes, peer: Peer) -> _Answer:
+    async def _add(self, body: bytes, peer: Peer) -> Answer:
         if peer.uid not in (0, os.geteuid()):
-            return _problem(403, f"user {peer.uid} may not add mounts: only root may")
+            return problem(403, f"user {peer.uid} may not add mounts: only root may")
         try:
             spec = MountSpec.model_validate_json(body)
         except ValidationError as error:
-            told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_url=False)]
-            return _problem(400, f"that is not a mount: {'; '.join(told)}")
+            return problem(400, f"that is not a mount: {told(error)}")
         await self._control.add(spec)
-        return _Answer(200, packed(self._control.status([spec.name])))
+        return Answer(200, packed(self._control.status([spec.name])))
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> _Request | None:
@@ -318,7 +308,7 @@ async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -
                 body += event.data
 
 
-async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, answer: _Answer) -> None:
+async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, answer: Answer) -> None:
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(answer.body))),
@@ -330,7 +320,7 @@ async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, an
         await stream.send_all(connection.send(event) or b"")
 
 
-async def _turn_away(stream: trio.SocketStream, answer: _Answer) -> None:
+async def _turn_away(stream: trio.SocketStream, answer: Answer) -> None:
     """Answer before reading; then let the peer take it: closing at once could break its sending."""
     with trio.move_on_after(_REFUSAL_SECONDS_MAX):
         await _send_answer(stream, h11.Connection(h11.SERVER), answer)

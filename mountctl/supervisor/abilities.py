@@ -1,7 +1,7 @@
 """What this kernel can do of what we would like, so that mounts do without where it can't. Called by session.py.
 
-MOUNTCTL_FORCE_FALLBACK, a list of `no-resend` and `no-beneath` with commas, takes abilities away. It is for tests of
-what is done on older kernels: nobody needs it elsewhere.
+MOUNTCTL_FORCE_FALLBACK, a list of `no-resend`, `no-beneath` and `no-setattr` with commas, takes abilities away. It is
+for tests of what is done on older kernels: nobody needs it elsewhere.
 """
 
 import functools
@@ -13,6 +13,7 @@ from mountctl.supervisor import mount_api
 FORCE_VARIABLE: Final = "MOUNTCTL_FORCE_FALLBACK"
 _NO_RESEND: Final = "no-resend"
 _NO_BENEATH: Final = "no-beneath"
+_NO_SETATTR: Final = "no-setattr"
 
 
 @functools.cache
@@ -24,6 +25,11 @@ def beneath() -> bool:
 def may_resend() -> bool:
     """Nobody forbids to have requests sent again. Whether the kernel can is in each session's INIT request."""
     return _NO_RESEND not in _taken_away()
+
+
+def may_set_attributes() -> bool:
+    """Nobody forbids to change a mount that is attached nowhere (mount_setattr, Linux 5.12)."""
+    return _NO_SETATTR not in _taken_away()
 
 
 def _taken_away() -> list[str]:

@@ -8,15 +8,19 @@ from typing import Final
 
 import trio
 
+from engine.spec import MountSpec
 from mountctl.supervisor import open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.results import trouble
+from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, trouble
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.supervisor import Supervisor
+from mountctl.supervisor.zygote import ForkError
 
 # How long an operator waits before it is said how far each mount is.
 SETTLE_SECONDS: Final = 15.0
+# How long `add` waits for its mount: longer than an engine may take to start (watch.START_TIMEOUT_SECONDS).
+ADD_SECONDS_MAX: Final = 60.0
 
 
 async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: float) -> dict[str, str]:
@@ -50,6 +54,41 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
         for each in names:
             nursery.start_soon(one, each)
     return dict(sorted(results.items()))
+
+
+async def add(supervisor: Supervisor, spec: MountSpec) -> None:
+    """Have a mount that no file declares, until somebody unmounts it. Returns when it can be used.
+
+    Raises CannotAdd; then nothing is left of it.
+    """
+    mount = await supervisor.begin(lambda: spec, transient=True)
+    with trio.move_on_after(ADD_SECONDS_MAX):
+        await mount.settling.wait()
+    if mount.state in SERVED:
+        return
+    reason = mount.reason or f"it is still {mount.state}"
+    if supervisor.mounts.get(spec.name) is mount:
+        await supervisor.remove(mount)
+    raise CannotAdd(reason)
+
+
+async def upgrade(supervisor: Supervisor) -> Reload:
+    """Have all mounts served by the engine that is installed now, one after the other; programs notice nothing.
+
+    A mount whose successor does not come up stays with its engine. Nothing happens at all if the new code does not
+    start.
+    """
+    async with supervisor.reloading:
+        try:
+            version = await supervisor.renew()
+        except ForkError as error:
+            return Reload(ok=False, errors=(str(error),))
+        found = {}
+        for name, mount in sorted(supervisor.mounts.items()):
+            served = mount.state in SERVED  # if not, the next engine that is tried is a new one
+            found[name] = await steps.told_of_handover(mount) if served else UNCHANGED
+        ended(supervisor.events, f"upgraded to {version}", found)
+    return Reload(ok=True, mounts=found)
 
 
 async def users(mount: Mount) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from mountctl.supervisor.process import Exit
+from mountctl.volume import Cause
 
 # "oom_kill N": processes that the kernel has killed for want of memory, in whatever cgroup, since it was booted.
 _VMSTAT: Final = Path("/proc/vmstat")
@@ -36,6 +37,7 @@ class Gone:
         served: for how many seconds it had served.
         unanswered: what it had read from the kernel may not be answered.
         stuck: it was killed, and is in the kernel still.
+        cause: why it can't serve, if it said so.
     """
 
     reason: str
@@ -43,6 +45,7 @@ class Gone:
     served: float
     unanswered: bool
     stuck: bool = False
+    cause: Cause | None = None
 
 
 def of(exit_: Exit, known: Ending | None, *, out_of_memory: bool) -> Ending:

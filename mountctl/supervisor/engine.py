@@ -19,9 +19,14 @@ from mountctl.supervisor import log_file
 from mountctl.supervisor.adoption import kinds_of
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.process import Exit, ForkedProcess
+from mountctl.supervisor.volumes.causes import of_unavailable
+from mountctl.volume import Cause
 
 # Messages on their way to an engine that is slow to read; each is small, and newer keys replace older ones.
 _OUTBOX_MAX: Final = 16
+
+# What an engine may still need to answer when its mount goes: a range in flight.
+STOP_TIMEOUT_SECONDS: Final = 5.0
 
 # An engine that is killed is gone, and its link with it, in milliseconds; longer only if it is stuck in the kernel.
 _LAST_WORDS_SECONDS: Final = 1.0
@@ -50,6 +55,7 @@ class Engine:
         self.started: Final = process.started() if adopted else time.time()
         self.version: str | None = None  # of its code; None before it is ready
         self.reason: str | None = None  # why it can't serve, by its own word or by ours
+        self.cause: Cause | None = None  # why it can't serve, by its own word
         self.killed_for: str | None = None
         self.ending: Ending | None = None  # what its end will have been, where that is known before
         self._generation: Final = generation
@@ -183,6 +189,7 @@ class Engine:
             if isinstance(message, Unavailable):
                 self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or message.reason
+                self.cause = of_unavailable(message)
             else:
                 await hear(message, fds)
 

@@ -292,9 +292,8 @@ class Engines:
         lost = not session.connected()
         ending = Ending.OUTSIDE if lost else endings.of(end, known, out_of_memory=out_of_memory)
         session.next_generation()
-        return Gone(
-            engine.reason or f"the engine {self.last_exit}", ending, served, unanswered=end.code != 0, stuck=end.stuck
-        )
+        reason = engine.reason or f"the engine {self.last_exit}"
+        return Gone(reason, ending, served, unanswered=end.code != 0, stuck=end.stuck, cause=engine.cause)
 
     async def _fork(self, session: Session, spec: MountSpec, *, beside: bool = False) -> Engine:
         """A new engine on this session, or `beside` the one that serves it. Raises ForkError."""

@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from engine.spec import MountSpec
-from mountctl.config.load import Config, SupervisorSpec
+from mountctl.config.load import Config, CsiSpec, Shared, SupervisorSpec
 from mountctl.errors import ConfigError
 from mountctl.supervisor import state_file
 from mountctl.supervisor.results import Reload
@@ -33,6 +33,8 @@ class _File(BaseModel):
     at: float  # when it came into force, in seconds since the epoch
     supervisor: SupervisorSpec
     mounts: list[MountSpec]
+    csi: CsiSpec = CsiSpec()
+    shared: Shared = Shared()
 
 
 class LastGood:
@@ -67,7 +69,14 @@ class LastGood:
     def note(self, config: Config) -> None:
         """This one is in force. Blocks for as long as the disk takes."""
         mounts = list(config.mounts.values())
-        text = _File(path=self._config, at=time.time(), supervisor=config.supervisor, mounts=mounts)
+        text = _File(
+            path=self._config,
+            at=time.time(),
+            supervisor=config.supervisor,
+            mounts=mounts,
+            csi=config.csi,
+            shared=config.shared,
+        )
         try:
             # Escaped: the path may hold what is no text.
             told = json.dumps(text.model_dump(mode="json", by_alias=True))
@@ -77,7 +86,14 @@ class LastGood:
 
     def _meant(self, last: _File) -> Config:
         mounts = {spec.name: spec for spec in last.mounts}
-        return Config(path=self._config, files=(), supervisor=last.supervisor, mounts=mounts)
+        return Config(
+            path=self._config,
+            files=(),
+            supervisor=last.supervisor,
+            mounts=mounts,
+            csi=last.csi,
+            shared=last.shared,
+        )
 
     def _read(self) -> _File | None:
         try:

@@ -21,7 +21,7 @@ from mountctl.supervisor.access import Known
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.endings import Ending, Gone
-from mountctl.supervisor.engine import EndOfConversation, Engine
+from mountctl.supervisor.engine import STOP_TIMEOUT_SECONDS, EndOfConversation, Engine
 from mountctl.supervisor.engines import Engines
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.keeping import Keeping
@@ -34,8 +34,6 @@ from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, a
 from mountctl.supervisor.still import Reasons
 from mountctl.supervisor.zygote import ForkError
 
-# What an engine may still need to answer when its mount goes: a range in flight.
-STOP_TIMEOUT_SECONDS: Final = 5.0
 # How often a mount that was given up is looked at: somebody may have unmounted what is left of it.
 _LOOK_SECONDS: Final = 2.0
 
@@ -79,6 +77,7 @@ class Mount:
         self.since = time.time()
         self.changes: Final = Changes()  # of its state, or of what its engine says
         self.reason: str | None = None
+        self.gone: Gone | None = None  # how its last engine ended; None: there was none, as there was no session
         self._reasons = Reasons()
         self.takeovers = 0
         self.backend = Backend()
@@ -245,12 +244,13 @@ class Mount:
 
     async def _attempt(self) -> tuple[MountEvent, str, Gone | None]:
         """Engines on the session, until the last of them is gone. Returns what happened, why, and how it went."""
+        self.gone = None
         try:
             if self._unanswered and self._session is not None and not await inflight.settle(self._session):
                 self._abort()
             if self._session is None:
                 self._session = Session.create(self.spec)
-            gone = await self.engines.serve(self._session)
+            gone = self.gone = await self.engines.serve(self._session)
             self._unanswered = gone.unanswered
         except (SessionError, ForkError, OSError) as error:
             return *self._without_engine(str(error)), None

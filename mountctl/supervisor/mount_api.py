@@ -20,6 +20,7 @@ _NR_MOVE_MOUNT: Final = 429
 _NR_FSOPEN: Final = 430
 _NR_FSCONFIG: Final = 431
 _NR_FSMOUNT: Final = 432
+_NR_MOUNT_SETATTR: Final = 442
 _NR_STATX: Final = {"x86_64": 332, "aarch64": 291}[os.uname().machine]
 
 _OPEN_TREE_CLONE: Final = 1
@@ -38,6 +39,15 @@ _AT_STATX_DONT_SYNC: Final = 0x4000
 _STATX_MNT_ID: Final = 0x1000
 _STATX_BYTES: Final = 256
 _STATX_DEV_OFFSET: Final = 136  # dev_major, dev_minor, then mnt_id: struct statx of linux/stat.h
+_MOUNT_ATTR: Final = struct.Struct(
+    "=QQQQ"
+)  # struct mount_attr of linux/mount.h: set, clear, propagation, user namespace
+_MS_RDONLY: Final = 1
+_MS_NOSUID: Final = 2
+_MS_NODEV: Final = 4
+_MS_REMOUNT: Final = 0x20
+_MS_NOATIME: Final = 0x400
+_MS_BIND: Final = 0x1000
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 MOUNT_ATTR_RDONLY: Final = 1
@@ -121,6 +131,27 @@ def clone(path: str) -> int:
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC
     directory, name = ctypes.c_int(_AT_FDCWD), ctypes.c_char_p(os.fsencode(path))
     return _syscall(_NR_OPEN_TREE, "open_tree", directory, name, ctypes.c_uint(flags))
+
+
+def make_read_only(mount_fd: int) -> None:
+    """Have a detached mount refuse writing, and not its file system. Needs Linux 5.12; raises OSError (ENOSYS)."""
+    attributes = _MOUNT_ATTR.pack(MOUNT_ATTR_RDONLY, 0, 0, 0)
+    _syscall(
+        _NR_MOUNT_SETATTR,
+        "mount_setattr",
+        ctypes.c_int(mount_fd),
+        ctypes.c_char_p(b""),
+        ctypes.c_uint(_AT_EMPTY_PATH),
+        ctypes.c_char_p(attributes),
+        ctypes.c_size_t(len(attributes)),
+    )
+
+
+def remount_read_only(path: str) -> None:
+    """The same for what is mounted on top at `path`, a mount as `fuse_fsmount` makes them. Raises OSError."""
+    flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOATIME
+    place = ctypes.c_char_p(os.fsencode(path))
+    _check(_libc.mount(None, place, None, ctypes.c_ulong(flags), None), "mount")
 
 
 def attach_beneath(mount_fd: int, path: str) -> None:

@@ -30,6 +30,7 @@ class MountEntry:
     mountpoint: str
     fstype: str
     source: str
+    read_only: bool = False  # this mount of it, whatever its file system is
 
     @property
     def told(self) -> str:
@@ -49,6 +50,7 @@ def parse(text: str) -> Iterator[MountEntry]:
             mountpoint=_unescape(fields[4]),
             fstype=more[0],
             source=_unescape(more[1]),
+            read_only="ro" in fields[5].split(","),
         )
 
 
@@ -79,6 +81,10 @@ class Table:
     def by_id(self, mount_id: int) -> MountEntry | None:
         """The mount with this id."""
         return self._by_id.get(mount_id)
+
+    def at(self, path: str) -> MountEntry | None:
+        """What lies on top at exactly this path."""
+        return top(self._at.get(path, []))
 
     def covering(self, entry: MountEntry) -> MountEntry | None:
         """What is mounted over a mount, or over a directory above it, so that its path leads elsewhere."""

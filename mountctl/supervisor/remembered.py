@@ -11,6 +11,7 @@ from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mounts_file import MountsFile
 from mountctl.supervisor.trial_file import TrialFile
 from mountctl.supervisor.uploads_file import UploadFiles
+from mountctl.supervisor.volumes.kept import VolumesFile
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Remembered:
         holds: the mounts that are held.
         last_good: where what is in force is kept, for a start with a broken file; None: there is no file.
         trials: what is on trial; likewise.
+        volumes: those that an orchestrator has asked for.
     """
 
     noted: MountsFile
@@ -32,6 +34,7 @@ class Remembered:
     holds: Holds
     last_good: LastGood | None
     trials: TrialFile | None
+    volumes: VolumesFile
 
 
 def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
@@ -44,4 +47,5 @@ def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
         holds=Holds() if config is None else Holds(state_dir, runtime_dir),
         last_good=None if config is None else LastGood(state_dir, runtime_dir, config),
         trials=None if config is None else TrialFile(state_dir, runtime_dir),
+        volumes=VolumesFile(state_dir, runtime_dir),
     )

@@ -44,7 +44,7 @@ def status(
     running = [name for name in names if name not in held and name not in coming]
     if present_only:
         running = [name for name in running if name in supervisor.mounts]
-    mounts = [_mount(mount) for mount in (chosen(supervisor, running) if running or not names else [])]
+    mounts = [_mount(mount, supervisor) for mount in (chosen(supervisor, running) if running or not names else [])]
     mounts += [_starting(spec) for name, spec in coming.items() if not names or name in names]
     mounts += [_held(supervisor.config.mounts[name], hold) for name, hold in held.items() if not names or name in names]
     return contract.Status(
@@ -129,7 +129,7 @@ def _instead(unknown: Sequence[str], there: Collection[str]) -> str:
     return f"{', '.join(map(repr, unknown))}{meant}; there is: {', '.join(listed[:_NAMES_MAX]) or 'none'}{more}"
 
 
-def _mount(mount: Mount) -> contract.MountStatus:
+def _mount(mount: Mount, supervisor: Supervisor) -> contract.MountStatus:
     return contract.MountStatus(
         name=mount.spec.name,
         mountpoint=mount.spec.mountpoint,
@@ -153,6 +153,7 @@ def _mount(mount: Mount) -> contract.MountStatus:
         stats=mount.stats.model_dump(),
         log=log_place.of(mount.spec),
         transient=mount.transient,
+        volume=supervisor.volumes.roster.status(mount),
         last_error=mount.last_error,
     )
 

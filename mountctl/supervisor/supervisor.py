@@ -26,17 +26,15 @@ from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.remembered import Remembered
 from mountctl.supervisor.replacing import Beside
-from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, refused, step
+from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, step
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
-from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.trial import Trial
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.vital import vital
-from mountctl.supervisor.zygote import ForkError, Zygote
+from mountctl.supervisor.volumes.volumes import Volumes
+from mountctl.supervisor.zygote import Zygote
 
-# How long `add` waits for its mount: longer than an engine may take to start (watch.START_TIMEOUT_SECONDS).
-ADD_SECONDS_MAX: Final = 60.0
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
 
@@ -77,7 +75,8 @@ class Supervisor:
         self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
-        self._changed = changed
+        self.volumes = Volumes(self, remembered.volumes)
+        self._changed = self.volumes.hear(changed)
         self._uids = EngineUids()
         self.reloading = trio.Lock()
         self._fds = fds
@@ -106,6 +105,7 @@ class Supervisor:
             await self._leftovers.aclose()
             if not self._leaving:
                 with trio.CancelScope(shield=True):
+                    await self.volumes.finish()
                     await self._fds.finish()
                 self._noted.finish()
             self.stopped.set()
@@ -129,6 +129,8 @@ class Supervisor:
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
+                await self.volumes.roster.find(self._sessions())
+                self._nursery.start_soon(vital(self.volumes.run))
                 outer.start_soon(vital(self._fds.run))
                 outer.start_soon(vital(self._leftovers.run))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
@@ -160,26 +162,33 @@ class Supervisor:
         await done.wait()
         return results[0]
 
-    async def add(self, spec: MountSpec) -> None:
-        """Have a mount that no file declares, until somebody unmounts it. Returns when it can be used.
+    async def begin(self, make: Callable[[], MountSpec], *, transient: bool) -> Mount:
+        """Start a mount that no file declares. Raises CannotAdd, and what `make` raises.
 
-        Raises CannotAdd; then nothing is left of it.
+        Args:
+            make: says what, by the configuration that is in force then.
+            transient: it is over when somebody unmounts it.
         """
         await self._running.wait()
         assert self._nursery is not None
         async with self.reloading:
+            spec = make()
             if (clash := clashes(spec, [mount.spec for mount in self.mounts.values()])) is not None:
                 raise CannotAdd(clash)
-            mount = self._new_mount(spec, transient=True)
+            mount = self._new_mount(spec, transient=transient)
             self._nursery.start_soon(self._run_mount, mount)
-        with trio.move_on_after(ADD_SECONDS_MAX):
-            await mount.settling.wait()
-        if mount.state in SERVED:
-            return
-        reason = mount.reason or f"it is still {mount.state}"
-        if self.mounts.get(spec.name) is mount:
-            await self.remove(mount)
-        raise CannotAdd(reason)
+        return mount
+
+    async def let_go(self, mount: Mount) -> None:
+        """Unmount one that no file declares, and forget it; returns when all is gone. A reload need not wait for it."""
+        async with self.reloading:
+            if self.mounts.get(mount.spec.name) is not mount:
+                return
+            del self.mounts[mount.spec.name]
+            self._beside.mounts.add(mount)
+        self._changed()
+        await mount.stop()
+        self._beside.mounts.discard(mount)
 
     async def confirm(self) -> None:
         """Keep the configuration that is on trial. Raises trial.NothingOnTrial."""
@@ -197,8 +206,9 @@ class Supervisor:
     async def _go_back(self, before: Config, seconds: float) -> None:
         """Nobody has confirmed what is on trial."""
         async with self.reloading:
+            running = self._declared() | self.volumes.roster.running
             results = await applying.apply(
-                diff(wanted.declared(self.mounts, self.config), self.holds.without(before.mounts)), self
+                diff(running, self.holds.without(before.mounts) | self.volumes.roster.wanted(before)), self
             )
             self.config = before
             error = beginning.nobody_confirmed(seconds)
@@ -247,7 +257,11 @@ class Supervisor:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
-        return wanted.planned(config, self.mounts, wanted.declared(self.mounts, self.config), only, self.holds.held())
+        planned = wanted.planned(config, self.volumes.roster.others, self._declared(), only, self.holds.held())
+        return self.volumes.roster.join(planned, only)
+
+    def _declared(self) -> dict[str, MountSpec]:
+        return wanted.declared(self.volumes.roster.others, self.config)
 
     def _refuse(self, problems: Sequence[str]) -> Reload:
         self.last_reload = Reload(ok=False, errors=tuple(problems))
@@ -255,27 +269,13 @@ class Supervisor:
         self._changed()
         return self.last_reload
 
-    async def upgrade(self) -> Reload:
-        """Have all mounts served by the engine that is installed now, one after the other; programs notice nothing.
-
-        A mount whose successor does not come up stays with its engine. Nothing happens at all if the new code does not
-        start.
-        """
+    async def renew(self) -> str | None:
+        """Have the code that is installed now for all that is started from now on; its version. Raises ForkError."""
         await self._running.wait()
         assert self._services is not None
-        async with self.reloading:
-            try:
-                await self._services.zygote.renew()
-            except ForkError as error:
-                return Reload(ok=False, errors=(str(error),))
-            self._services.access.renew()
-            results = {}
-            for name, mount in sorted(self.mounts.items()):
-                served = mount.state in SERVED  # if not, the next engine that is tried is a new one
-                results[name] = await steps.told_of_handover(mount) if served else UNCHANGED
-            ended(self.events, f"upgraded to {self._services.zygote.version}", results)
-        self._changed()
-        return Reload(ok=True, mounts=results)
+        await self._services.zygote.renew()
+        self._services.access.renew()
+        return self._services.zygote.version
 
     async def start(self, specs: Iterable[MountSpec]) -> None:
         """Start mounts and wait a bounded while until it is known how each is."""
@@ -309,7 +309,7 @@ class Supervisor:
 
     async def _make_it_so(self, config: Config) -> None:
         """From what was adopted to what is wanted: as a reload would, and waiting as long."""
-        mounts = self.holds.without(config.mounts)
+        mounts = self.holds.without(config.mounts) | self.volumes.roster.wanted(config)
         # A supervisor of one mount knows nothing of the others that it may find.
         keep = {name for name, mount in self.mounts.items() if mount.transient or self._transient} - mounts.keys()
         adopted = {name: mount.spec for name, mount in self.mounts.items() if name not in keep}

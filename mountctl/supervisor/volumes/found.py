@@ -1,0 +1,88 @@
+"""The volumes that a supervisor finds at its start: by the state file, or, if that says nothing, by the kernel.
+
+Called by supervisor.py, before it makes anything so. A target whose directory is gone is nobody's any more.
+"""
+
+import logging
+import os
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+import trio
+
+from mountctl.supervisor import mountinfo, stale
+from mountctl.supervisor.session import FSTYPE, Session
+from mountctl.supervisor.volumes import targets
+from mountctl.supervisor.volumes.causes import CannotApply
+from mountctl.supervisor.volumes.model import Bound, KeptVolume, Request, Volume
+from mountctl.volume import Consumer
+
+# Each asks by a process of its own.
+_AT_ONCE: Final = 8
+
+_log = logging.getLogger(__name__)
+
+
+async def known(
+    kept: Mapping[str, KeptVolume] | None, sessions: Iterable[Session], sources: str, taken: Collection[str]
+) -> list[Volume]:
+    """All of them.
+
+    Args:
+        kept: what the state file says; None: it can't be read.
+        sessions: those that are adopted.
+        sources: the directory where volumes are mounted.
+        taken: names of the configuration's mounts.
+    """
+    if kept is None:
+        table = mountinfo.entries()
+        volumes = [_of_kernel(each, table) for each in sessions if os.path.dirname(each.mountpoint) == sources]
+    else:
+        volumes = await _of_file(kept)
+    for volume in volumes:
+        if volume.name in taken:
+            _log.error("%s: the configuration has a mount of that name now: the volume is forgotten", volume.name)
+    return [volume for volume in volumes if volume.name not in taken]
+
+
+async def _of_file(kept: Mapping[str, KeptVolume]) -> list[Volume]:
+    limit = trio.CapacityLimiter(_AT_ONCE)
+    volumes = [Volume(name, each.request, each.spec) for name, each in kept.items()]
+
+    async def look_at(volume: Volume, consumer: Consumer) -> None:
+        async with limit:
+            if (place := await _place(consumer)) is not None:
+                volume.consumers[targets.normal(consumer.target)] = Bound(consumer, place)
+            else:
+                _log.info("%s: %s is gone, and with it a consumer", volume.name, consumer.target)
+
+    async with trio.open_nursery() as nursery:
+        for volume in volumes:
+            for consumer in kept[volume.name].consumers:
+                nursery.start_soon(look_at, volume, consumer)
+    return volumes
+
+
+async def _place(consumer: Consumer) -> str | None:
+    """Where a target is; None if it is gone. One that can't be looked at now is where it was."""
+    try:
+        target = targets.normal(consumer.target)
+    except CannotApply:
+        return None
+    if await stale.probe(os.path.dirname(target)) is not stale.Answer.ANSWERS:
+        return target
+    place = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))  # noqa: ASYNC240 - it has just answered
+    return place if mountinfo.at(place) is not None or os.path.isdir(place) else None  # noqa: ASYNC240 - likewise
+
+
+def _of_kernel(session: Session, table: Iterable[mountinfo.MountEntry]) -> Volume:
+    """What the kernel knows of one: where it is bound, and how. The rest is told when it is asked for again."""
+    spec = session.spec
+    options = spec.model_dump(mode="json", by_alias=True, exclude={"name", "mountpoint"})
+    volume = Volume(spec.name, Request(options=options), spec, from_kernel=True)
+    for entry in table:
+        if entry.fstype == FSTYPE and entry.minor == session.minor and entry.mount_id != session.mount_id:
+            consumer = Consumer(target=entry.mountpoint, read_only=entry.read_only, volume="")
+            volume.consumers[entry.mountpoint] = Bound(consumer, entry.mountpoint, session.minor)
+    _log.warning("%s: found at %d targets, and nobody knows whose", spec.name, len(volume.consumers))
+    return volume

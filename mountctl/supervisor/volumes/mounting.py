@@ -1,0 +1,118 @@
+"""The mounts of volumes: started by the first who asks, ended when nobody has them any more. Owned by volumes.py."""
+
+from typing import Final
+
+import trio
+
+from engine.spec import MountSpec
+from mountctl.supervisor import steps
+from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.results import CannotAdd
+from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.volumes import at_targets
+from mountctl.supervisor.volumes.causes import CannotApply
+from mountctl.supervisor.volumes.model import Volume
+from mountctl.supervisor.volumes.roster import Host, Roster
+from mountctl.volume import Cause
+
+
+class Mounting:
+    """Those of all volumes. One at a time starts or ends that of one volume.
+
+    Args:
+        host: the supervisor.
+        roster: the volumes.
+    """
+
+    def __init__(self, host: Host, roster: Roster) -> None:
+        self._host: Final = host
+        self._roster: Final = roster
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """End them in time, until cancelled."""
+        async with trio.open_nursery() as self._nursery:
+            for volume in list(self._roster.by_name.values()):
+                self.end_if_idle(volume)
+            await trio.sleep_forever()
+
+    async def mounted(self, volume: Volume) -> Mount:
+        """Its mount, which programs can have; started if there is none, by one for all. Raises CannotApply."""
+        failed_before = volume.attempts
+        async with volume.changing:
+            mount = self._roster.mount(volume)
+            if mount is not None and not volume.consumers and self._is_another(volume, mount):
+                await self._host.let_go(mount)
+                mount = None
+            if mount is None:
+                if volume.attempts > failed_before and volume.failure is not None:
+                    raise volume.failure
+                try:
+                    await self._start(volume)
+                except CannotApply as failure:
+                    volume.attempts, volume.failure = volume.attempts + 1, failure
+                    raise
+        while True:  # a reload may put another in its place
+            if (mount := self._roster.mount(volume)) is None:
+                raise CannotApply(Cause.STARTING, f"{volume.name} was unmounted meanwhile: ask again")
+            if mount.session is not None and mount.session.attached:
+                return mount
+            await mount.settling.wait()
+            if self._roster.mount(volume) is mount and mount.state not in SERVED:
+                raise at_targets.why_not(mount)
+
+    async def _start(self, volume: Volume) -> None:
+        """Have it mounted. Raises CannotApply; then nothing is left of it."""
+
+        def make() -> MountSpec:
+            volume.spec = self._roster.composed(volume)
+            return volume.spec
+
+        try:
+            mount = await self._host.begin(make, transient=False)
+        except CannotAdd as error:
+            raise CannotApply(Cause.CONFLICT, str(error)) from error
+        try:
+            await mount.settling.wait()
+            if mount.state in SERVED or self._roster.mount(volume) is not mount:
+                return
+            raise at_targets.why_not(mount)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await self._host.let_go(mount)
+            raise
+
+    def _is_another(self, volume: Volume, mount: Mount) -> bool:
+        """A mount that nobody uses is not as it would be made now."""
+        try:
+            return self._roster.composed(volume) != mount.spec
+        except CannotApply:
+            return False
+
+    def end_if_idle(self, volume: Volume) -> bool:
+        """If nobody has it, have it end, after a while perhaps. Returns whether it does."""
+        if volume.in_use or self._roster.by_name.get(volume.name) is not volume:
+            return False
+        assert self._nursery is not None
+        volume.idle_since = trio.current_time()
+        linger = 0 if self._roster.mount(volume) is None else self._host.config.csi.linger
+        self._nursery.start_soon(self._end, volume, float(linger))
+        return True
+
+    async def _end(self, volume: Volume, linger: float) -> None:
+        since = volume.idle_since
+        await trio.sleep(linger)
+        mount = self._roster.mount(volume)
+        if mount is not None and not volume.in_use:
+            # Files that programs have closed may be on their way to S3 still.
+            await steps.written(mount, steps.WRITTEN_SECONDS_MAX)
+        async with volume.changing:
+            if volume.in_use or volume.idle_since != since or volume.ended.is_set():
+                return  # somebody has come, and perhaps gone again
+            if (mount := self._roster.mount(volume)) is not None:
+                await self._host.let_go(mount)
+            if volume.in_use:  # somebody waits for us: it is mounted anew
+                return
+            if self._roster.by_name.get(volume.name) is volume:
+                del self._roster.by_name[volume.name]
+            volume.ended.set()
