@@ -115,11 +115,24 @@ def _row(mount: _Part, now: datetime) -> tuple[str, ...]:
         printable(mount["name"]),
         printable(mount["state"]),
         printable(mount["source"]),
-        printable(mount["mountpoint"]),
+        printable(_place(mount)),
         duration((now - datetime.fromisoformat(mount["since"])).total_seconds()),
         str(mount["engine"]["pid"] or "-"),
         size(mount["stats"].get("bytes_read", 0)),
     )
+
+
+def _place(mount: _Part) -> str:
+    """Where programs see it: of a volume, in which pods, or at which targets."""
+    if (volume := mount.get("volume")) is None:
+        return str(mount["mountpoint"])
+    users = list(dict.fromkeys(_user(each) for each in volume["consumers"]))
+    return f"{users[0]}{f' +{len(users) - 1}' if len(users) > 1 else ''}" if users else "(nobody)"
+
+
+def _user(consumer: _Part) -> str:
+    pod = consumer.get("pod")
+    return str(consumer["target"]) if pod is None else f"{pod['namespace']}/{pod['name']}"
 
 
 def _remarks(mount: _Part, now: datetime, look: Look) -> list[str]:
@@ -128,6 +141,11 @@ def _remarks(mount: _Part, now: datetime, look: Look) -> list[str]:
         if trouble and not any(trouble in each for each in said):
             said.append(f"S3: {trouble}")
     said += _about_credentials(mount, now)
+    volume = mount.get("volume") or {}
+    if waiting := volume.get("waiting_keys"):
+        said.append(f"changes when nobody uses it any more: {', '.join(waiting)}")
+    if trouble := volume.get("trouble"):
+        said.append(f"goes on as it runs: {trouble}")
     if (last := mount.get("last_error")) and last not in said:
         said.append(f"last error: {last}")
     return [line for remark in said for line in _indented(remark, look)]

@@ -48,15 +48,18 @@ def status(
     as_json: AsJson = False,  # noqa: FBT002
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show changes as they happen.")] = False,  # noqa: FBT002
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours, also on a terminal.")] = False,  # noqa: FBT002
+    pod: Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="Volumes that this pod uses only.")] = None,
 ) -> int:
     """Show all mounts. Exit code 0: all ready, 3: degraded, 4: nothing is served, or there is no supervisor."""
+    if watch and pod is not None:
+        raise typer.BadParameter("not with --watch", param_hint="--pod")
     if watch:
         from mountctl.commands import status_watch
 
         return status_watch.watch(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
     from mountctl.commands import status as body
 
-    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
+    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color, pod=pod)
 
 
 def events(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mountctl import terminal
 from mountctl.control.client import ControlClient
-from mountctl.errors import MountctlError, SupervisorSilent
+from mountctl.errors import MountctlError, SupervisorSilent, UnknownMount
 from mountctl.status_table import Look, render
 
 if TYPE_CHECKING:
@@ -21,17 +21,40 @@ EXIT_CODES: Final = {"ready": 0, "degraded": 3, "failed": 4}
 EXIT_NO_ANSWER: Final = 4
 
 
-def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool) -> int:
+def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool, pod: str | None = None) -> int:
     """Print the status; the exit code is its health: 0 ready, 3 degraded, 4 failed or nobody answers.
+
+    Args:
+        runtime_dir: the supervisor's.
+        names: of the mounts; none: all.
+        as_json: as it came.
+        no_color: no colours, also on a terminal.
+        pod: of the volumes that this pod uses only, as NAMESPACE/NAME.
 
     Raises MountctlError with that exit code.
     """
     with answering():
-        answer = ControlClient(runtime_dir).status(names)
+        client = ControlClient(runtime_dir)
+        answer = client.status(names)
+        if pod is not None:
+            answer = client.status(used_by(answer, pod))
         text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else shown(answer, no_color=no_color)
         code = EXIT_CODES[answer["health"]]
     sys.stdout.write(f"{text}\n")
     return code
+
+
+def used_by(answer: Mapping[str, Any], pod: str) -> list[str]:
+    """The volumes that a pod uses, by name. Raises UnknownMount."""
+    named = [
+        mount["name"]
+        for mount in answer["mounts"]
+        for each in (mount.get("volume") or {"consumers": []})["consumers"]
+        if each.get("pod") is not None and pod == f"{each['pod']['namespace']}/{each['pod']['name']}"
+    ]
+    if not named:
+        raise UnknownMount(f"no volume is used by the pod {pod} (write NAMESPACE/NAME)")
+    return list(dict.fromkeys(named))
 
 
 def shown(answer: Mapping[str, Any], *, no_color: bool) -> str:

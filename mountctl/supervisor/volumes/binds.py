@@ -88,11 +88,9 @@ def remove(place: str) -> None:
 
 def _prepare(place: str) -> None:
     try:
-        if os.path.islink(place):  # nothing is mounted there, so this can't hang
-            raise SessionError(f"{place} is a symbolic link: a volume is bound at a directory")
         os.mkdir(place, _DIRECTORY_MODE)
     except FileExistsError:
-        if not os.path.isdir(place):
+        if os.path.islink(place) or not os.path.isdir(place):  # nothing is mounted there, so this can't hang
             raise SessionError(f"{place} is not a directory") from None
     except OSError as error:
         raise SessionError(f"cannot make {place}: {error.strerror or error}") from error

@@ -47,26 +47,32 @@ async def known(
 
 async def _of_file(kept: Mapping[str, KeptVolume]) -> list[Volume]:
     limit = trio.CapacityLimiter(_AT_ONCE)
-    volumes = [Volume(name, each.request, each.spec) for name, each in kept.items()]
+    places: dict[str, str | None] = {}
 
-    async def look_at(volume: Volume, consumer: Consumer) -> None:
+    async def look_at(target: str) -> None:
         async with limit:
-            if (place := await _place(consumer)) is not None:
-                volume.consumers[targets.normal(consumer.target)] = Bound(consumer, place)
-            else:
-                _log.info("%s: %s is gone, and with it a consumer", volume.name, consumer.target)
+            places[target] = await _place(target)
 
     async with trio.open_nursery() as nursery:
-        for volume in volumes:
-            for consumer in kept[volume.name].consumers:
-                nursery.start_soon(look_at, volume, consumer)
+        for each in kept.values():
+            for consumer in each.consumers:
+                nursery.start_soon(look_at, consumer.target)
+    volumes = []
+    for name, each in kept.items():
+        volume = Volume(name, each.request, each.spec)
+        for consumer in each.consumers:
+            if (place := places[consumer.target]) is not None:
+                volume.consumers[targets.normal(consumer.target)] = Bound(consumer, place)
+            else:
+                _log.info("%s: %s is gone, and with it a consumer", name, consumer.target)
+        volumes.append(volume)
     return volumes
 
 
-async def _place(consumer: Consumer) -> str | None:
+async def _place(path: str) -> str | None:
     """Where a target is; None if it is gone. One that can't be looked at now is where it was."""
     try:
-        target = targets.normal(consumer.target)
+        target = targets.normal(path)
     except CannotApply:
         return None
     if await stale.probe(os.path.dirname(target)) is not stale.Answer.ANSWERS:

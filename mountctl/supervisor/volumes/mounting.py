@@ -68,6 +68,7 @@ class Mounting:
             volume.spec = self._roster.composed(volume)
             return volume.spec
 
+        self._roster.make_sources()
         try:
             mount = await self._host.begin(make, transient=False)
         except CannotAdd as error:

@@ -3,6 +3,7 @@
 Owned by volumes.py; the supervisor asks it what a configuration means for them.
 """
 
+import contextlib
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, Protocol
@@ -18,6 +19,9 @@ from mountctl.supervisor.volumes.kept import VolumesFile
 from mountctl.supervisor.volumes.model import Bound, KeptVolume, Volume
 from mountctl.supervisor.wanted import Planned, Refusal
 from mountctl.volume import Cause, VolumeStatus
+
+# Who may enter a volume is decided at its targets.
+_SOURCES_MODE: Final = 0o700
 
 
 class Host(Protocol):
@@ -52,6 +56,22 @@ class Roster:
     def source(self, name: str) -> str:
         """Where a volume's mount is."""
         return str(self._file.sources / name)
+
+    def make_sources(self) -> None:
+        """Have the directory where volumes are mounted, which nobody else enters: targets are where they are seen.
+
+        Raises CannotApply.
+        """
+        try:
+            self._file.sources.mkdir(mode=_SOURCES_MODE, exist_ok=True)
+        except OSError as error:
+            told = f"cannot make {self._file.sources}: {error.strerror or error}"
+            raise CannotApply(Cause.NODE, told) from error
+
+    def remove_sources(self) -> None:
+        """Have it no more, unless something is in it still."""
+        with contextlib.suppress(OSError):
+            self._file.sources.rmdir()
 
     def mount(self, volume: Volume) -> Mount | None:
         """Its mount, if there is one."""

@@ -4,6 +4,7 @@ import os
 from pathlib import PurePosixPath
 
 from engine.spec import PATH_BYTES_MAX, PATH_COMPONENT_BYTES_MAX
+from mountctl.supervisor import mountinfo
 from mountctl.supervisor.volumes.causes import CannotApply
 from mountctl.volume import Cause
 
@@ -42,6 +43,11 @@ def found(target: str, directory: str | None) -> str:
     if not os.path.isdir(real):
         raise _wrong(target, "there is no directory for it to be in: whoever asks makes that")
     place = os.path.join(real, name)
+    if mountinfo.at(place) is None:  # or it is a mount's root, which may hang
+        if os.path.islink(place):
+            raise _wrong(target, "is a symbolic link: a volume is bound at a directory")
+        if os.path.lexists(place) and not os.path.isdir(place):
+            raise _wrong(target, "is not a directory")
     if directory is not None and not _is_below(place, os.path.realpath(directory)):
         raise _wrong(target, f"leads to {place}, which is not below {directory} (target-directory of the [csi] table)")
     return place

@@ -90,12 +90,13 @@ class Volumes:
             place = await at_targets.place_of(target, self._target_directory)
             at_targets.take_away(place)
             self.roster.drop(volume, target)
+            was_last = not volume.in_use
             try:
                 await self.roster.write()
             except CannotApply as error:  # the target is gone, which the next supervisor will see
                 _log.warning("%s: %s", volume.name, error)
             _log.info("%s: released %s", volume.name, target)
-        if not self._mounting.end_if_idle(volume):
+        if not was_last or not self._mounting.end_if_idle(volume):
             return Released(name=volume.name)
         with trio.move_on_after(0 if self._host.config.csi.linger else END_SECONDS_MAX):
             await volume.ended.wait()
@@ -178,3 +179,4 @@ class Volumes:
                     at_targets.take_away(place, directory=False)
                 except CannotApply as error:
                     _log.warning("%s: %s", volume.name, error)
+        self.roster.remove_sources()
