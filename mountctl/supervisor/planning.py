@@ -9,12 +9,14 @@ from engine.spec import MountSpec
 from mountctl import plan as contract
 from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change
+from mountctl.config.model import Config
 from mountctl.supervisor import abilities
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.replacing import DRAIN_SECONDS_MAX
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.steps import WRITTEN_SECONDS_MAX
 from mountctl.supervisor.supervisor import Supervisor
+from mountctl.supervisor.volumes.causes import CannotApply
 from mountctl.supervisor.wanted import Refusal
 
 
@@ -24,16 +26,30 @@ async def plan(supervisor: Supervisor) -> contract.Plan:
         planned = await supervisor.planned()
     except Refusal as refusal:
         return contract.Plan(errors=list(refusal.problems))
-    mounts = [_told(each, supervisor.mounts.get(each.name)) for each in planned.changes.values()]
+    mounts = [
+        _told(each, supervisor.mounts.get(each.name), _waits(supervisor, each.name, planned.config))
+        for each in planned.changes.values()
+    ]
     return contract.Plan(risks=list(planned.risks), mounts=mounts)
 
 
-def _told(change: Change, mount: Mount | None) -> contract.MountPlan:
+def _waits(supervisor: Supervisor, name: str, config: Config) -> str:
+    """What of a volume would not be changed, as it has consumers."""
+    try:
+        keys = supervisor.volumes.roster.waiting(name, config)
+    except CannotApply as error:
+        return f"; it goes on as it runs: {error}"
+    return f"; {', '.join(keys)} changes when nobody uses it any more" if keys else ""
+
+
+def _told(change: Change, mount: Mount | None, waits: str) -> contract.MountPlan:
     keys = [
         contract.KeyChange(key=key, before=_value(change.before, key), after=_value(change.after, key))
         for key in change.keys
     ]
-    return contract.MountPlan(name=change.name, action=change.kind.value, keys=keys, notice=notice(change, mount))
+    return contract.MountPlan(
+        name=change.name, action=change.kind.value, keys=keys, notice=notice(change, mount) + waits
+    )
 
 
 def _value(spec: MountSpec | None, key: str) -> Any:

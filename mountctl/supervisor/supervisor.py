@@ -129,7 +129,6 @@ class Supervisor:
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self._fds))
-                await self.volumes.roster.find(self._sessions())
                 self._nursery.start_soon(vital(self.volumes.run))
                 outer.start_soon(vital(self._fds.run))
                 outer.start_soon(vital(self._leftovers.run))
@@ -300,6 +299,7 @@ class Supervisor:
     def _adopt(self, found: Mapping[str, Left]) -> None:
         """Go on with what a supervisor before has left, as it was made."""
         assert self._nursery is not None
+        self.volumes.roster.load([left.session for left in found.values() if left.session is not None])
         # Those with a living engine first: their users must be given to nobody else.
         for name, left in sorted(found.items(), key=lambda each: each[1].engine is None):
             assert left.session is not None

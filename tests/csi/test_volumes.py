@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +14,7 @@ from mountctl.volume import Cause
 from tests.csi.asking import Asking
 from tests.faults import Answer, FaultyProxy, error
 from tests.servers import MotoServer
-from tests.service.running import Running
+from tests.service.running import Running, poll_until
 
 
 def test_two_targets_of_one_volume_share_a_mount_and_one_may_not_write(asking: Asking, bucket: str) -> None:
@@ -163,6 +164,60 @@ def test_a_target_elsewhere_is_refused(asking: Asking, bucket: str) -> None:
         asking.apply("data", "final", bucket=bucket)
     assert list(elsewhere.iterdir()) == []
     assert asking.running.mounted() == []
+
+
+def test_a_target_at_or_in_another_mount_is_refused(running: Running, moto: MotoServer, bucket: str) -> None:
+    asking = Asking(running, moto)
+    place = asking.pods / "declared"
+    asking.configure(f'[mount.declared]\nbucket = "{bucket}"\nmountpoint = "{place}"')
+    with running.running():
+        with pytest.raises(Refused, match="is mounted there") as caught:
+            asking.apply("data", "declared", bucket=bucket)
+        assert caught.value.cause is Cause.CONFLICT
+        with pytest.raises(Refused, match="it is inside") as caught:
+            asking.apply("data", "declared/below", bucket=bucket)
+        assert caught.value.cause is Cause.INVALID
+        assert asking.release("declared").name is None
+        assert (place / "x").read_bytes() == b"x"
+
+
+def test_a_target_whose_directory_is_gone_is_let_go_of(asking: Asking, bucket: str) -> None:
+    asking.target("pod").mkdir()
+    asking.apply("data", "pod/a", bucket=bucket)
+    subprocess.run(["umount", asking.target("pod/a")], check=True)
+    asking.target("pod/a").rmdir()
+    asking.target("pod").rmdir()
+
+    assert asking.release("pod/a").gone
+
+
+def test_no_credentials_are_told_as_that(running: Running, moto: MotoServer, bucket: str) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        del running.environment[name]
+    running.environment |= {
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_CONFIG_FILE": os.devnull,
+    }
+    asking = Asking(running, moto)
+    asking.configure()
+    with running.running():
+        asking.wait_for_supervisor()
+        with pytest.raises(Refused, match="credentials") as caught:
+            asking.apply("data", "a", bucket=bucket)
+        assert caught.value.cause is Cause.CREDENTIALS
+
+
+def test_a_target_that_somebody_has_unmounted_is_bound_again(asking: Asking, bucket: str) -> None:
+    asking.apply("data", "a", bucket=bucket)
+    subprocess.run(["umount", asking.target("a")], check=True)
+
+    def again() -> bool:  # what the supervisor has read of the kernel's list may be half a second old
+        asking.apply("data", "a", bucket=bucket)
+        return os.path.ismount(asking.target("a"))
+
+    poll_until(again, "the target to be bound")
+    assert (asking.target("a") / "x").read_bytes() == b"x"
 
 
 def test_an_inline_volume_needs_its_bucket_on_the_list(running: Running, moto: MotoServer) -> None:

@@ -194,6 +194,16 @@ def test_targets_are_bound_to_the_session_that_comes_after_one_that_was_given_up
         subprocess.run(["umount", "--lazy", poisoned.pods], check=True)
 
 
+def test_one_more_consumer_has_a_mount_that_failed_tried_again(poisoned: Asking, bucket: str) -> None:
+    poisoned.apply("data", "a", bucket=bucket)
+    program = looking_up(poisoned.target("a") / "poison-exit")
+    poisoned.running.wait_for("data", "failed")
+    end_of(program)
+
+    assert poisoned.apply("data", "b", bucket=bucket).state == "ready"
+    poll_until(lambda: reads(poisoned, "a", "b"), "both targets to be bound to the new session")
+
+
 def test_a_template_changes_a_volume_that_is_in_use(running: Running, moto: MotoServer, bucket: str) -> None:
     asking = Asking(running, moto)
     asking.configure("[template.fast]\nfile-mode = '0600'\nread-only = false")
@@ -205,6 +215,7 @@ def test_a_template_changes_a_volume_that_is_in_use(running: Running, moto: Moto
             asking.configure("[template.fast]\nfile-mode = '0640'\nread-only = true\nmetadata-ttl = 0")
             planned = running.run("plan")
             assert "data: handover" in planned.stdout
+            assert "read-only changes when nobody uses it any more" in planned.stdout
             assert running.run("reload").returncode == 0
             assert file.read() == b"x"
         mount = running.wait_for("data", "ready")

@@ -23,10 +23,10 @@ _AT_ONCE: Final = 8
 _log = logging.getLogger(__name__)
 
 
-async def known(
+def known(
     kept: Mapping[str, KeptVolume] | None, sessions: Iterable[Session], sources: str, taken: Collection[str]
 ) -> list[Volume]:
-    """All of them.
+    """All of them, with targets that nobody has looked at yet.
 
     Args:
         kept: what the state file says; None: it can't be read.
@@ -38,47 +38,45 @@ async def known(
         table = mountinfo.entries()
         volumes = [_of_kernel(each, table) for each in sessions if os.path.dirname(each.mountpoint) == sources]
     else:
-        volumes = await _of_file(kept)
+        volumes = [_of_file(name, each) for name, each in kept.items()]
     for volume in volumes:
         if volume.name in taken:
             _log.error("%s: the configuration has a mount of that name now: the volume is forgotten", volume.name)
     return [volume for volume in volumes if volume.name not in taken]
 
 
-async def _of_file(kept: Mapping[str, KeptVolume]) -> list[Volume]:
+async def look_at(bounds: Iterable[Bound]) -> None:
+    """Find where targets are. One that is gone has no place then."""
     limit = trio.CapacityLimiter(_AT_ONCE)
-    places: dict[str, str | None] = {}
 
-    async def look_at(target: str) -> None:
+    async def look(bound: Bound) -> None:
         async with limit:
-            places[target] = await _place(target)
+            bound.place = await _place(bound.place)
 
     async with trio.open_nursery() as nursery:
-        for each in kept.values():
-            for consumer in each.consumers:
-                nursery.start_soon(look_at, consumer.target)
-    volumes = []
-    for name, each in kept.items():
-        volume = Volume(name, each.request, each.spec)
-        for consumer in each.consumers:
-            if (place := places[consumer.target]) is not None:
-                volume.consumers[targets.normal(consumer.target)] = Bound(consumer, place)
-            else:
-                _log.info("%s: %s is gone, and with it a consumer", name, consumer.target)
-        volumes.append(volume)
-    return volumes
+        for each in bounds:
+            nursery.start_soon(look, each)
 
 
-async def _place(path: str) -> str | None:
-    """Where a target is; None if it is gone. One that can't be looked at now is where it was."""
-    try:
-        target = targets.normal(path)
-    except CannotApply:
-        return None
-    if await stale.probe(os.path.dirname(target)) is not stale.Answer.ANSWERS:
+async def _place(target: str) -> str:
+    """Where a target is; empty if it is gone. One that can't be looked at now is where it was."""
+    parent, name = os.path.split(target)
+    if await stale.probe(parent) is not stale.Answer.ANSWERS:
         return target
-    place = os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))  # noqa: ASYNC240 - it has just answered
-    return place if mountinfo.at(place) is not None or os.path.isdir(place) else None  # noqa: ASYNC240 - likewise
+    place = os.path.join(os.path.realpath(parent), name)  # noqa: ASYNC240 - it has just answered
+    return place if mountinfo.at(place) is not None or os.path.isdir(place) else ""  # noqa: ASYNC240 - likewise
+
+
+def _of_file(name: str, kept: KeptVolume) -> Volume:
+    volume = Volume(name, kept.request, kept.spec)
+    for consumer in kept.consumers:
+        try:
+            target = targets.normal(consumer.target)
+        except CannotApply as error:
+            _log.warning("%s: %s", name, error)
+        else:
+            volume.consumers[target] = Bound(consumer, target)
+    return volume
 
 
 def _of_kernel(session: Session, table: Iterable[mountinfo.MountEntry]) -> Volume:

@@ -1,5 +1,6 @@
 """The mounts of volumes: started by the first who asks, ended when nobody has them any more. Owned by volumes.py."""
 
+import logging
 from typing import Final
 
 import trio
@@ -8,12 +9,17 @@ from engine.spec import MountSpec
 from mountctl.supervisor import steps
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import CannotAdd
-from mountctl.supervisor.state import SERVED
+from mountctl.supervisor.state import SERVED, MountState
 from mountctl.supervisor.volumes import at_targets
 from mountctl.supervisor.volumes.causes import CannotApply
 from mountctl.supervisor.volumes.model import Volume
 from mountctl.supervisor.volumes.roster import Host, Roster
 from mountctl.volume import Cause
+
+# Until it is tried again, by itself after a while or because somebody wants it.
+_WAITING: Final = frozenset({MountState.BACKOFF, MountState.FAILED})
+
+_log = logging.getLogger(__name__)
 
 
 class Mounting:
@@ -29,11 +35,12 @@ class Mounting:
         self._roster: Final = roster
         self._nursery: trio.Nursery | None = None
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """End them in time, until cancelled."""
         async with trio.open_nursery() as self._nursery:
             for volume in list(self._roster.by_name.values()):
                 self.end_if_idle(volume)
+            task_status.started()
             await trio.sleep_forever()
 
     async def mounted(self, volume: Volume) -> Mount:
@@ -41,14 +48,15 @@ class Mounting:
         failed_before = volume.attempts
         async with volume.changing:
             mount = self._roster.mount(volume)
-            if mount is not None and not volume.consumers and self._is_another(volume, mount):
+            nobody_has_it = not volume.consumers and volume.claims == 1
+            if mount is not None and nobody_has_it and self._is_another(volume, mount):
                 await self._host.let_go(mount)
                 mount = None
-            if mount is None:
+            if mount is None or mount.state in _WAITING:
                 if volume.attempts > failed_before and volume.failure is not None:
                     raise volume.failure
                 try:
-                    await self._start(volume)
+                    await (self._start(volume) if mount is None else self._try_again(mount))
                 except CannotApply as failure:
                     volume.attempts, volume.failure = volume.attempts + 1, failure
                     raise
@@ -83,8 +91,16 @@ class Mounting:
                 await self._host.let_go(mount)
             raise
 
+    async def _try_again(self, mount: Mount) -> None:
+        """Have one that waits tried now, which others have consumers of. Raises CannotApply."""
+        await mount.try_again()
+        if mount.state in _WAITING:
+            raise at_targets.why_not(mount)
+
     def _is_another(self, volume: Volume, mount: Mount) -> bool:
-        """A mount that nobody uses is not as it would be made now."""
+        """A mount that nobody uses is not as it would be made now, or is not served."""
+        if mount.state not in SERVED:
+            return True
         try:
             return self._roster.composed(volume) != mount.spec
         except CannotApply:
@@ -97,8 +113,14 @@ class Mounting:
         assert self._nursery is not None
         volume.idle_since = trio.current_time()
         linger = 0 if self._roster.mount(volume) is None else self._host.config.csi.linger
-        self._nursery.start_soon(self._end, volume, float(linger))
+        self._nursery.start_soon(self._end_told, volume, float(linger))
         return True
+
+    async def _end_told(self, volume: Volume, linger: float) -> None:
+        try:
+            await self._end(volume, linger)
+        except Exception:  # noqa: BLE001 - one volume's trouble, even a bug of ours, is no other's
+            _log.exception("%s: internal error; it may be left mounted", volume.name)
 
     async def _end(self, volume: Volume, linger: float) -> None:
         since = volume.idle_since

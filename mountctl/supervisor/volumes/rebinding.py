@@ -71,6 +71,9 @@ class Rebinding:
         except CannotApply as error:
             _log.error("%s: not bound again at %s: %s", volume.name, target, error)
             await trio.sleep(_AGAIN_SECONDS)
+        except Exception:  # noqa: BLE001 - one volume's trouble, even a bug of ours, is no other's
+            _log.exception("%s: internal error; it may not be bound at %s", volume.name, target)
+            await trio.sleep(_AGAIN_SECONDS)
         finally:
             bound.binding = False
         self.changes.tell()  # its mount may have got another meanwhile

@@ -4,6 +4,7 @@ Owned by volumes.py; the supervisor asks it what a configuration means for them.
 """
 
 import contextlib
+import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, Protocol
@@ -19,6 +20,8 @@ from mountctl.supervisor.volumes.kept import VolumesFile
 from mountctl.supervisor.volumes.model import Bound, KeptVolume, Volume
 from mountctl.supervisor.wanted import Planned, Refusal
 from mountctl.volume import Cause, VolumeStatus
+
+_log = logging.getLogger(__name__)
 
 # Who may enter a volume is decided at its targets.
 _SOURCES_MODE: Final = 0o700
@@ -129,16 +132,29 @@ class Roster:
         known = {name: spec for name, spec in self.wanted(planned.config).items() if name in running}
         return replace(planned, changes=dict(sorted((planned.changes | diff(running, known)).items())))
 
-    async def find(self, sessions: Collection[Session]) -> None:
-        """What the supervisor before has left. Call before `run`.
-
-        Args:
-            sessions: those that are adopted.
-        """
-        for volume in await found.known(self._file.read(), sessions, str(self._file.sources), self._host.config.mounts):
+    def load(self, sessions: Collection[Session]) -> None:
+        """What the supervisor before has left; `sessions`: those that are adopted. Blocks as long as the disk takes."""
+        for volume in found.known(self._file.read(), sessions, str(self._file.sources), self._host.config.mounts):
             self.by_name[volume.name] = volume
             for target in volume.consumers:
                 self.by_target[target] = volume
+
+    async def look(self) -> None:
+        """Find where the targets of those are; who has none any more is no consumer."""
+        await found.look_at(bound for volume in self.by_name.values() for bound in volume.consumers.values())
+        for volume in self.by_name.values():
+            for target, bound in list(volume.consumers.items()):
+                if not bound.place:
+                    _log.info("%s: %s is gone, and with it a consumer", volume.name, target)
+                    self.drop(volume, target)
+
+    def waiting(self, name: str, config: Config) -> tuple[str, ...]:
+        """The keys of a volume that would wait by this configuration. Raises CannotApply."""
+        volume, mount = self.by_name.get(name), self._host.mounts.get(name)
+        if volume is None or mount is None:
+            return ()
+        spec = composing.composed(name, self.source(name), volume.request, config)
+        return composing.held_back(spec, mount.spec)[1]
 
     def status(self, mount: Mount) -> VolumeStatus | None:
         """What `status` adds for a mount that is a volume; None for one that is not."""
@@ -147,7 +163,7 @@ class Roster:
         waiting: tuple[str, ...] = ()
         trouble = None
         try:
-            waiting = composing.held_back(self.composed(volume), mount.spec)[1]
+            waiting = self.waiting(volume.name, self._host.config)
         except CannotApply as error:
             trouble = str(error)
         return volume.status(waiting, trouble)

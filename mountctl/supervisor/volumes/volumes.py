@@ -57,8 +57,9 @@ class Volumes:
 
     async def run(self) -> None:
         """End what nobody uses, and keep targets bound, until cancelled."""
+        await self.roster.look()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._mounting.run)
+            await nursery.start(self._mounting.run)
             nursery.start_soon(self._rebinding.run)
             self._ready.set()
 
@@ -87,8 +88,7 @@ class Volumes:
             if (volume := self.roster.by_target.get(target)) is None:
                 await at_targets.release_unknown(target, self._target_directory, self._host.mounts.values())
                 return Released()
-            place = await at_targets.place_of(target, self._target_directory)
-            at_targets.take_away(place)
+            await at_targets.release(target, volume.consumers[target])
             self.roster.drop(volume, target)
             was_last = not volume.in_use
             try:
@@ -129,9 +129,7 @@ class Volumes:
     async def _apply(self, asked: Apply, target: str) -> Applied:
         targets.judge(target, self._target_directory)
         place = await at_targets.place_of(target, self._target_directory)
-        top = mountinfo.at(place)
-        if top is not None and top.fstype != FSTYPE:
-            raise CannotApply(Cause.CONFLICT, f"target {target}: {top.told} is mounted there: unmount that first")
+        top = at_targets.replaceable(target, place, self._host.mounts.values())
         volume = self._volume(asked)
         volume.claims += 1
         self.roster.by_name[volume.name] = volume
