@@ -51,15 +51,17 @@ def status(
     pod: Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="Volumes that this pod uses only.")] = None,
 ) -> int:
     """Show all mounts. Exit code 0: all ready, 3: degraded, 4: nothing is served, or there is no supervisor."""
-    if watch and pod is not None:
-        raise typer.BadParameter("not with --watch", param_hint="--pod")
+    if pod is not None and (watch or names):
+        raise typer.BadParameter("not with --watch, nor with names", param_hint="--pod")
     if watch:
         from mountctl.commands import status_watch
 
         return status_watch.watch(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
     from mountctl.commands import status as body
 
-    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color, pod=pod)
+    if pod is not None:
+        return body.of_pod(settings.runtime_dir, pod, as_json=as_json, no_color=no_color)
+    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
 
 
 def events(

@@ -21,27 +21,24 @@ EXIT_CODES: Final = {"ready": 0, "degraded": 3, "failed": 4}
 EXIT_NO_ANSWER: Final = 4
 
 
-def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool, pod: str | None = None) -> int:
+def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool) -> int:
     """Print the status; the exit code is its health: 0 ready, 3 degraded, 4 failed or nobody answers.
-
-    Args:
-        runtime_dir: the supervisor's.
-        names: of the mounts; none: all.
-        as_json: as it came.
-        no_color: no colours, also on a terminal.
-        pod: of the volumes that this pod uses only, as NAMESPACE/NAME.
 
     Raises MountctlError with that exit code.
     """
     with answering():
-        client = ControlClient(runtime_dir)
-        answer = client.status(names)
-        if pod is not None:
-            answer = client.status(used_by(answer, pod))
+        answer = ControlClient(runtime_dir).status(names)
         text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else shown(answer, no_color=no_color)
         code = EXIT_CODES[answer["health"]]
     sys.stdout.write(f"{text}\n")
     return code
+
+
+def of_pod(runtime_dir: Path, pod: str, *, as_json: bool, no_color: bool) -> int:
+    """The same of the volumes that a pod uses only, which is NAMESPACE/NAME. Raises MountctlError as `status` does."""
+    with answering():
+        names = used_by(ControlClient(runtime_dir).status(), pod)
+    return status(runtime_dir, names, as_json=as_json, no_color=no_color)
 
 
 def used_by(answer: Mapping[str, Any], pod: str) -> list[str]:

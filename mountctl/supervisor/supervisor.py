@@ -257,7 +257,7 @@ class Supervisor:
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
         planned = wanted.planned(config, self.volumes.roster.others, self._declared(), only, self.holds.held())
-        return self.volumes.roster.join(planned, only)
+        return await self.volumes.roster.join(planned, only)
 
     def _declared(self) -> dict[str, MountSpec]:
         return wanted.declared(self.volumes.roster.others, self.config)

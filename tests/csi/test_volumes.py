@@ -13,7 +13,7 @@ from mountctl.errors import Refused
 from mountctl.volume import Cause
 from tests.csi.asking import Asking
 from tests.faults import Answer, FaultyProxy, error
-from tests.servers import MotoServer
+from tests.servers import MotoServer, RcloneServer
 from tests.service.running import Running, poll_until
 
 
@@ -36,6 +36,23 @@ def test_two_targets_of_one_volume_share_a_mount_and_one_may_not_write(asking: A
         str(asking.target("a")),
         str(asking.target("b")),
     ]
+
+
+def test_another_s3_is_as_good(running: Running, rclone: RcloneServer) -> None:
+    made = rclone.bucket()
+    rclone.put(made, "x", b"x")
+    asking = Asking(running, rclone)
+    asking.configure()
+    with running.running():
+        asking.wait_for_supervisor()
+        asking.apply("data", "a", bucket=made)
+        (asking.target("a") / "new").write_bytes(b"new")
+        asking.apply("data", "b", bucket=made, read_only=True)
+        assert (asking.target("b") / "new").read_bytes() == b"new"
+        with pytest.raises(Refused) as caught:
+            asking.apply("none", "c", bucket="there-is-none")
+        assert caught.value.cause is Cause.BUCKET_MISSING
+        asking.release_all()
 
 
 def test_the_last_consumer_takes_the_mount_along(asking: Asking, bucket: str) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -251,3 +252,29 @@ def test_a_supervisor_that_ends_takes_its_binds_along_and_the_next_one_brings_th
         asking.release_all()
     assert not asking.target("a").exists()
     assert list((running.work / "run").glob("*")) == []
+
+
+def test_volumes_come_and_go_while_the_file_is_reloaded(running: Running, moto: MotoServer, bucket: str) -> None:
+    asking = Asking(running, moto)
+    asking.configure("[template.fast]\nfile-mode = '0600'")
+    results: list[bool] = []
+
+    def come_and_go(number: int) -> None:
+        for turn in range(3):
+            target = f"t{number}-{turn}"
+            asking.apply(f"data-{number % 4}", target, bucket=bucket, use=("fast",))
+            results.append(reads(asking, target))
+            asking.release(target)
+
+    with running.running():
+        asking.wait_for_supervisor()
+        with ThreadPoolExecutor(8) as pool:
+            going = [pool.submit(come_and_go, number) for number in range(8)]
+            for mode in ("0640", "0644", "0660", "0600"):
+                asking.configure(f"[template.fast]\nfile-mode = '{mode}'")
+                assert running.run("reload").returncode in (0, 1)  # 1: a volume went while it was to be changed
+            for each in going:
+                each.result()
+        assert results == [True] * 24
+        poll_until(lambda: running.status()["mounts"] == [], "the last volume to be gone")
+        assert "internal error" not in running.log_text()

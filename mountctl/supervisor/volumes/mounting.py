@@ -7,6 +7,7 @@ import trio
 
 from engine.spec import MountSpec
 from mountctl.supervisor import steps
+from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import CannotAdd
 from mountctl.supervisor.state import SERVED, MountState
@@ -19,6 +20,8 @@ from mountctl.volume import Cause
 # Until it is tried again, by itself after a while or because somebody wants it.
 _WAITING: Final = frozenset({MountState.BACKOFF, MountState.FAILED})
 
+_GOING: Final = frozenset({MountState.DRAINING, MountState.STOPPED})
+
 _log = logging.getLogger(__name__)
 
 
@@ -28,9 +31,11 @@ class Mounting:
     Args:
         host: the supervisor.
         roster: the volumes.
+        changes: of the host's mounts.
     """
 
-    def __init__(self, host: Host, roster: Roster) -> None:
+    def __init__(self, host: Host, roster: Roster, changes: Changes) -> None:
+        self._changes: Final = changes
         self._host: Final = host
         self._roster: Final = roster
         self._nursery: trio.Nursery | None = None
@@ -43,8 +48,8 @@ class Mounting:
             task_status.started()
             await trio.sleep_forever()
 
-    async def mounted(self, volume: Volume) -> Mount:
-        """Its mount, which programs can have; started if there is none, by one for all. Raises CannotApply."""
+    async def mounted(self, volume: Volume) -> None:
+        """Have its mount so that programs can have it; started if there is none, by one for all. Raises CannotApply."""
         failed_before = volume.attempts
         async with volume.changing:
             mount = self._roster.mount(volume)
@@ -60,14 +65,18 @@ class Mounting:
                 except CannotApply as failure:
                     volume.attempts, volume.failure = volume.attempts + 1, failure
                     raise
-        while True:  # a reload may put another in its place
-            if (mount := self._roster.mount(volume)) is None:
-                raise CannotApply(Cause.STARTING, f"{volume.name} was unmounted meanwhile: ask again")
-            if mount.session is not None and mount.session.attached:
-                return mount
-            await mount.settling.wait()
-            if self._roster.mount(volume) is mount and mount.state not in SERVED:
+        await self.had(volume)
+
+    async def had(self, volume: Volume) -> Mount:
+        """Its mount, when programs can have it. Raises CannotApply when it is known that they can't."""
+        while True:
+            seen, mount = self._changes.count, self._roster.mount(volume)
+            if mount is not None and mount.state in _WAITING:
                 raise at_targets.why_not(mount)
+            # A reload may put another in its place; that one is waited for.
+            if mount is not None and mount.state not in _GOING and mount.session is not None and mount.session.attached:
+                return mount
+            await self._changes.after(seen)
 
     async def _start(self, volume: Volume) -> None:
         """Have it mounted. Raises CannotApply; then nothing is left of it."""
@@ -82,13 +91,10 @@ class Mounting:
         except CannotAdd as error:
             raise CannotApply(Cause.CONFLICT, str(error)) from error
         try:
-            await mount.settling.wait()
-            if mount.state in SERVED or self._roster.mount(volume) is not mount:
-                return
-            raise at_targets.why_not(mount)
+            await self.had(volume)
         except BaseException:
             with trio.CancelScope(shield=True):
-                await self._host.let_go(mount)
+                await self._host.let_go(self._roster.mount(volume) or mount)
             raise
 
     async def _try_again(self, mount: Mount) -> None:

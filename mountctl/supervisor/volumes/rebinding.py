@@ -29,10 +29,11 @@ class Rebinding:
         host: the supervisor.
         roster: the volumes.
         turns: of targets.
+        changes: of the host's mounts.
     """
 
-    def __init__(self, host: Host, roster: Roster, turns: Turns) -> None:
-        self.changes: Final = Changes()  # of the host's mounts
+    def __init__(self, host: Host, roster: Roster, turns: Turns, changes: Changes) -> None:
+        self._changes: Final = changes
         self._host: Final = host
         self._roster: Final = roster
         self._turns: Final = turns
@@ -41,13 +42,13 @@ class Rebinding:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
-                seen = self.changes.count
+                seen = self._changes.count
                 for volume in list(self._roster.by_name.values()):
                     for bound in list(volume.consumers.values()):
                         if self._needs_bind(volume, bound):
                             bound.binding = True
                             nursery.start_soon(self._bind_again, volume, bound)
-                await self.changes.after(seen)
+                await self._changes.after(seen)
 
     def _needs_bind(self, volume: Volume, bound: Bound) -> bool:
         """Its mount has another session than is seen at the target, as far as is known."""
@@ -76,4 +77,4 @@ class Rebinding:
             await trio.sleep(_AGAIN_SECONDS)
         finally:
             bound.binding = False
-        self.changes.tell()  # its mount may have got another meanwhile
+        self._changes.tell()  # its mount may have got another meanwhile

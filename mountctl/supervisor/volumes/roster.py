@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, Protocol
 
+import trio
+
 from engine.spec import MountSpec
 from mountctl.config.diff import diff
 from mountctl.config.model import Config
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.session import Session
+from mountctl.supervisor.steps import RECOVER_SECONDS_MAX
 from mountctl.supervisor.volumes import composing, found
 from mountctl.supervisor.volumes.causes import CannotApply
 from mountctl.supervisor.volumes.kept import VolumesFile
@@ -117,7 +120,7 @@ class Roster:
         """Their mounts as they run."""
         return {name: mount.spec for name, mount in self._host.mounts.items() if name in self.by_name}
 
-    def join(self, planned: Planned, only: Collection[str]) -> Planned:
+    async def join(self, planned: Planned, only: Collection[str]) -> Planned:
         """What a configuration means for them beside what it means for its mounts. Raises Refusal.
 
         Args:
@@ -128,6 +131,10 @@ class Roster:
             raise Refusal([f"{name}: a volume has that name, which is in use: choose another" for name in taken])
         if only:
             return planned
+        # One that is about to be served would be made anew, under the hands of who has asked for it.
+        with trio.move_on_after(RECOVER_SECONDS_MAX):
+            for mount in [self._host.mounts[name] for name in self.by_name.keys() & self._host.mounts.keys()]:
+                await mount.settling.wait()
         running = self.running
         known = {name: spec for name, spec in self.wanted(planned.config).items() if name in running}
         return replace(planned, changes=dict(sorted((planned.changes | diff(running, known)).items())))

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 
 from mountctl.supervisor import mountinfo
+from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.session import FSTYPE
 from mountctl.supervisor.volumes import at_targets, composing, targets
 from mountctl.supervisor.volumes.causes import CannotApply
@@ -41,16 +42,17 @@ class Volumes:
     def __init__(self, host: Host, file: VolumesFile) -> None:
         self.roster: Final = Roster(host, file)
         self._host: Final = host
+        self._changes: Final = Changes()  # of the host's mounts
         self._turns: Final = Turns()  # of targets
-        self._mounting: Final = Mounting(host, self.roster)
-        self._rebinding: Final = Rebinding(host, self.roster, self._turns)
+        self._mounting: Final = Mounting(host, self.roster, self._changes)
+        self._rebinding: Final = Rebinding(host, self.roster, self._turns, self._changes)
         self._ready: Final = trio.Event()  # what the supervisor before has left is known
 
     def hear(self, changed: Callable[[], None]) -> Callable[[], None]:
         """What the supervisor is to call when a mount has changed, instead of this."""
 
         def tell() -> None:
-            self._rebinding.changes.tell()
+            self._changes.tell()
             changed()
 
         return tell
@@ -134,13 +136,13 @@ class Volumes:
         volume.claims += 1
         self.roster.by_name[volume.name] = volume
         try:
-            mount = await self._mounting.mounted(volume)
+            await self._mounting.mounted(volume)
             before = volume.consumers.get(target)
             bound = Bound(asked.consumer, place)
             self.roster.add(volume, target, bound)
             try:
                 await self.roster.write()  # before it is bound: no supervisor finds a bind that it knows nothing of
-                at_targets.bind(mount, bound)
+                at_targets.bind(await self._mounting.had(volume), bound)  # a reload may have made another meanwhile
             except BaseException:
                 if before is None:
                     self.roster.drop(volume, target)
