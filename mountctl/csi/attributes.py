@@ -43,7 +43,7 @@ _NO_EFFECT: Final = MappingProxyType(
     | {"mountpointPodServiceAccountName": _NO_POD}
 )
 
-_KNOWN: Final = (
+KNOWN: Final = (
     BUCKET,
     "authenticationSource",
     "stsRegion",
@@ -98,7 +98,7 @@ def parse(context: Mapping[str, str]) -> Attributes:
     """What a volume's context says, kubelet's own keys left out. Raises InvalidArgument."""
     own = {key: value for key, value in context.items() if not _of_others(key)}
     if BUCKET not in own:
-        unknown = next((key for key in own if key not in _KNOWN), "")
+        unknown = next((key for key in own if key not in KNOWN), "")
         hint = f" (there is {unknown}{did_you_mean(unknown, (BUCKET,))})" if did_you_mean(unknown, (BUCKET,)) else ""
         raise InvalidArgument(f"volume attribute {BUCKET} is missing: it names the bucket{hint}")
     for key in own:
@@ -137,12 +137,12 @@ def _of_others(key: str) -> bool:
 
 
 def _check_known(key: str) -> None:
-    if key in _KNOWN:
+    if key in KNOWN:
         return
     if key.startswith(_ENVIRONMENT):
         names = " and ".join(f"{_ENVIRONMENT}{name}" for name in _ENVIRONMENT_NAMES)
         raise InvalidArgument(f"volume attribute {shown(key)} can't be set: only {names} can")
-    raise InvalidArgument(f"unknown volume attribute {shown(key)}{did_you_mean(key, _KNOWN)}")
+    raise InvalidArgument(f"unknown volume attribute {shown(key)}{did_you_mean(key, KNOWN)}")
 
 
 def _choice(own: Mapping[str, str], key: str, choices: list[Source], default: Source) -> Source:

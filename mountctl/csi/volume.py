@@ -58,7 +58,7 @@ def understood(request: csi_pb2.NodePublishVolumeRequest, driver: str) -> Publis
     if attributes.BUCKET not in context:
         attributes.parse(context)  # raises
     target = checked_target(request.target_path)
-    mount, mode = _capability(request.volume_capability, is_given=request.HasField("volume_capability"))
+    mount, mode = checked_capability(request.volume_capability, is_given=request.HasField("volume_capability"))
     told = attributes.parse(context)
     flags = mount_flags.parse(
         [*mount.mount_flags, *told.mount_options],
@@ -107,7 +107,7 @@ def checked_target(path: str) -> str:
     return str(PurePosixPath("/", *PurePosixPath(path).parts[1:]))
 
 
-def _capability(
+def checked_capability(
     capability: csi_pb2.VolumeCapability, *, is_given: bool
 ) -> tuple[csi_pb2.VolumeCapability.MountVolume, int]:
     """How the volume is to be mounted, and its access mode; all seven modes can be had. Raises InvalidArgument."""
