@@ -212,10 +212,15 @@ class ControllerStub:
                 request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerGetCapabilitiesRequest.SerializeToString,
                 response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerGetCapabilitiesResponse.FromString,
                 _registered_method=True)
-        self.ControllerModifyVolume = channel.unary_unary(
-                '/csi.v1.Controller/ControllerModifyVolume',
-                request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeRequest.SerializeToString,
-                response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeResponse.FromString,
+        self.GetCapacity = channel.unary_unary(
+                '/csi.v1.Controller/GetCapacity',
+                request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityRequest.SerializeToString,
+                response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityResponse.FromString,
+                _registered_method=True)
+        self.ControllerExpandVolume = channel.unary_unary(
+                '/csi.v1.Controller/ControllerExpandVolume',
+                request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeRequest.SerializeToString,
+                response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeResponse.FromString,
                 _registered_method=True)
         self.ControllerPublishVolume = channel.unary_unary(
                 '/csi.v1.Controller/ControllerPublishVolume',
@@ -229,11 +234,6 @@ class ControllerStub:
                 _registered_method=True)
         self.ListVolumes = channel.unary_unary(
                 '/csi.v1.Controller/ListVolumes',
-                request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
-                response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
-                _registered_method=True)
-        self.GetCapacity = channel.unary_unary(
-                '/csi.v1.Controller/GetCapacity',
                 request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
                 response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
                 _registered_method=True)
@@ -257,13 +257,13 @@ class ControllerStub:
                 request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
                 response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
                 _registered_method=True)
-        self.ControllerExpandVolume = channel.unary_unary(
-                '/csi.v1.Controller/ControllerExpandVolume',
+        self.ControllerGetVolume = channel.unary_unary(
+                '/csi.v1.Controller/ControllerGetVolume',
                 request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
                 response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
                 _registered_method=True)
-        self.ControllerGetVolume = channel.unary_unary(
-                '/csi.v1.Controller/ControllerGetVolume',
+        self.ControllerModifyVolume = channel.unary_unary(
+                '/csi.v1.Controller/ControllerModifyVolume',
                 request_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
                 response_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
                 _registered_method=True)
@@ -296,7 +296,13 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ControllerModifyVolume(self, request, context):
+    def GetCapacity(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ControllerExpandVolume(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -316,12 +322,6 @@ class ControllerServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListVolumes(self, request, context):
-        """Missing associated documentation comment in .proto file."""
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetCapacity(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -351,13 +351,13 @@ class ControllerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ControllerExpandVolume(self, request, context):
+    def ControllerGetVolume(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ControllerGetVolume(self, request, context):
+    def ControllerModifyVolume(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -386,10 +386,15 @@ def add_ControllerServicer_to_server(servicer, server):
                     request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerGetCapabilitiesRequest.FromString,
                     response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerGetCapabilitiesResponse.SerializeToString,
             ),
-            'ControllerModifyVolume': grpc.unary_unary_rpc_method_handler(
-                    servicer.ControllerModifyVolume,
-                    request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeRequest.FromString,
-                    response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeResponse.SerializeToString,
+            'GetCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCapacity,
+                    request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityRequest.FromString,
+                    response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityResponse.SerializeToString,
+            ),
+            'ControllerExpandVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControllerExpandVolume,
+                    request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeRequest.FromString,
+                    response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeResponse.SerializeToString,
             ),
             'ControllerPublishVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.ControllerPublishVolume,
@@ -403,11 +408,6 @@ def add_ControllerServicer_to_server(servicer, server):
             ),
             'ListVolumes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVolumes,
-                    request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.FromString,
-                    response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.SerializeToString,
-            ),
-            'GetCapacity': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetCapacity,
                     request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.FromString,
                     response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.SerializeToString,
             ),
@@ -431,13 +431,13 @@ def add_ControllerServicer_to_server(servicer, server):
                     request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.FromString,
                     response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.SerializeToString,
             ),
-            'ControllerExpandVolume': grpc.unary_unary_rpc_method_handler(
-                    servicer.ControllerExpandVolume,
+            'ControllerGetVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControllerGetVolume,
                     request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.FromString,
                     response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.SerializeToString,
             ),
-            'ControllerGetVolume': grpc.unary_unary_rpc_method_handler(
-                    servicer.ControllerGetVolume,
+            'ControllerModifyVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.ControllerModifyVolume,
                     request_deserializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.FromString,
                     response_serializer=mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.SerializeToString,
             ),
@@ -561,7 +561,7 @@ class Controller:
             _registered_method=True)
 
     @staticmethod
-    def ControllerModifyVolume(request,
+    def GetCapacity(request,
             target,
             options=(),
             channel_credentials=None,
@@ -574,9 +574,36 @@ class Controller:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/csi.v1.Controller/ControllerModifyVolume',
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeRequest.SerializeToString,
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerModifyVolumeResponse.FromString,
+            '/csi.v1.Controller/GetCapacity',
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityRequest.SerializeToString,
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.GetCapacityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ControllerExpandVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csi.v1.Controller/ControllerExpandVolume',
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeRequest.SerializeToString,
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.ControllerExpandVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -656,33 +683,6 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/ListVolumes',
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetCapacity(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/csi.v1.Controller/GetCapacity',
             mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
             mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
             options,
@@ -804,33 +804,6 @@ class Controller:
             _registered_method=True)
 
     @staticmethod
-    def ControllerExpandVolume(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/csi.v1.Controller/ControllerExpandVolume',
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
-            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
     def ControllerGetVolume(request,
             target,
             options=(),
@@ -845,6 +818,33 @@ class Controller:
             request,
             target,
             '/csi.v1.Controller/ControllerGetVolume',
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
+            mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ControllerModifyVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/csi.v1.Controller/ControllerModifyVolume',
             mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedRequest.SerializeToString,
             mountctl_dot_csi_dot_proto_dot_csi__pb2.NotServedResponse.FromString,
             options,
