@@ -18,6 +18,7 @@ KUBELET_DIR: Final = Path("/var/lib/kubelet")
 def register() -> None:
     """Add the commands to the program."""
     command(csi_node)
+    command(csi_controller)
 
 
 def csi_node(
@@ -64,4 +65,30 @@ def csi_node(
         healthz=healthz,
         self_register=self_register,
         driver_secret_dir=driver_secret_dir,
+    )
+
+
+def csi_controller(
+    _settings: Settings,
+    endpoint: Annotated[
+        str, typer.Option(envvar="CSI_ENDPOINT", help="Where external-provisioner asks: unix:///PATH.", metavar="URL")
+    ] = "",
+    driver_name: Annotated[
+        str, typer.Option(envvar="CSI_DRIVER_NAME", help="The CSI driver's name.", metavar="NAME")
+    ] = DRIVER_NAME,
+    healthz: Annotated[
+        str, typer.Option(help="Answer /healthz there: [HOST]:PORT. Default: nowhere.", metavar="ADDRESS")
+    ] = "",
+    driver_secret_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keys of a mounted Secret, for StorageClasses without one. Default: the usual places.", metavar="PATH"
+        ),
+    ] = None,
+) -> int:
+    """Make and delete volumes for Kubernetes, in the foreground: a prefix of a bucket for each claim."""
+    from mountctl.commands import csi_controller as body
+
+    return body.csi_controller(
+        endpoint=endpoint, driver_name=driver_name, healthz=healthz, driver_secret_dir=driver_secret_dir
     )

@@ -49,7 +49,7 @@ def csi_node(
         from mountctl.csi.startup_taint import StartupTaint
     except ModuleNotFoundError as error:
         raise MountctlError(f"the CSI driver is not installed ({error}): pip install 'mountctl-s3[csi]'") from error
-    _set_up_log()
+    set_up_log()
     supervisor, api, files = ControlClient(runtime_dir), KubernetesApi.in_cluster(), CredentialFiles(runtime_dir)
     credentials = VolumeCredentials(files, Roles(api) if api is not None else None)
     beside: dict[str, errands.Errand] = {"sweep": lambda stop: errands.sweep(credentials, supervisor, stop)}
@@ -75,13 +75,19 @@ def check(endpoint: str, node_id: str, driver_name: str) -> None:
         raise WrongOptions("--node-id is missing: the node's name in Kubernetes (or CSI_NODE_NAME)")
     if len(node_id.encode()) > _NODE_ID_BYTES_MAX:
         raise WrongOptions(f"--node-id has at most {_NODE_ID_BYTES_MAX} bytes")
-    if _DRIVER_NAME.fullmatch(driver_name) is None:
+    check_driver_name(driver_name)
+
+
+def check_driver_name(name: str) -> None:
+    """Whether it can be a CSI driver's. Raises WrongOptions."""
+    if _DRIVER_NAME.fullmatch(name) is None:
         raise WrongOptions(
-            f"--driver-name {driver_name!r}: 1 to 63 letters, digits, '.' and '-', with a letter first and no sign last"
+            f"--driver-name {name!r}: 1 to 63 letters, digits, '.' and '-', with a letter first and no sign last"
         )
 
 
-def _set_up_log() -> None:
+def set_up_log() -> None:
+    """Log to stderr, with the time unless the journal adds it."""
     stderr.unblock()
     time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")

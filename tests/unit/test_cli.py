@@ -36,9 +36,10 @@ COMMANDS = (
     "completion",
     "version",
     "csi-node",
+    "csi-controller",
 )
 # They go on until they are stopped, and print nothing.
-WITHOUT_JSON = ("run", "mount", "csi-node")
+WITHOUT_JSON = ("run", "mount", "csi-node", "csi-controller")
 GROUPS = ("config",)
 GOOD = ("bucket", "/mnt/x")
 KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"
