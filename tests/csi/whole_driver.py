@@ -61,7 +61,7 @@ def main(runtime_dir: str, endpoint: str) -> int:
         NoHolder(),
         add,
     )
-    return serve(process)
+    return serve(process, contextlib.nullcontext())
 
 
 if __name__ == "__main__":
