@@ -45,7 +45,9 @@ def _status(asked: StatusAsked) -> int:
     from mountctl.commands import status as body
 
     place = asked.runtime_dir or os.environ.get(RUNTIME_DIR_VARIABLE) or RUNTIME_DIR
-    return body.status(Path(place), list(asked.names), as_json=asked.as_json, no_color=asked.no_color)
+    return body.status(
+        Path(place), list(asked.names), as_json=asked.as_json, no_color=asked.no_color, alive=asked.alive
+    )
 
 
 def _command(arguments: list[str]) -> Any:

@@ -23,12 +23,14 @@ class StatusAsked(NamedTuple):
         names: of the mounts; none: all.
         as_json: in full, as JSON.
         no_color: without colours, also on a terminal.
+        alive: only whether there is an answer.
     """
 
     runtime_dir: Path | None
     names: tuple[str, ...]
     as_json: bool
     no_color: bool = False
+    alive: bool = False
 
 
 def status_asked(arguments: Sequence[str]) -> StatusAsked | None:
@@ -46,7 +48,7 @@ def status_asked(arguments: Sequence[str]) -> StatusAsked | None:
             if argument != STATUS:
                 return None
             is_status = True
-        elif argument in ("--json", "--no-color"):
+        elif argument in ("--json", "--no-color", "--alive"):
             flags.add(argument)
         elif argument.startswith("-") or not argument:
             return None
@@ -54,4 +56,4 @@ def status_asked(arguments: Sequence[str]) -> StatusAsked | None:
             names.append(argument)
     if not is_status:
         return None
-    return StatusAsked(runtime_dir, tuple(names), "--json" in flags, "--no-color" in flags)
+    return StatusAsked(runtime_dir, tuple(names), "--json" in flags, "--no-color" in flags, "--alive" in flags)

@@ -49,6 +49,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and show changes as they happen.")] = False,  # noqa: FBT002
     no_color: Annotated[bool, typer.Option("--no-color", help="No colours, also on a terminal.")] = False,  # noqa: FBT002
     pod: Annotated[str | None, typer.Option(metavar="NAMESPACE/NAME", help="Volumes that this pod uses only.")] = None,
+    alive: Annotated[bool, typer.Option("--alive", help="Say nothing; exit code 0 if a supervisor answers.")] = False,  # noqa: FBT002
 ) -> int:
     """Show all mounts. Exit code 0: all ready, 3: degraded, 4: nothing is served, or there is no supervisor."""
     if pod is not None and (watch or names):
@@ -61,7 +62,7 @@ def status(
 
     if pod is not None:
         return body.of_pod(settings.runtime_dir, pod, as_json=as_json, no_color=no_color)
-    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color)
+    return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color, alive=alive)
 
 
 def events(

@@ -248,6 +248,17 @@ def test_status_shows_a_table_or_json_and_its_exit_code_is_the_health(tmp_path: 
     serving(tmp_path, body)
 
 
+def test_whether_a_supervisor_is_alive_depends_on_no_mount(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        supervisor.state = "failed"
+        done = await trio.to_thread.run_sync(partial(mountctl, "--runtime-dir", runtime_dir, "status", "--alive"))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    about = f"nothing listens on {tmp_path}/control.sock"
+    assert_one_sentence(mountctl("status", "--alive", "--runtime-dir", tmp_path), exit_code=4, about=about)
+    serving(tmp_path, body)
+
+
 def test_status_in_a_terminal_without_unicode_does_not_fail(tmp_path: Path) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         ask = partial(mountctl, "--runtime-dir", runtime_dir, "status", PYTHONIOENCODING="ascii")

@@ -25,13 +25,14 @@ from mountctl.quick import StatusAsked, status_asked
         ["status", "status"],
         ["status", "mount"],
         ["status", "--no-color", "a"],
+        ["status", "--alive", "--runtime-dir", "/x"],
     ],
 )
 def test_it_is_asked_what_the_parser_would_ask(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     calls: list[Any] = []
 
-    def noted(runtime_dir: Path, names: list[str], *, as_json: bool, no_color: bool) -> int:
-        calls.append((runtime_dir, list(names), as_json, no_color))
+    def noted(runtime_dir: Path, names: list[str], *, as_json: bool, no_color: bool, alive: bool) -> int:
+        calls.append((runtime_dir, list(names), as_json, no_color, alive))
         return 0
 
     monkeypatch.setattr(body, "status", noted)
@@ -82,5 +83,5 @@ def test_the_options_of_every_command_are_those_that_have_a_value() -> None:
     assert status_asked(["status", "--json", "a"]) == StatusAsked(None, ("a",), as_json=True)
     command = parser.program().commands["status"]
     flags = {flag for parameter in command.params for flag in parameter.opts if flag.startswith("--")}
-    known = {"--runtime-dir", "--config", "--state-dir", "--json", "--no-color"}
+    known = {"--runtime-dir", "--config", "--state-dir", "--json", "--no-color", "--alive"}
     assert known <= flags
