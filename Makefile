@@ -10,7 +10,7 @@ STAMP  := $(VENV)/.ready
 help:
 	@echo 'make setup     Debian packages and .venv with mountctl and its extras'
 	@echo 'make demo      mount buckets of an embedded S3 server and show them (KEEP=1 stays up)'
-	@echo 'make check     ruff, mypy, import-linter, generated documents are current, no file is too long'
+	@echo 'make check     ruff, mypy, import-linter, generated documents and manifests are current, no file is too long'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
 	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
@@ -35,12 +35,15 @@ check: setup
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python packaging/protocols.py --check
 	$(BIN)/python packaging/check_lines.py
+	$(BIN)/python packaging/kubernetes/render.py --check
+	$(BIN)/hadolint packaging/kubernetes/Dockerfile
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python -m docs.generate
 	$(BIN)/python packaging/protocols.py
+	$(BIN)/python packaging/kubernetes/render.py
 
 test: setup
 	$(BIN)/python -m pytest -m 'not slow'
