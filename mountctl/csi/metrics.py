@@ -62,6 +62,13 @@ def _supervisor(status: _Part) -> list[str]:
         "supervisor_info", "gauge", "The supervisor's version.", [({"version": supervisor.get("version", "")}, 1.0)]
     )
     reload = _part(_part(supervisor, "config"), "last_reload")
+    if (holder := supervisor.get("fd_holder")) is not None:
+        lines += _family(
+            "fd_holder_complete",
+            "gauge",
+            "Whether the other pod has all that a next supervisor needs to carry on.",
+            [({}, float(holder == "present"))],
+        )
     good: list[_Sample] = [({}, float(reload["ok"]))] if "ok" in reload else []
     return lines + _family(
         "config_last_reload_successful", "gauge", "Whether the configuration was right when it was read last.", good

@@ -16,7 +16,12 @@ SAMPLE = re.compile(rf"(?P<name>mountctl_[a-z0-9_]+)(?:\{{(?P<labels>{LABEL}(?:,
 STATUS: dict[str, Any] = {
     "schema": 1,
     "health": "degraded",
-    "supervisor": {"pid": 7, "version": "0.1.0", "config": {"last_reload": {"ok": False, "errors": ["wrong"]}}},
+    "supervisor": {
+        "pid": 7,
+        "version": "0.1.0",
+        "fd_holder": "filling",
+        "config": {"last_reload": {"ok": False, "errors": ["wrong"]}},
+    },
     "mounts": [
         {
             "name": "csi-a",
@@ -64,6 +69,7 @@ def test_a_mount_is_told_by_its_counters_its_state_and_its_consumers() -> None:
     told = samples(metrics.render(STATUS))
 
     assert told["mountctl_up"] == 1
+    assert told["mountctl_fd_holder_complete"] == 0
     assert told["mountctl_config_last_reload_successful"] == 0
     assert told['mountctl_read_bytes_total{mount="csi-a"}'] == 4096
     assert told['mountctl_s3_requests_total{mount="csi-a",operation="GetObject"}'] == 12
