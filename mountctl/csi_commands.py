@@ -37,7 +37,10 @@ def csi_node(
         int, typer.Option(help="Volumes that this node may have; 0: as many as are asked for.", min=0)
     ] = 0,
     healthz: Annotated[
-        str, typer.Option(help="Answer /healthz and /readyz there: [HOST]:PORT. Default: nowhere.", metavar="ADDRESS")
+        str,
+        typer.Option(
+            help="Answer /healthz, /readyz and /metrics there: [HOST]:PORT. Default: nowhere.", metavar="ADDRESS"
+        ),
     ] = "",
     self_register: Annotated[  # noqa: FBT002
         bool, typer.Option("--self-register", help="Register with kubelet, which needs no sidecar then.")

@@ -1,4 +1,4 @@
-"""HTTP for probes: /healthz, whether this process answers gRPC; /readyz, whether the supervisor answers too.
+"""HTTP for probes: /healthz, whether this process answers gRPC; /readyz, whether the supervisor answers too; /metrics.
 
 A driver whose supervisor is away must not be restarted for it: that would help nobody. So they are two.
 """
@@ -14,7 +14,7 @@ import grpc
 from mountctl.csi.proto import csi_pb2, csi_pb2_grpc
 from mountctl.errors import MountctlError
 
-# Kubernetes' probes give three seconds in our manifests.
+# Kubernetes' probes give five seconds in our manifests.
 ANSWER_SECONDS_MAX: Final = 2.0
 
 
@@ -40,13 +40,19 @@ class HealthServer:
     Args:
         address: `HOST:PORT`, or `:PORT` for all addresses; a port of 0 is any.
         checks: what is asked at each path.
+        pages: what is told at further paths: the type of the content, and the text.
     """
 
-    def __init__(self, address: str, checks: dict[str, Callable[[], bool]]) -> None:
+    def __init__(
+        self,
+        address: str,
+        checks: dict[str, Callable[[], bool]],
+        pages: dict[str, Callable[[], tuple[str, str]]] | None = None,
+    ) -> None:
         host, colon, port = address.rpartition(":")
         if not colon or not port.isdigit() or int(port) > 65535:
             raise AddressUnusable(f"--healthz {address!r} must be HOST:PORT or :PORT")
-        handler = type("_Handler", (_Handler,), {"checks": checks})
+        handler = type("_Handler", (_Handler,), {"checks": checks, "pages": pages or {}})
         try:
             self._server = _Server((host.strip("[]"), int(port)), handler)
         except OSError as error:
@@ -82,13 +88,17 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     checks: dict[str, Callable[[], bool]]
+    pages: dict[str, Callable[[], tuple[str, str]]]
     # A peer that sends nothing.
     timeout = 5
 
     def do_GET(self) -> None:
-        check = self.checks.get(self.path.partition("?")[0])
-        if check is None:
-            self._answer(404, "there are " + ", ".join(self.checks))
+        path = self.path.partition("?")[0]
+        check = self.checks.get(path)
+        if path in self.pages:
+            self._answer(200, *reversed(self.pages[path]()))
+        elif check is None:
+            self._answer(404, "there are " + ", ".join((*self.checks, *self.pages)))
         elif check():
             self._answer(200, "ok")
         else:
@@ -97,10 +107,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Probes are asked for all the time."""
 
-    def _answer(self, status: int, text: str) -> None:
-        body = f"{text}\n".encode()
+    def _answer(self, status: int, text: str, kind: str = "text/plain") -> None:
+        body = (text if text.endswith("\n") else f"{text}\n").encode()
         self.send_response(status)
-        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

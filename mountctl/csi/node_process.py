@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import grpc
 
+from mountctl.csi import metrics
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.health import HealthServer, answers
 from mountctl.csi.identity import Identity, is_ready
@@ -22,7 +23,8 @@ from mountctl.csi.node import Node, NodeSettings
 from mountctl.csi.proto import csi_pb2_grpc
 from mountctl.csi.registrar import Registrar
 from mountctl.csi.server import Server, socket_path
-from mountctl.csi.supervisor import Supervisor
+from mountctl.csi.supervisor import STATUS_SECONDS_MAX, Supervisor
+from mountctl.errors import MountctlError
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,14 @@ class NoHolder:
 
     def stop(self) -> None:
         """Nothing to end."""
+
+
+def told_metrics(supervisor: Supervisor) -> str:
+    """For Prometheus: all mounts of the node, or that the supervisor does not answer."""
+    try:
+        return metrics.render(supervisor.status(seconds=STATUS_SECONDS_MAX))
+    except MountctlError:
+        return metrics.render(None)
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,8 @@ class NodeProcess:
         self._server = Server(self._path, services)
         self._registrar = Registrar(settings.driver, self._path, places.kubelet_dir) if places.self_register else None
         checks = {"/healthz": lambda: answers(self._path), "/readyz": lambda: is_ready(supervisor)}
-        self._health = HealthServer(places.healthz, checks) if places.healthz else None
+        pages = {"/metrics": lambda: (metrics.CONTENT_TYPE, told_metrics(supervisor))}
+        self._health = HealthServer(places.healthz, checks, pages) if places.healthz else None
 
     def start(self) -> None:
         """Begin to answer. Raises MountctlError when it can't; nothing is left running then."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from mountctl.csi import metrics
 from mountctl.csi.health import AddressUnusable, HealthServer
 from mountctl.csi.proto import registration_pb2, registration_pb2_grpc
 from mountctl.csi.registrar import Registrar
@@ -164,6 +165,12 @@ def ask(port: int, path: str) -> int:
         return error.code
 
 
+def told(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
+        assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
+        return str(answer.read().decode())
+
+
 def test_a_driver_without_a_supervisor_lives_and_is_not_ready(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -173,8 +180,10 @@ def test_a_driver_without_a_supervisor_lives_and_is_not_ready(tmp_path: Path) ->
         with kubelet(tmp_path / "csi.sock"):
             pass
         assert (ask(port, "/healthz"), ask(port, "/readyz"), ask(port, "/other")) == (200, 200, 404)
+        assert "mountctl_up 1\n" in told(port, "/metrics")
         supervisor.stop()
         assert (ask(port, "/healthz"), ask(port, "/readyz")) == (200, 503)
+        assert "mountctl_up 0\n" in told(port, "/metrics")
 
 
 def test_an_address_of_probes_that_is_taken_is_told() -> None:
