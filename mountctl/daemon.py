@@ -27,10 +27,11 @@ from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.plan import Plan
 from mountctl.status import Status
-from mountctl.supervisor import by_hand, orphans, planning, remembered, report, systemd
+from mountctl.supervisor import by_hand, oom, orphans, planning, remembered, report
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.events import Events, Kind
-from mountctl.supervisor.fdstore import SystemdFdStore
+from mountctl.supervisor.external_holder import ExternalFdStore
+from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
 from mountctl.supervisor.log_lines import Listener, LogLines
 from mountctl.supervisor.mount_api import become_subreaper
@@ -62,7 +63,9 @@ class NeedsRoot(MountctlError):
     exit_code = 1
 
 
-def run(config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool = True) -> int:
+def run(
+    config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool = True, leave_seconds: float | None = None
+) -> int:
     """The supervisor of a configuration file, in the foreground, until SIGTERM. Returns the exit code.
 
     Args:
@@ -70,11 +73,21 @@ def run(config: Path, runtime_dir: Path, state_dir: Path, *, watch: bool = True)
         runtime_dir: where its control socket is.
         state_dir: what is noted for later runs.
         watch: reload when the file has changed, unless it says otherwise.
+        leave_seconds: somebody else runs the FD holder, and the end waits for it so long; None: it is systemd's, or our
+            own.
 
     A file with errors is served as it was when it was last good. Raises ConfigError if it never was; NeedsRoot,
     RuntimeDirectoryHeld.
     """
-    return _run(lambda: load(config), runtime_dir, state_dir, must_mount=False, config=config, watch=watch)
+    return _run(
+        lambda: load(config),
+        runtime_dir,
+        state_dir,
+        must_mount=False,
+        config=config,
+        watch=watch,
+        leave_seconds=leave_seconds,
+    )
 
 
 def run_one(spec: MountSpec, runtime_dir: Path, state_dir: Path, mounted: Callable[[], None] = lambda: None) -> int:
@@ -101,6 +114,7 @@ def _run(
     mounted: Callable[[], None] = lambda: None,
     config: Path | None = None,
     watch: bool = False,
+    leave_seconds: float | None = None,
 ) -> int:
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
@@ -109,10 +123,13 @@ def _run(
         _log.warning("%s", sentence)
     become_subreaper()
     _raise_file_limit()
+    if leave_seconds is not None:
+        oom.spare_this_process()  # elsewhere that is the unit's business
     with RuntimeDirectory(runtime_dir) as runtime:
         daemon = _Daemon(
             load_config,
             runtime,
+            _fd_store(runtime.path, leave_seconds),
             remembered.of(state_dir, runtime_dir, config),
             mounted,
             must_mount=must_mount,
@@ -131,6 +148,7 @@ class _Daemon:
         self,
         load_config: Callable[[], Config],
         runtime: RuntimeDirectory,
+        fds: FdStore,
         found: Remembered,
         mounted: Callable[[], None],
         *,
@@ -145,8 +163,6 @@ class _Daemon:
         self._runtime = runtime
         self._must_mount = must_mount
         self._debug = False
-        address = os.environ.get("NOTIFY_SOCKET")
-        fds = SystemdFdStore(address) if address else HeldFdStore(runtime.path)
         self._supervisor = Supervisor(
             load_config,
             fds,
@@ -291,8 +307,7 @@ class _Daemon:
                 if number == signal.SIGUSR2:
                     self._switch_debug()
                 elif number != signal.SIGHUP:
-                    if self._supervisor.keeps_mounts and await systemd.is_restarting():
-                        self._supervisor.leave()
+                    if await self._supervisor.leave():
                         what = "leaving the mounts to the supervisor that comes next"
                     else:
                         what = "unmounting all"
@@ -335,6 +350,13 @@ class _Daemon:
         self.changes.tell()
         self._supervisor.logs.keep(self._supervisor.config.mounts.keys() | self._supervisor.mounts.keys())
         self._notifier.status(self._summary())
+
+
+def _fd_store(directory: Path, leave_seconds: float | None) -> FdStore:
+    if leave_seconds is not None:
+        return ExternalFdStore(directory, leave_seconds)
+    address = os.environ.get("NOTIFY_SOCKET")
+    return SystemdFdStore(address) if address else HeldFdStore(directory)
 
 
 def _user(uid: int) -> str:

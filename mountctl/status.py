@@ -131,6 +131,10 @@ class SupervisorStatus(_Part):
     version: str
     generation: int
     config: ConfigStatus
+    fd_holder: Literal["present", "filling", "absent"] | None = Field(
+        None, description="an FD holder that somebody else runs; filling: it has not all yet; None: it is not to be one"
+    )
+    fd_holder_reason: str | None = Field(None, description="what it means that it is not present, in one sentence")
 
 
 class Status(BaseModel):

@@ -94,6 +94,8 @@ def _headline(status: _Part, look: Look) -> list[str]:
     health, rest = lines[0].split(":", 1)
     lines[0] = f"{look.paint(health, _COLOURS.get(health))}:{rest}"
     lines += _wrapped(f"configuration: {printable(config['path'])}", look)
+    if without := supervisor.get("fd_holder_reason"):
+        lines += _wrapped(without, look)
     reload = config["last_reload"]
     if not reload["ok"]:
         at = datetime.fromisoformat(reload["at"])

@@ -5,12 +5,20 @@ The bodies are in mountctl/commands, imported when called.
 
 import gc
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 import engine
 from mountctl.command_line import AsJson, Follow, Name, Names, Settings, SomeNames, command
+
+
+class FdHolder(StrEnum):
+    """Who keeps what is mounted when a supervisor ends."""
+
+    OWN = "own"
+    EXTERNAL = "external"
 
 
 def register() -> None:
@@ -24,6 +32,25 @@ def run(
     no_watch: Annotated[  # noqa: FBT002
         bool, typer.Option("--no-watch", envvar="MOUNTCTL_NO_WATCH", help="Reload only when told to.")
     ] = False,
+    fd_holder: Annotated[
+        FdHolder,
+        typer.Option(
+            "--fd-holder",
+            envvar="MOUNTCTL_FD_HOLDER",
+            help="Who keeps mounts when this supervisor ends. `own`: systemd, or a process of its own; `external`: a "
+            "holder that somebody else runs at holder.sock in the runtime directory, as `mountctl csi-node` does.",
+        ),
+    ] = FdHolder.OWN,
+    leave_seconds: Annotated[
+        float,
+        typer.Option(
+            "--leave-seconds",
+            envvar="MOUNTCTL_LEAVE_SECONDS",
+            metavar="SECONDS",
+            min=0,
+            help="How long the end waits for an external holder to have all.",
+        ),
+    ] = 20.0,
 ) -> int:
     """Mount all that the configuration file declares and keep it so, in the foreground."""
     # What is imported stays: to look for garbage in it meanwhile takes a tenth of the time, and programs may wait.
@@ -32,7 +59,13 @@ def run(
 
     gc.freeze()
     gc.enable()
-    return body.run(settings.config, settings.runtime_dir, settings.state_dir, watch=not no_watch)
+    return body.run(
+        settings.config,
+        settings.runtime_dir,
+        settings.state_dir,
+        watch=not no_watch,
+        leave_seconds=leave_seconds if fd_holder is FdHolder.EXTERNAL else None,
+    )
 
 
 def plan(settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002

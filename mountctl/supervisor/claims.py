@@ -2,7 +2,8 @@
 
 A mount that failed stays, and gives errors, until its supervisor has another one for its place. Nothing in the kernel
 says that a dead mount is somebody's: so its supervisor listens on an abstract socket of its name, which goes when the
-supervisor does. Called by session.py and old_mounts.py.
+supervisor does. The name is that of the file system (its minor device number), which is the same in all containers.
+Called by session.py and old_mounts.py.
 """
 
 import socket
@@ -15,11 +16,11 @@ _UCRED: Final = struct.Struct("iII")
 _BACKLOG: Final = 16
 
 
-def claim(mount_id: int) -> socket.socket:
+def claim(minor: int) -> socket.socket:
     """Say that a dead mount is kept, until the socket is closed. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        sock.bind(_address(mount_id))
+        sock.bind(_address(minor))
         sock.listen(_BACKLOG)
     except OSError:
         sock.close()
@@ -27,12 +28,12 @@ def claim(mount_id: int) -> socket.socket:
     return sock
 
 
-def is_claimed(mount_id: int) -> bool:
+def is_claimed(minor: int) -> bool:
     """Whether a supervisor that lives keeps it. Only root's word counts."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.setblocking(False)
         try:
-            sock.connect(_address(mount_id))
+            sock.connect(_address(minor))
         except BlockingIOError:  # so many ask: it is there
             return True
         except OSError:
@@ -41,5 +42,5 @@ def is_claimed(mount_id: int) -> bool:
         return bool(uid == 0)
 
 
-def _address(mount_id: int) -> str:
-    return f"\0mountctl/dead-mount/{mount_id}"
+def _address(minor: int) -> str:
+    return f"\0mountctl/dead-file-system/{minor}"

@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections import defaultdict
+from enum import StrEnum
 from typing import Final, Protocol
 
 import trio
@@ -27,8 +28,26 @@ _STUCK_SECONDS: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
+class HolderState(StrEnum):
+    """How it is with an FD holder that somebody else runs."""
+
+    PRESENT = "present"  # it has all
+    FILLING = "filling"  # it is there, and has not said of all that it has it
+    ABSENT = "absent"
+
+
 class FdStore(Protocol):
     """Keeps descriptors by the name of their mount and what they are."""
+
+    @property
+    def engines_outlive(self) -> bool:
+        """Whether engines go on when this supervisor ends and what is mounted stays."""
+        ...
+
+    @property
+    def holder(self) -> HolderState | None:
+        """How it is with a holder that is somebody else's; None: there is none such."""
+        ...
 
     async def take(self) -> dict[str, dict[str, int]]:
         """What was kept, by mount and kind, once; the descriptors are the caller's (and stay kept)."""
@@ -53,6 +72,14 @@ class FdStore(Protocol):
         """Look after the store until cancelled."""
         ...
 
+    async def leaves(self) -> bool:
+        """This supervisor is told to end: whether another comes after it, and finds what is kept."""
+        ...
+
+    async def settle(self) -> None:
+        """This supervisor has ended all but itself, and another comes: returns when it need not be there any more."""
+        ...
+
     async def finish(self) -> None:
         """Nobody comes after this supervisor, and nothing is mounted any more."""
         ...
@@ -64,6 +91,9 @@ class SystemdFdStore:
     Args:
         address: of the notification socket (NOTIFY_SOCKET).
     """
+
+    engines_outlive: Final = True
+    holder: Final = None
 
     def __init__(self, address: str) -> None:
         self._address = "\0" + address[1:] if address.startswith("@") else address
@@ -126,6 +156,13 @@ class SystemdFdStore:
     async def run(self) -> None:
         """Nothing: systemd looks after itself."""
         await trio.sleep_forever()
+
+    async def leaves(self) -> bool:
+        """By systemd's list of jobs."""
+        return await systemd.is_restarting()
+
+    async def settle(self) -> None:
+        """Nothing: it has all that it was sent."""
 
     async def finish(self) -> None:
         """Nothing: systemd knows when it stops us for good, and drops what it keeps."""

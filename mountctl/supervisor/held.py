@@ -43,6 +43,9 @@ class HeldFdStore:
         directory: the runtime directory, which this supervisor holds.
     """
 
+    engines_outlive: Final = True
+    holder: Final = None
+
     def __init__(self, directory: Path) -> None:
         self._path = directory / SOCKET_NAME
         self._kept: dict[str, dict[str, int]] = defaultdict(dict)
@@ -99,6 +102,13 @@ class HeldFdStore:
                     self.keep(mount, dict(fds))
             finally:
                 await _end(old, 0.0)
+
+    async def leaves(self) -> bool:
+        """No: one that is told to end takes its holder along."""
+        return False
+
+    async def settle(self) -> None:
+        """Nothing: it has all that it was sent."""
 
     async def finish(self) -> None:
         """Nobody comes after this supervisor, and nothing is mounted any more."""

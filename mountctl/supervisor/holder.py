@@ -5,6 +5,7 @@ root only. Imports nothing of ours and little else, as it may live for months be
 order; descriptors go along by SCM_RIGHTS; what is not understood, a younger supervisor's, is passed by:
 
     keep NAME    with a descriptor: keep it under this name, MOUNT.KIND
+    hold N NAME  the same, answered by `N` (a number of the asker's) when it is kept
     drop NAME    let go of it
     take         answered by a packet `NAME` with its descriptor for each that is kept, then `.`
     ping         answered by `.`
@@ -14,6 +15,11 @@ What it holds for a mount with `auto-unmount` tells it so (record.py): if nobody
 
 A descriptor on which the kernel reports an error or a hang-up is dropped: a connection that is unmounted or aborted,
 the link of an engine that has ended. Without a supervisor the holder ends when it holds no mount any more.
+
+`python holder.py LISTENER PATH external` is one that somebody else runs (mountctl/csi). Supervisors may stay away as
+long as it takes to fetch an image. So it holds what it has however long that is, unmounts nothing, and is there also
+when there is nothing to hold. Who runs it closes its standard input to end it: it does when it holds nothing, or
+when a supervisor has taken all that it holds; until then it would be the last that has it.
 """
 
 import array
@@ -33,6 +39,7 @@ FUSE = "fuse"
 LINK = "link-"
 RECORD = "record"
 END = b"."
+EXTERNAL = "external"
 # What a supervisor that takes over may need to read a packet; one that is stuck must not keep us from others.
 SEND_SECONDS_MAX = 2.0
 # Programs wait for a mount that has no engine. One that nobody has come for in this time is let go of, so that they get
@@ -52,12 +59,22 @@ UCRED = struct.Struct("iII")  # pid, uid, gid: struct ucred of sys/socket.h
 
 
 class Holder:
-    """What is kept, and who is connected."""
+    """What is kept, and who is connected.
 
-    def __init__(self, listener: socket.socket) -> None:
+    Args:
+        listener: where supervisors come.
+        external: it is somebody else's than a supervisor's.
+    """
+
+    def __init__(self, listener: socket.socket, *, external: bool = False) -> None:
         self._listener = listener
+        self._external = external
+        self._unwanted = False  # whoever runs it wants it to end
+        self._taken = set[int]()  # clients that have all that is kept
         self._poll = select.epoll()
         self._poll.register(listener.fileno(), select.EPOLLIN)
+        if external:
+            self._poll.register(sys.stdin.fileno(), select.EPOLLIN)
         self._clients: dict[int, socket.socket] = {}
         self._kept: dict[str, int] = {}
         self._names: dict[int, str] = {}
@@ -66,19 +83,25 @@ class Holder:
     def run(self) -> None:
         """Serve until nobody needs it."""
         while not self._is_over():
-            patience = -1.0 if self._alone_since is None else LOOK_SECONDS
+            patience = -1.0 if self._alone_since is None or self._external else LOOK_SECONDS
             for fd, events in self._poll.poll(patience):
                 if fd == self._listener.fileno():
                     self._accept()
                 elif fd in self._clients:
                     self._obey(self._clients[fd])
+                elif self._external and fd == sys.stdin.fileno():
+                    self._poll.unregister(fd)
+                    self._unwanted = True
                 elif fd in self._names and events & (select.EPOLLERR | select.EPOLLHUP):
                     self._lost(self._names[fd])
-            if self._alone_since is not None:
+            if self._alone_since is not None and not self._external:
                 self._tidy(time.monotonic() - self._alone_since)
 
     def _is_over(self) -> bool:
-        return self._alone_since is not None and not any(_kind(name) == FUSE for name in self._kept)
+        needed = any(_kind(name) == FUSE for name in self._kept)
+        if self._external:
+            return self._unwanted and (not needed or bool(self._taken))
+        return self._alone_since is not None and not needed
 
     def _accept(self) -> None:
         client, _ = self._listener.accept()
@@ -107,12 +130,19 @@ class Holder:
         if what == "keep" and fds:
             self._drop(name)
             self._keep(name, fds.pop())
+        elif what == "hold":
+            number, _, name = name.partition(" ")
+            self._drop(name)  # also when the new one has not come through, for want of room: it is not the old one
+            if fds:
+                self._keep(name, fds.pop())
+                client.send(number.encode())
         elif what == "drop":
             self._drop(name)
         elif what == "take":
             for kept, fd in self._kept.items():
                 client.sendmsg([kept.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
             client.send(END)
+            self._taken.add(client.fileno())
         elif what == "ping":
             client.send(END)
         elif what == "bye":
@@ -141,6 +171,7 @@ class Holder:
     def _forget(self, client: socket.socket) -> None:
         self._poll.unregister(client.fileno())
         del self._clients[client.fileno()]
+        self._taken.discard(client.fileno())
         client.close()
         if not self._clients:
             self._alone_since = time.monotonic()
@@ -193,19 +224,20 @@ def _place(mount_id: int, minor: int) -> str | None:
     return None
 
 
-def main(listener: int, path: str) -> int:
+def main(listener: int, path: str, manner: str = "") -> int:
     """Hold until nobody needs it. Returns the exit code."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     ours = os.stat(path).st_ino
     with socket.socket(fileno=listener) as bound:
         try:
-            Holder(bound).run()
+            Holder(bound, external=manner == EXTERNAL).run()
         finally:
-            if os.path.exists(path) and os.stat(path).st_ino == ours:  # it may be another one's by now
+            # It may be another one's by now, and is somebody else's if they run us.
+            if manner != EXTERNAL and os.path.exists(path) and os.stat(path).st_ino == ours:
                 os.unlink(path)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(int(sys.argv[1]), *sys.argv[2:]))

@@ -58,7 +58,7 @@ class Keeping:
 
     def engine_stays(self, engine: Engine) -> bool:
         """Whether the engine does, too."""
-        return self.session_stays() and self._fds.keeps(self._name, engine.kinds)
+        return self._fds.engines_outlive and self.session_stays() and self._fds.keeps(self._name, engine.kinds)
 
     def engine_is_gone(self, engine: Engine) -> None:
         """It has ended."""

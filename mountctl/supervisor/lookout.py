@@ -31,6 +31,11 @@ class Lookout:
         self._out_of_place: str | None = None
 
     @property
+    def place(self) -> str | None:
+        """Where it belongs, as the kernel has it."""
+        return self._place
+
+    @property
     def vanished(self) -> bool:
         """It was gone at two looks in a row."""
         return self._missed > 1

@@ -167,6 +167,13 @@ def by_id(mount_id: int) -> MountEntry | None:
     return next(parse("\n".join(line for line in _lines(_text()) if line.startswith(begin))), None)
 
 
+def of(minor: int, fstype: str) -> list[MountEntry]:
+    """All mounts of one file system, which has no device: binds of it are others."""
+    mine = f"0:{minor}"
+    found = parse("\n".join(line for line in _lines(_text()) if line.split(" ", 3)[2] == mine))
+    return [entry for entry in found if entry.fstype == fstype]
+
+
 def has(mount_id: int) -> bool:
     """Whether there is a mount with this id. For looking often: nothing is parsed."""
     with open("/proc/self/mountinfo", "rb") as file:

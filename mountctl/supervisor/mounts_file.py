@@ -7,12 +7,13 @@ itself: a mount is one of ours only if the kernel's list of mounts has it with t
 
 import logging
 import os
+from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mountctl.supervisor import mountinfo, state_file
+from mountctl.supervisor import mountinfo, recognition, state_file
 from mountctl.supervisor.session import FSTYPE, Session
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -33,11 +34,17 @@ class Noted(BaseModel):
     minor: int
     mountpoint: str
     source: str
+    namespace: int = 0  # of mounts, in which it has that mount_id; 0: not known, so ours
 
-    def is_at(self, entry: mountinfo.MountEntry) -> bool:
-        """Whether it is this mount that is in the kernel's list. It may have been moved."""
-        told = (entry.fstype, entry.mount_id, entry.minor, entry.source)
-        return told == (FSTYPE, self.mount_id, self.minor, self.source)
+    def is_at(self, entry: mountinfo.MountEntry, here: int) -> bool:
+        """Whether it is this mount that is in the kernel's list, in this namespace. It may have been moved, if that is
+        the one that it was made in; in others it has another number.
+        """
+        if (entry.fstype, entry.minor, entry.source) != (FSTYPE, self.minor, self.source):
+            return False
+        if self.namespace in (0, here):
+            return entry.mount_id == self.mount_id
+        return entry.mountpoint == self.mountpoint
 
 
 class _File(BaseModel):
@@ -64,12 +71,18 @@ class MountsFile:
         return list(self._noted)
 
     def note(self, session: Session) -> None:
-        """A mount is about to be attached. Those that are gone are forgotten now and then."""
+        """A mount is about to be attached, or adopted. Those that are gone are forgotten now and then."""
         if len(self._noted) >= self._forget_at:
             self._forget_those_gone()
         new = Noted(
-            mount_id=session.mount_id, minor=session.minor, mountpoint=session.mountpoint, source=session.spec.source
+            mount_id=session.mount_id,
+            minor=session.minor,
+            mountpoint=session.mountpoint,
+            source=session.spec.source,
+            namespace=recognition.namespace(),
         )
+        if new in self._noted:
+            return
         self._noted.append(new)
         # Not synced to the disk: what a power cut takes is of no use after it.
         text = _File(boot=self._boot, mounts=self._noted).model_dump_json(indent=1)
@@ -91,8 +104,10 @@ class MountsFile:
                 _log.warning("cannot remove %s: %s", self._path, error)
 
     def _forget_those_gone(self) -> None:
-        now = {entry.mount_id: entry for entry in mountinfo.entries()}
-        self._noted = [each for each in self._noted if each.mount_id in now and each.is_at(now[each.mount_id])]
+        now, here = defaultdict[int, list[mountinfo.MountEntry]](list), recognition.namespace()
+        for entry in mountinfo.entries():
+            now[entry.minor].append(entry)
+        self._noted = [each for each in self._noted if any(each.is_at(entry, here) for entry in now[each.minor])]
         self._forget_at = max(_FORGET_MIN, 2 * len(self._noted))
 
     def _read(self) -> list[Noted]:

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from mountctl.supervisor import claims, fusectl, mount_api, mountinfo, stale
+from mountctl.supervisor import claims, fusectl, mount_api, mountinfo, recognition, stale
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mountinfo import MountEntry
 from mountctl.supervisor.mounts_file import Noted
@@ -32,9 +32,13 @@ async def clear(noted: Sequence[Noted], mounts: Collection[Mount]) -> None:
         noted: the state file's.
         mounts: those that go on.
     """
+    here = recognition.namespace()
     async with trio.open_nursery() as nursery:
         for entry in mountinfo.entries():
-            if any(each.is_at(entry) for each in noted) and not any(_is_where(mount, entry) for mount in mounts):
+            found = [each for each in noted if each.is_at(entry, here)]
+            if _is_one_of(mounts, entry):  # a volume's, unless a supervisor died while it moved this one
+                found = [each for each in found if each.mountpoint == entry.mountpoint]
+            if found and not any(_is_where(mount, entry) for mount in mounts):
                 nursery.start_soon(_take_away, entry, not _is_one_of(mounts, entry))
 
 
@@ -51,7 +55,7 @@ async def clear_dead(mounts: Collection[Mount]) -> None:
     async def look_at(entry: MountEntry) -> None:
         async with limit:
             dead = await stale.probe(entry.mountpoint) is stale.Answer.DEAD
-            if dead and not _is_one_of(mounts, entry) and not claims.is_claimed(entry.mount_id):
+            if dead and not _is_one_of(mounts, entry) and not claims.is_claimed(entry.minor):
                 await _take_away(entry, ends=True)
 
     async with trio.open_nursery() as nursery:

@@ -31,6 +31,8 @@ class SessionRecord(BaseModel):
     transient: bool = False  # no file declares the mount
     uid: int | None = None  # what its engine runs as
     token: str = ""  # by which its uploads are written down
+    place: str = ""  # the mountpoint as the kernel has it: links are followed
+    namespace: int = 0  # of mounts, in which it has that mount_id
 
 
 def create() -> int:

@@ -12,6 +12,7 @@ from engine.spec import MountSpec
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
 from mountctl.supervisor import abilities, fusectl, log_place
+from mountctl.supervisor.fdstore import HolderState
 from mountctl.supervisor.holds import Hold
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import Reload
@@ -23,6 +24,10 @@ _NAMES_MAX: Final = 20
 # Longer ones are no mount's (engine/spec.py), and likeness takes time.
 _NAME_CHARACTERS_MAX: Final = 63
 _BEGAN: Final = time.time()
+_WITHOUT_HOLDER: Final[Mapping[HolderState | None, str]] = {
+    HolderState.ABSENT: "the FD holder is away: should this supervisor be killed now, its mounts end with it",
+    HolderState.FILLING: "the FD holder has not all yet: should this supervisor be killed now, mounts may end with it",
+}
 
 VERSION: Final = version("mountctl-s3")
 
@@ -60,6 +65,8 @@ def status(
                 watching=watching,
                 confirm_by=_utc(supervisor.trial.until),
             ),
+            fd_holder=None if supervisor.fds.holder is None else supervisor.fds.holder.value,
+            fd_holder_reason=_WITHOUT_HOLDER.get(supervisor.fds.holder),
         ),
         mounts=mounts,
     )

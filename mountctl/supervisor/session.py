@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from engine.spec import MountSpec
-from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, record
+from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, recognition, record
 from mountctl.supervisor.lookout import Lookout, is_over
 
 FUSE_DEVICE: Final = "/dev/fuse"
@@ -25,6 +25,8 @@ FSTYPE: Final = f"fuse.{SUBTYPE}"
 # What waits for somebody to come is there to be mounted over.
 AUTOFS: Final = "autofs"
 
+# No mount has this number.
+_NOWHERE: Final = -1
 # What is kept of a session for a supervisor after this one.
 KINDS: Final = ("fuse", "journal", "record")
 
@@ -98,7 +100,7 @@ class Session:
             for fd in fds.values():
                 os.close(fd)
             return None
-        return cls(
+        session = cls(
             known.spec,
             fds["fuse"],
             fds["journal"],
@@ -114,6 +116,23 @@ class Session:
             uid=known.uid,
             token=known.token or uuid.uuid4().hex,
         )
+        session.recognise(known.place, known.namespace)
+        return session
+
+    def recognise(self, place: str, namespace: int) -> None:
+        """Know its mount by the number that it has for this process, whatever that was elsewhere.
+
+        Args:
+            place: where it was attached, as the kernel has it; empty if that is not known.
+            namespace: of the mounts that its number is one of; 0 if that is not known: then of ours.
+        """
+        here = recognition.namespace()
+        entries = mountinfo.of(self.minor, FSTYPE)
+        found = recognition.own(entries, self.mount_id, {place, self.mountpoint}, same=namespace in (0, here))
+        before, self.mount_id = self.mount_id, _NOWHERE if found is None else found.mount_id
+        self.lookout = Lookout(place or None)
+        if (before, namespace) != (self.mount_id, here):
+            self.write_record()
 
     @property
     def mountpoint(self) -> str:
@@ -270,7 +289,7 @@ class Session:
                 without fusectl the only way left unmounts a mount that nobody uses.
         """
         try:
-            self._claim = claims.claim(self.mount_id)
+            self._claim = claims.claim(self.minor)
         except OSError as error:
             _log.warning("%s: another supervisor may take its dead mount away: %s", self.spec.name, error)
         fusectl.abort(self.minor)
@@ -301,6 +320,8 @@ class Session:
             transient=self.transient,
             uid=self.uid,
             token=self.token,
+            place=self.lookout.place or "",
+            namespace=recognition.namespace(),
         )
         record.write(self.record_fd, told)
 

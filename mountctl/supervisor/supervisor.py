@@ -20,7 +20,7 @@ from mountctl.supervisor import adoption, applying, beginning, old_mounts, orpha
 from mountctl.supervisor.access import AccessHub
 from mountctl.supervisor.adoption import Left
 from mountctl.supervisor.engine import Engine
-from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
+from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
@@ -79,7 +79,7 @@ class Supervisor:
         self._changed = self.volumes.hear(changed)
         self._uids = EngineUids()
         self.reloading = trio.Lock()
-        self._fds = fds
+        self.fds: Final = fds
         self._noted = remembered.noted
         self._leftovers = Leftovers(remembered.uploads, self._sessions, self._specs)
         self._leaving = False
@@ -88,14 +88,10 @@ class Supervisor:
         self._services: Services | None = None
         self.left_engines: set[int] = set()  # processes that go on for the supervisor that comes after this one
 
-    @property
-    def keeps_mounts(self) -> bool:
-        """What is mounted can outlive this process."""
-        return isinstance(self._fds, SystemdFdStore)
-
-    def leave(self) -> None:
-        """Another supervisor comes after this one: at the end of `run`, what is mounted stays for it."""
-        self._leaving = self.keeps_mounts
+    async def leave(self) -> bool:
+        """Whether another supervisor comes after this one: then at the end of `run` what is mounted stays for it."""
+        self._leaving = await self.fds.leaves()
+        return self._leaving
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, then unmount all. Reports started when each mount is up, or is known not to be."""
@@ -103,11 +99,13 @@ class Supervisor:
             await self._serve(task_status)
         finally:
             await self._leftovers.aclose()
-            if not self._leaving:
-                with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True):
+                if self._leaving:
+                    await self.fds.settle()
+                else:
                     await self.volumes.finish()
-                    await self._fds.finish()
-                self._noted.finish()
+                    await self.fds.finish()
+                    self._noted.finish()
             self.stopped.set()
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
@@ -118,7 +116,7 @@ class Supervisor:
             self._services = Services(
                 zygote=zygote,
                 access=access,
-                fds=self._fds,
+                fds=self.fds,
                 noted=self._noted,
                 leftovers=self._leftovers,
                 changed=self._changed,
@@ -128,9 +126,9 @@ class Supervisor:
                 logs=self.logs,
             )
             async with trio.open_nursery() as self._nursery:
-                self._adopt(await adoption.find(self._fds))
+                self._adopt(await adoption.find(self.fds))
                 self._nursery.start_soon(vital(self.volumes.run))
-                outer.start_soon(vital(self._fds.run))
+                outer.start_soon(vital(self.fds.run))
                 outer.start_soon(vital(self._leftovers.run))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
                 outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values())
@@ -303,6 +301,7 @@ class Supervisor:
         # Those with a living engine first: their users must be given to nobody else.
         for name, left in sorted(found.items(), key=lambda each: each[1].engine is None):
             assert left.session is not None
+            self._noted.note(left.session)
             transient = self._transient if name in self.config.mounts else left.session.transient
             mount = self._new_mount(left.session.spec, transient=transient, left=left)
             self._nursery.start_soon(self._run_mount, mount)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.csi.asking import Asking
+from tests.csi.two_pods import Node
 from tests.servers import MotoServer
 from tests.service.running import Running
 
@@ -35,3 +36,14 @@ def asking(running: Running, moto: MotoServer) -> Iterator[Asking]:
         it.wait_for_supervisor()
         yield it
         it.release_all()
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    """A node with the node plugin's pod; what is left on it is cleared after the test."""
+    it = Node(tmp_path)
+    try:
+        it.start_holder()
+        yield it
+    finally:
+        it.close()

@@ -9,6 +9,7 @@ from mountctl.supervisor.mountinfo import MountEntry, parse
 from mountctl.supervisor.mounts_file import MountsFile, Noted
 
 NOTED = {"mount_id": 9, "minor": 3, "mountpoint": "/mnt/m", "source": "s3://b/"}
+HERE = 4026531840
 LINE = "9 1 0:3 / /mnt/m rw - fuse.mountctl s3://b/ rw"
 
 
@@ -46,6 +47,14 @@ def entry(line: str) -> MountEntry:
 def test_a_number_that_the_kernel_has_given_again_is_another_mount(other: str) -> None:
     noted = Noted.model_validate(NOTED)
 
-    assert noted.is_at(entry(LINE))
-    assert noted.is_at(entry(LINE.replace("/mnt/m", "/moved")))
-    assert not noted.is_at(entry(other))
+    assert noted.is_at(entry(LINE), HERE)
+    assert noted.is_at(entry(LINE.replace("/mnt/m", "/moved")), HERE)
+    assert not noted.is_at(entry(other), HERE)
+
+
+def test_in_another_namespace_it_is_the_mount_of_that_file_system_at_that_place_whatever_its_number() -> None:
+    noted = Noted.model_validate(NOTED | {"namespace": HERE + 1})
+
+    assert noted.is_at(entry(LINE.replace("9 1", "7 1")), HERE)
+    assert not noted.is_at(entry(LINE.replace("/mnt/m", "/volume")), HERE)
+    assert not noted.is_at(entry(LINE.replace("0:3", "0:4")), HERE)

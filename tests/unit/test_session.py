@@ -232,15 +232,15 @@ def nothing_else(mountpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_dead_mount_that_is_kept_is_its_supervisors_as_long_as_it_is_mounted(mountpoint: Path) -> None:
     session = Session.create(spec(mountpoint))
     session.attach()
-    assert not claims.is_claimed(session.mount_id)
+    assert not claims.is_claimed(session.minor)
 
     session.abort(held=False)
     trio.run(old_mounts.clear_dead, ())
 
-    assert claims.is_claimed(session.mount_id)
+    assert claims.is_claimed(session.minor)
     assert session.alive()
     session.detach()
-    assert not claims.is_claimed(session.mount_id)
+    assert not claims.is_claimed(session.minor)
 
 
 @pytest.mark.usefixtures("nothing_else")

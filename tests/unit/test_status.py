@@ -75,7 +75,7 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
 
     assert set(told) == {"schema", "health", "supervisor", "mounts"}
     assert told["schema"] == 1
-    assert set(told["supervisor"]) == {"pid", "version", "generation", "config"}
+    assert set(told["supervisor"]) == {"pid", "version", "generation", "config", "fd_holder", "fd_holder_reason"}
     assert told["supervisor"]["config"]["last_reload"] == {"ok": True, "errors": [], "at": "2026-11-22T12:00:00Z"}
     [one] = told["mounts"]
     assert set(one) == {

@@ -1,0 +1,184 @@
+"""Mounts outlive the pod of the supervisor and the pod of the node plugin, whichever goes, and however."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.csi.two_pods import Node
+from tests.servers import MotoServer
+from tests.service.running import WAIT_SECONDS_MAX, poll_until
+
+# A program with a file open: reads half, and the rest when it is told to.
+READER = """
+import sys
+with open(sys.argv[1], "rb", buffering=0) as file:
+    half = file.read(1)
+    print("open", flush=True)
+    sys.stdin.readline()
+    sys.stdout.write((half + file.read()).decode())
+"""
+CONTENT = b"still here"
+
+
+class Reader:
+    """A program that has a file of the mount open over whatever happens."""
+
+    def __init__(self, node: Node) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", READER, node.mountpoint("data") / "x"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "open\n"
+
+    def rest(self) -> str:
+        """What it has read, now that it may read the rest; it must end without an error."""
+        told, _ = self.process.communicate("\n", timeout=WAIT_SECONDS_MAX)
+        assert self.process.returncode == 0
+        return told
+
+
+@pytest.fixture
+def bucket(moto: MotoServer) -> str:
+    made = moto.bucket()
+    moto.put(made, "x", CONTENT)
+    return made
+
+
+@pytest.fixture
+def served(node: Node, moto: MotoServer, bucket: str) -> Node:
+    """One mount, `data`, ready, and the holder has all of it."""
+    node.configure(moto, data={"bucket": bucket})
+    node.start()
+    node.wait_for("data", "ready")
+    node.poll_holder("present")
+    return node
+
+
+def test_readers_go_on_when_all_of_the_supervisors_pod_is_killed(served: Node) -> None:
+    reader, before = Reader(served), served.pid("data")
+    number = mount_id(served)
+    served.kill_supervisor()
+    served.start()
+
+    assert served.pid("data") != before
+    assert reader.rest() == CONTENT.decode()
+    assert mount_id(served) == number
+    assert served.mount("data")["engine"]["takeovers"] == 1
+    served.poll_holder("present")
+
+
+def test_readers_go_on_when_the_supervisors_pod_is_told_to_end(served: Node) -> None:
+    reader, number = Reader(served), mount_id(served)
+
+    assert served.stop() == 0, served.log_text()
+    served.start()
+    served.wait_for("data", "ready")
+    assert reader.rest() == CONTENT.decode()
+    assert mount_id(served) == number
+
+
+def test_a_holder_that_was_killed_is_filled_again(served: Node) -> None:
+    reader = Reader(served)
+    old = served.holder_process()
+    os.kill(old, signal.SIGKILL)
+    poll_until(lambda: served.holder_process() != old, "another holder")
+    served.poll_holder("present")
+    served.kill_supervisor()
+    served.start()
+
+    served.wait_for("data", "ready")
+    assert reader.rest() == CONTENT.decode()
+
+
+def test_the_pod_of_the_node_plugin_may_be_another_one(served: Node) -> None:
+    reader = Reader(served)
+    served.kill_holder()
+    served.poll_holder("absent")
+    assert "its mounts end with it" in served.run("status").stdout.replace("\n", " ")
+    served.start_holder()
+    served.poll_holder("present")
+    assert served.status()["supervisor"]["fd_holder_reason"] is None
+    served.kill_supervisor()
+    served.start()
+
+    served.wait_for("data", "ready")
+    assert reader.rest() == CONTENT.decode()
+
+
+def test_the_end_of_the_supervisor_waits_for_a_holder_that_is_away(served: Node) -> None:
+    reader = Reader(served)
+    served.kill_holder()
+    served.poll_holder("absent")
+    assert served.process is not None
+    served.process.send_signal(signal.SIGTERM)
+    poll_until(lambda: "waiting for the FD holder" in served.log_text(), "it to wait")
+    served.start_holder()
+    assert served.process.wait(WAIT_SECONDS_MAX) == 0
+    served.start()
+
+    served.wait_for("data", "ready")
+    assert reader.rest() == CONTENT.decode()
+
+
+def test_without_a_holder_the_end_of_the_supervisor_unmounts(node: Node, moto: MotoServer, bucket: str) -> None:
+    node.kill_holder()
+    node.environment["MOUNTCTL_LEAVE_SECONDS"] = "0"
+    node.configure(moto, data={"bucket": bucket})
+    node.start()
+    node.wait_for("data", "ready")
+
+    assert node.stop() == 0
+    assert str(node.mountpoint("data")) not in node.mounted()
+
+
+def test_both_pods_killed_at_once_leave_a_dead_mount_that_the_next_supervisor_replaces(served: Node) -> None:
+    served.kill_holder()
+    served.kill_supervisor()
+    with pytest.raises(OSError, match="Transport endpoint is not connected"):
+        (served.mountpoint("data") / "x").read_bytes()
+    served.start_holder()
+    served.start()
+    served.wait_for("data", "ready")
+
+    assert (served.mountpoint("data") / "x").read_bytes() == CONTENT
+
+
+def test_the_node_plugins_end_waits_for_a_supervisor_that_takes_what_only_it_has(served: Node) -> None:
+    reader = Reader(served)
+    assert served.stop() == 0
+    assert served.pod is not None
+    served.pod.send_signal(signal.SIGTERM)
+    served.start()
+    served.wait_for("data", "ready")
+
+    served.pod.communicate(timeout=WAIT_SECONDS_MAX)
+    assert served.pod.returncode == 0
+    served.pod = None
+    assert reader.rest() == CONTENT.decode()
+
+
+def test_a_volume_of_the_same_mount_elsewhere_is_not_taken_for_it(served: Node) -> None:
+    volume = served.work / "volume"
+    volume.mkdir()
+    subprocess.run(["mount", "--bind", served.mountpoint("data"), volume], check=True)
+    served.kill_supervisor()
+    served.start()
+    served.wait_for("data", "ready")
+
+    assert (volume / "x").read_bytes() == CONTENT
+    assert served.run("stop", "data").returncode == 0
+    assert str(served.mountpoint("data")) not in served.mounted()
+    assert str(volume) in served.mounted()
+
+
+def mount_id(node: Node) -> str:
+    """Of the mount as this namespace has it: it is the same one as long as nobody has mounted it anew."""
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return next(fields[0] for fields in lines if fields[4] == str(node.mountpoint("data")))
