@@ -86,7 +86,7 @@ def process_of(thread: int) -> int | None:
 
 
 async def flushing_thread(handle: int) -> int | None:
-    """The thread whose close(2) our task is answering; None if that can't be found out.
+    """The thread whose close(2) our task is answering; None if that can't be found out, or is not visible here.
 
     To be called by the coroutine that pyfuse3 awaits, with the handle that pyfuse3 gave it.
     """
@@ -96,7 +96,9 @@ async def flushing_thread(handle: int) -> int | None:
     found: int | None = await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.FAILED)
     if found is None:
         _tell_once()
-    return found
+    elif not found:
+        _tell_of_namespace_once()
+    return found or None
 
 
 def _look(task: trio.lowlevel.Task, handle: int) -> None:
@@ -131,11 +133,19 @@ def _thread_of(holder: object, handle: int, stat_bytes: int, library: ctypes.CDL
     if not request:
         return None
     context = library.fuse_req_ctx(request).contents
-    return int(context.pid) or None
+    return int(context.pid)  # 0: not of the namespace of processes that the mount was made in, nor below it
 
 
 @lru_cache(maxsize=1)
 def _tell_once() -> None:
     logger.warning(
         "this pyfuse3 does not show who closes a file: a file is complete when any process that has it closes it"
+    )
+
+
+@lru_cache(maxsize=1)
+def _tell_of_namespace_once() -> None:
+    logger.warning(
+        "programs are in a namespace of processes that is not visible here (a container without the host's, hostPID): "
+        "a file is complete when any process that has it closes it"
     )

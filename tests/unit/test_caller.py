@@ -37,3 +37,19 @@ def test_an_object_that_is_not_what_we_know_is_left_alone() -> None:
     assert library is not None
     holder = bytearray(caller._HANDLE_BYTES)
     assert caller._thread_of(holder, 2**63, 144, library) is None
+
+
+def test_that_a_program_is_not_visible_is_told_once_and_not_as_a_fault_of_pyfuse3(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller._tell_of_namespace_once.cache_clear()
+    monkeypatch.setattr(caller, "_find", lambda _coroutine, _handle: 0)
+
+    async def test() -> None:
+        for _ in range(2):
+            assert await caller.flushing_thread(7) is None
+
+    trio.run(test)
+    assert caplog.text.count("hostPID") == 1
+    assert "pyfuse3" not in caplog.text
+    caller._tell_of_namespace_once.cache_clear()
