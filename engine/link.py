@@ -101,6 +101,7 @@ class ForkEngine(_Message):
     region: str = Field("", description="where an engine before found the bucket, if not where its access says")
     resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
     waits: bool = Field(default=False, description="another engine serves the session: get ready, wait for TakeOver")
+    bequeathed: bool = Field(default=False, description="serve when TakeOver has brought what one before has left")
 
 
 class ForkBroker(_Message):
@@ -164,7 +165,7 @@ class HandedOver(_Message):
 
 
 class TakeOver(_Message):
-    """Supervisor to an engine that `waits`: the session is yours. File descriptors: those of HandedOver."""
+    """Supervisor to an engine that `waits` or is `bequeathed`: the session is yours. File descriptors: HandedOver's."""
 
     type: Literal["take-over"] = "take-over"
     resend: bool = Field(description="ask the kernel for what the engine before left unanswered")

@@ -171,6 +171,7 @@ class _Engine:
         try:
             if self._order.waits:
                 await self._send(Prepared())
+            if self._order.waits or self._order.bequeathed:
                 await self._taking_over.wait()
             await self._serve(client)
         finally:
@@ -253,16 +254,14 @@ class _Engine:
                         self._scope.cancel()
                         return
                     case TakeOver():
-                        if (
-                            not self._taking_over.is_set()
-                        ):  # again, and without anything, by a supervisor that adopts it
-                            self._resend, self._handed = message.resend, tuple(fds)
-                        self._taking_over.set()
+                        self._take_over(message, fds)
                     case HandOver() if self._serving:
                         self._end(EXIT_STOPPED)
                         self._handing_over = True
                         if message.grace_seconds is not None:
                             self._session_scope.deadline = trio.current_time() + message.grace_seconds
+                    case HandOver():
+                        self._end(EXIT_STOPPED)  # it has nothing to hand over
                     case TellUploads():
                         self._uploads.tell_all()
                     case AbortUploads():
@@ -279,6 +278,14 @@ class _Engine:
         except LinkClosed:
             logger.warning("the supervisor is gone: stopping")
             self._end(EXIT_LINK_CLOSED)
+
+    def _take_over(self, message: TakeOver, fds: list[int]) -> None:
+        if self._taking_over.is_set() or self._serving:  # told again, by a supervisor that adopts it
+            for fd in fds:
+                os.close(fd)
+        else:
+            self._resend, self._handed = message.resend, tuple(fds)
+        self._taking_over.set()
 
     async def _without_access(self, message: AccessFailed) -> None:
         logger.warning("no credentials: %s", message.reason)

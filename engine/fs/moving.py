@@ -86,15 +86,16 @@ class Arrival:
     """What an engine before has handed over by `leave`; if that can't be read, it is as if it had died.
 
     Args:
-        fds: the descriptors that `leave` returned; owned.
+        fds: the descriptors that `leave` returned; owned. Another engine may have taken it, and died: then it is marked
+            so, and there is nothing.
     """
 
     def __init__(self, fds: tuple[int, ...]) -> None:
         self._fds: Final = fds
         self._writers: dict[int, MovedWriter] = {}
-        if fds:
+        if fds and (data := os.pread(fds[0], os.fstat(fds[0]).st_size, 0)):
             try:
-                self._writers = _JSON.validate_json(os.pread(fds[0], os.fstat(fds[0]).st_size, 0))
+                self._writers = _JSON.validate_json(data)
             except ValidationError as error:
                 logger.error("what the engine before was writing can't be taken over: %s", error)  # noqa: TRY400
 
@@ -104,8 +105,13 @@ class Arrival:
         return len(self._slots()) * SLOT_BYTES
 
     def unpack(self, arena: Arena) -> Moved:
-        """All of it, its memory in this arena, which must have room for it. To be called once."""
+        """All of it, its memory in this arena, which must have room for it. To be called once, before serving.
+
+        From here on it is marked as taken: whoever came after us would go on with what is no longer so.
+        """
         try:
+            if self._fds:
+                os.ftruncate(self._fds[0], 0)
             return Moved(self._writers, arena.inherit(self._fds[1], self._slots()) if self._writers else {})
         finally:
             for fd in self._fds:

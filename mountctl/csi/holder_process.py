@@ -80,6 +80,8 @@ class HolderProcess:
             code = process.wait()
             if self._stopping.is_set():
                 return
+            assert process.stdin is not None
+            process.stdin.close()
             _log.warning("the FD holder has ended (%d): starting another, which the supervisor fills", code)
             self._stopping.wait(RESTART_SECONDS)
             with self._starting:

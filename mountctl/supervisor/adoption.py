@@ -16,7 +16,8 @@ with. What is kept of a mount (fdstore.py) says enough, because the steps come i
 * A handover: the successor is kept beside the engine that serves. The older one that lives is the one to adopt: it
   serves, or ends by itself because it was told to, and is replaced like any that ends. The younger one has no session
   yet, and is ended before anybody starts another. Once the old one has ended, the successor is the only one, and is
-  told to take over, in case it was not. (What the old one has handed over of files being written is lost then.)
+  told to take over, in case it was not. What the old one has handed over of files being written is kept before that,
+  until a successor serves (bequest.py), and goes to whichever serves next.
 * An unmount: the mount goes first, then the engine, then what is kept. Died in between: it is not in the kernel's list,
   and a session that has neither a mount nor an engine is dropped.
 
@@ -33,7 +34,7 @@ from typing import Final
 import trio
 
 from engine.link import Link, LinkClosed, Stop, pair
-from mountctl.supervisor import placing
+from mountctl.supervisor import bequest, placing
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.process import ForkedProcess
 from mountctl.supervisor.session import KINDS, Session
@@ -73,6 +74,7 @@ async def find(fds: FdStore) -> dict[str, Left]:
         if _is_of_use(left):
             found[name] = left
             kinds -= {*KINDS, *(kinds_of(left.generation) if left.engine is not None else ())}
+            kinds -= left.session.bequest.kept.keys() if left.session is not None else set()
         else:
             others += [left.engine] if left.engine is not None else []
             await _clear(name, left.session)
@@ -122,6 +124,8 @@ def kinds_of(generation: int) -> tuple[str, str]:
 def take_apart(fds: dict[str, int]) -> Left:
     """Sort what was kept of one mount, by kind. Owns the `fds`."""
     left = Left(Session.restore({kind: fds.pop(kind) for kind in KINDS if kind in fds}))
+    if left.session is not None:
+        left.session.bequest = bequest.found(fds)
     for generation in sorted(_generations(fds)):
         link, pidfd = (fds.pop(kind, None) for kind in kinds_of(generation))
         pid = None if pidfd is None else _pid(pidfd)
@@ -129,7 +133,8 @@ def take_apart(fds: dict[str, int]) -> Left:
             _close(link, pidfd)
             continue
         process = ForkedProcess(pid, pidfd, _link(link))
-        if left.engine is None and left.session is not None and link is not None:
+        # One in a namespace of processes that we don't see can't be killed, should it hang; it ends by its link.
+        if left.engine is None and left.session is not None and link is not None and pid:
             left.engine, left.generation = process, generation
         else:
             left.others.append(process)
@@ -158,10 +163,10 @@ def _close(*fds: int | None) -> None:
 
 
 def _pid(pidfd: int) -> int | None:
-    """The process that a pidfd is of; None if it has ended, or if it is no pidfd."""
+    """The process that a pidfd is of; 0: one that is not visible here; None if it has ended, or if it is no pidfd."""
     with open(f"/proc/self/fdinfo/{pidfd}", encoding="ascii") as file:
         told = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
     pid = int(told.get("Pid", "-1"))
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    return None if pid <= 0 or poll.poll(0) else pid
+    return None if pid < 0 or poll.poll(0) else pid

@@ -13,7 +13,18 @@ from typing import Final
 
 import trio
 
-from engine.link import FDS_MAX, LinkClosed, LogFile, LogLevel, Message, Prepared, Stop, Unavailable
+from engine.link import (
+    FDS_MAX,
+    HandOver,
+    LinkClosed,
+    LogFile,
+    LogLevel,
+    Message,
+    Prepared,
+    Stop,
+    TakeOver,
+    Unavailable,
+)
 from engine.spec import MountSpec
 from mountctl.supervisor import log_file
 from mountctl.supervisor.adoption import kinds_of
@@ -72,6 +83,11 @@ class Engine:
     def ended(self) -> bool:
         """Whether its process has."""
         return self._process.ended
+
+    @property
+    def generation(self) -> int:
+        """Which of its session's engines it is."""
+        return self._generation
 
     @property
     def kept(self) -> dict[str, int]:
@@ -136,9 +152,19 @@ class Engine:
             await self.converse(listen)
         return prepared
 
-    def accept_descriptors(self) -> None:
-        """It is about to hand over, and may send descriptors with that."""
+    def tell_to_hand_over(self, grace_seconds: float | None) -> None:
+        """Ask it to hand over its session, and to end: it says HandedOver, perhaps with descriptors.
+
+        Args:
+            grace_seconds: how long it may go on answering; None: until all is answered.
+        """
+        self.ending = Ending.PLANNED
         self._process.link.accept(FDS_MAX)
+        self._send_now(HandOver(grace_seconds=grace_seconds))
+
+    def tell_to_take_over(self, left: tuple[int, ...], *, resend: bool) -> None:
+        """Give it the session, with what the engine before has left; those descriptors may be closed then."""
+        self._send_now(TakeOver(resend=resend), left)
 
     def give_up(self, reason: str, ending: Ending = Ending.CRASHED) -> None:
         """Kill it; `converse` ends."""
@@ -150,10 +176,7 @@ class Engine:
     def tell_to_stop(self) -> None:
         """Ask it to answer what it has read, and to end."""
         self.ending = self.ending or Ending.PLANNED
-        try:
-            self._process.link.send_nowait(Stop())
-        except LinkClosed:
-            _log.debug("%s: the engine was gone already", self._spec.name)
+        self._send_now(Stop())
 
     async def end(self, grace_seconds: float, hear: Hearer | None = None) -> Exit:
         """Wait for its end; kill it when that takes longer. Then let go of it. Not cancelled half way.
@@ -177,6 +200,14 @@ class Engine:
     def leave(self) -> None:
         """Let go of it as it is, for a supervisor that comes: it goes on as long as what is kept of it is kept."""
         self._process.close()
+
+    def _send_now(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+        """Before what is posted and not sent yet."""
+        try:
+            if not self._process.link.send_nowait(message, fds):
+                _log.warning("%s: the engine does not read its link; left out: %s", self._spec.name, message.type)
+        except LinkClosed:
+            _log.debug("%s: the engine was gone already", self._spec.name)
 
     async def _hear_out(self, hear: Hearer, seconds: float) -> None:
         """What it says until its link is closed: by its end, unless it is stuck."""

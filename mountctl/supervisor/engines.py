@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -22,23 +22,23 @@ from engine.link import (
     Ready,
     RefreshAccess,
     Stats,
-    TakeOver,
 )
 from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import TellUploads, UploadsTold
-from mountctl.supervisor import endings, inflight, tally, telling
+from mountctl.supervisor import endings, handover, inflight, tally, telling
 from mountctl.supervisor.access import AccessHub, Word, later
+from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import Engine, Hearer
 from mountctl.supervisor.events import Events
 from mountctl.supervisor.handover import Handover, HandoverFailed
+from mountctl.supervisor.host import Host
 from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.session import Session
-from mountctl.supervisor.settling import Settling
 from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import Zygote
 
@@ -46,39 +46,6 @@ from mountctl.supervisor.zygote import Zygote
 EXIT_TIMEOUT_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
-
-
-class Host(Protocol):
-    """The mount, as far as its engines concern it."""
-
-    spec: MountSpec
-
-    @property
-    def transient(self) -> bool:
-        """No file declares it."""
-        ...
-
-    @property
-    def in_use(self) -> bool:
-        """Programs wait for an engine, whatever session it is to serve."""
-        ...
-
-    @property
-    def settling(self) -> Settling:
-        """Whether its engines wait."""
-        ...
-
-    async def engine_is_ready(self, engine: Engine, session: Session, *, planned: bool) -> None:
-        """An engine serves; `planned`: by a handover. Raises EndOfConversation if there is no use in it."""
-        ...
-
-    def engine_is_adopted(self, engine: Engine) -> None:
-        """An engine that a supervisor before this one has started has served all the while."""
-        ...
-
-    def engine_beats(self, heartbeat: Heartbeat) -> None:
-        """What the engine that serves says of itself and of S3."""
-        ...
 
 
 class Engines:
@@ -219,15 +186,19 @@ class Engines:
         if self.current is not None:
             self.current.post(message)
 
-    async def end_all(self, session: Session | None, grace_seconds: float) -> None:
+    async def end_all(self, session: Session | None, grace_seconds: float, *, goes_on: bool = False) -> None:
         """End those that are there. To be called when `serve` was cancelled, or has returned.
 
         Args:
             session: the one that they serve.
             grace_seconds: what the current one gets to end by itself.
+            goes_on: another supervisor's engine goes on with the session, and with files that are being written.
         """
 
         async def hear(message: Message, fds: list[int]) -> None:
+            if isinstance(message, HandedOver) and session is not None and self.current is not None:
+                self._left(self.current, session, fds)
+                return
             for fd in fds:
                 os.close(fd)
             if isinstance(message, Logged):
@@ -238,7 +209,11 @@ class Engines:
         if (successor := self._successor()) is not None:
             await self._end_now(successor)
         if self.current is not None:
-            self.current.tell_to_stop()
+            if goes_on and session is not None and session.attached:
+                self.current.tell_to_hand_over(handover.grace_seconds(resends=session.has_resend))
+                grace_seconds = handover.seconds_max(resends=session.has_resend)
+            else:
+                self.current.tell_to_stop()
             self.last_exit = str(await self._end(self.current, grace_seconds, hear))
             self.current = None
 
@@ -312,6 +287,7 @@ class Engines:
             region=self._region,
             resend=session.generation > 0 and session.has_resend,
             waits=beside or self._host.settling.waits,
+            bequeathed=bool(session.bequest.fds) and not beside,
         )
         process = await self._zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
         engine = Engine(process, spec, generation=session.generation)
@@ -334,10 +310,9 @@ class Engines:
     async def _converse(self, engine: Engine, session: Session, change: Handover | None) -> None:
         """Talk with an engine until it is gone. It has its own reason then, if it gave one."""
         self._greet(engine)
-        if change is not None:
-            engine.post(TakeOver(resend=session.has_resend), change.left)
-        elif engine.adopted:  # it may wait for it still: whoever was to hand it over is gone, supervisor and engine
-            engine.post(TakeOver(resend=session.has_resend))
+        # An adopted one may wait for it still: whoever was to hand it over is gone, supervisor and engine.
+        if change is not None or engine.adopted or session.bequest.fds:
+            engine.tell_to_take_over(session.bequest.fds, resend=session.has_resend)
 
         watch = Watch(engine, session)
 
@@ -354,6 +329,7 @@ class Engines:
                     if message.serving and self._ready_at is None:  # Ready was for the supervisor before this one
                         watch.ready()
                         self._ready_at = trio.current_time()
+                        self._keeping.bequest_is_taken(session)
                         self._host.engine_is_adopted(engine)
                     self._now = message.stats
                     self._host.engine_beats(message)
@@ -363,8 +339,8 @@ class Engines:
                     self._logged(message)
                 case UploadsTold():
                     self._leftovers.heard(session, message, engine.post)
-                case HandedOver() if self._handover is not None and self._handover.old is engine:
-                    self._handover.leave(tuple(fds))
+                case HandedOver():
+                    self._left(engine, session, fds)
                 case _:
                     for fd in fds:
                         os.close(fd)
@@ -379,6 +355,7 @@ class Engines:
         self._ready_at = trio.current_time()
         self._region, engine.version = message.region, message.version or None
         session.region = self._region
+        self._keeping.bequest_is_taken(session)
         self.served_before = message.served_before
         if change is None and message.served_before and self.last_exit is not None:
             self.last_exit += f", while it served {', '.join(message.served_before)}"
@@ -387,6 +364,12 @@ class Engines:
             session.served_as(change.spec)
             change.succeeded()
         await self._host.engine_is_ready(engine, session, planned=change is not None)
+
+    def _left(self, engine: Engine, session: Session, fds: list[int]) -> None:
+        """An engine has handed over, with these."""
+        self._keeping.bequest_is_taken(session)  # there is none by now, unless it was lost who took it
+        session.bequest = Bequest(engine.generation, tuple(fds))
+        self._keeping.bequest(session)
 
     def _hear_from_successor(self, message: Message) -> None:
         if isinstance(message, RefreshAccess):

@@ -69,11 +69,9 @@ class ExternalFdStore:
     async def take(self) -> dict[str, dict[str, int]]:
         """What the holder has; nothing, if it is away."""
         try:
-            self._sock = await self._connect()
-            found = await self._ask_for_all(self._sock)
+            self._sock, found = await self._connect()
         except HolderGone as error:
             self._tell_absent(error)
-            self._let_go()
             return {}
         for mount, fds in found.items():
             self._kept[mount] = {kind: os.dup(fd) for kind, fd in fds.items()}
@@ -113,17 +111,16 @@ class ExternalFdStore:
 
     async def settle(self) -> None:
         """Return when the holder has all, or when that can't be waited for any longer. Not beside `run`."""
-        await self._fill(self._leave_seconds)
-        if lost := self._names() - self._held:
-            _log.error("the FD holder has not taken %s: what it is of ends with this supervisor", ", ".join(lost))
+        if not await self._fill(self._leave_seconds):
+            _log.error("the FD holder has not taken all: files that are being written may be lost to their programs")
 
     async def run(self) -> None:
         """Be connected to the holder whenever it is there, and have it keep all, until cancelled."""
         while True:
             try:
                 if self._sock is None:
-                    self._sock = await self._connect()
-                    await self._begin_anew(self._sock)
+                    self._sock = await self._begin_anew()
+                    self._changes.tell()
                 if self._told_absent:
                     _log.info("the FD holder at %s is there", self._path)
                     self._told_absent = False
@@ -138,12 +135,14 @@ class ExternalFdStore:
         """The holder, which is somebody else's, is to drop what was unmounted."""
         await self._fill(_FINISH_SECONDS)
 
-    async def _fill(self, seconds: float) -> None:
-        with trio.move_on_after(seconds):
+    async def _fill(self, seconds: float) -> bool:
+        """Whether it has all then."""
+        with trio.move_on_after(seconds) as patience:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.run)
                 await self._changes.until(self._has_all)
                 nursery.cancel_scope.cancel()
+        return not patience.cancelled_caught
 
     def _has_all(self) -> bool:
         return self._sock is not None and not self._due and not self._asked and self._names() <= self._held
@@ -165,15 +164,19 @@ class ExternalFdStore:
         self._due[name] = None
         self._changes.tell()
 
-    async def _begin_anew(self, sock: trio.socket.SocketType) -> None:
-        """It may have been filled by nobody, or by us. Drop what is not ours (any more), and give it all that is."""
-        found = await self._ask_for_all(sock)
+    async def _begin_anew(self) -> trio.socket.SocketType:
+        """It may have been filled by nobody, or by us. Drop what is not ours (any more), and give it all that is.
+
+        Raises HolderGone.
+        """
+        sock, found = await self._connect()
         for mount, fds in found.items():
             for kind, fd in fds.items():
                 os.close(fd)
                 self._is_due(f"{mount}.{kind}")
         for name in self._names():
             self._is_due(name)
+        return sock
 
     async def _converse(self, sock: trio.socket.SocketType) -> str:
         """Until it is gone. Returns why."""
@@ -272,8 +275,8 @@ class ExternalFdStore:
                     os.close(fd)
             raise HolderGone(str(error) or "it does not answer") from error
 
-    async def _connect(self) -> trio.socket.SocketType:
-        """Raises HolderGone."""
+    async def _connect(self) -> tuple[trio.socket.SocketType, dict[str, dict[str, int]]]:
+        """A connection, and what the holder has. Raises HolderGone."""
         sock = trio.socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             await sock.connect(str(self._path))
@@ -281,10 +284,12 @@ class ExternalFdStore:
             _pid, uid, _gid = holder.UCRED.unpack(told)
             if uid != 0:
                 raise HolderGone(f"it is of the user {uid}, and must be root's")
-        except (OSError, HolderGone) as error:
+            return sock, await self._ask_for_all(sock)
+        except BaseException as error:
             sock.close()
-            raise HolderGone(str(error)) from error
-        return sock
+            if isinstance(error, OSError):
+                raise HolderGone(str(error)) from error
+            raise
 
     def _tell_absent(self, error: HolderGone) -> None:
         if not self._told_absent:

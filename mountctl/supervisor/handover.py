@@ -5,13 +5,12 @@ Begun by mount.py, whose task meanwhile talks with the engine that serves and te
 """
 
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
 
-from engine.link import Access, AccessFailed, HandOver, Message
+from engine.link import Access, AccessFailed, Message
 from engine.spec import MountSpec
 from mountctl.errors import MountctlError
 from mountctl.supervisor.endings import Ending
@@ -30,6 +29,19 @@ ANSWER_SECONDS_MAX: Final = 90.0
 _GATHER_SECONDS_MAX: Final = 5.0
 
 _log = logging.getLogger(__name__)
+
+
+def grace_seconds(*, resends: bool) -> float | None:
+    """How long an engine that hands over may go on answering; None: until all is answered.
+
+    `resends`: the kernel gives to the successor what it leaves unanswered.
+    """
+    return GRACE_SECONDS if resends else None
+
+
+def seconds_max(*, resends: bool) -> float:
+    """How long it may take in all."""
+    return (GRACE_SECONDS if resends else ANSWER_SECONDS_MAX) + _GATHER_SECONDS_MAX
 
 
 class HandoverFailed(MountctlError):
@@ -58,7 +70,6 @@ class Handover:
         self.successor: Engine | None = None
         self.access: Access | AccessFailed | None = None  # the last word for its options, where they are others
         self.switching = False  # the old engine was told to hand over: the next one is the successor
-        self.left: tuple[int, ...] = ()  # descriptors of what the old engine leaves; owned
         self._old_gone = trio.Event()
         self._done = trio.Event()
         self._failure: str | None = None
@@ -102,11 +113,8 @@ class Handover:
         if self.successor.ended:
             raise HandoverFailed("the successor ended while it waited, its engine goes on")
         self.switching = True
-        grace = GRACE_SECONDS if self._resends else ANSWER_SECONDS_MAX
-        self.old.ending = Ending.PLANNED
-        self.old.accept_descriptors()
-        self.old.post(HandOver(grace_seconds=GRACE_SECONDS if self._resends else None))
-        with trio.move_on_after(grace + _GATHER_SECONDS_MAX):
+        self.old.tell_to_hand_over(grace_seconds(resends=self._resends))
+        with trio.move_on_after(seconds_max(resends=self._resends)):
             await self._old_gone.wait()
         if not self._old_gone.is_set():
             self.old.give_up("it did not hand over in time", Ending.PLANNED)
@@ -120,29 +128,17 @@ class Handover:
             successor, self.successor = self.successor, None
             await self._end(successor)
 
-    def leave(self, fds: tuple[int, ...]) -> None:
-        """The old engine has handed over, with these."""
-        self._close_left()
-        self.left = fds
-
     def old_is_gone(self) -> None:
         """The old engine has ended."""
         self._old_gone.set()
 
     def succeeded(self) -> None:
         """The successor serves."""
-        self._close_left()
         self._done.set()
 
     def failed(self, reason: str) -> None:
         """The successor ended before it served. Nothing happens if it had."""
         if not self._done.is_set():
             self._failure = f"the successor ended when it took over: {reason}"
-            self._close_left()
             self._old_gone.set()
             self._done.set()
-
-    def _close_left(self) -> None:
-        fds, self.left = self.left, ()
-        for fd in fds:
-            os.close(fd)

@@ -60,12 +60,23 @@ class Keeping:
         """Whether the engine does, too."""
         return self._fds.engines_outlive and self.session_stays() and self._fds.keeps(self._name, engine.kinds)
 
+    def bequest(self, session: Session) -> None:
+        """What an engine has left of files being written. Call before another is told to take over."""
+        if self._mine and session.bequest.fds:
+            self._fds.keep(self._name, session.bequest.kept, spare=True)
+
+    def bequest_is_taken(self, session: Session) -> None:
+        """An engine serves: it has it, or nobody has."""
+        if self._mine:
+            self._fds.drop(self._name, tuple(session.bequest.kept))
+        session.bequest.close()
+
     def engine_is_gone(self, engine: Engine) -> None:
         """It has ended."""
         if self._mine:
             self._fds.drop(self._name, engine.kinds)
 
-    def session_is_gone(self) -> None:
+    def session_is_gone(self, session: Session) -> None:
         """There is no use in it any more; or it is left to the supervisor that comes."""
         if self._mine and not self.session_stays():
-            self._fds.drop(self._name, KINDS)
+            self._fds.drop(self._name, (*KINDS, *session.bequest.kept))

@@ -365,14 +365,14 @@ class Mount:
         """
         session = self._session
         if session is not None and session.attached:
-            self._keeping.session_is_gone()
+            self._keeping.session_is_gone(session)
             session.abort(held=held)
             self._session, self._aborted = None, session
         self._drop_session()
 
     def _drop_session(self) -> None:
         if self._session is not None:
-            self._keeping.session_is_gone()
+            self._keeping.session_is_gone(self._session)
             self._session.close()
             self._session = None
 
@@ -394,7 +394,7 @@ class Mount:
             if self.engine is not None and self._keeping.engine_stays(self.engine):
                 self._services.left.update(self.engines.leave())
             else:
-                await self.engines.end_all(self._session, STOP_TIMEOUT_SECONDS)
+                await self.engines.end_all(self._session, STOP_TIMEOUT_SECONDS, goes_on=stays)
             self._drop_session()
             self._apply(MountEvent.DONE)
             self._done.set()

@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, recognition, record
+from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.lookout import Lookout, is_over
 
 FUSE_DEVICE: Final = "/dev/fuse"
@@ -64,6 +65,7 @@ class Session:
     transient: bool = False
     uid: int | None = None  # of its engines
     token: str = field(default_factory=lambda: uuid.uuid4().hex)  # by which its uploads are written down: leftovers.py
+    bequest: Bequest = field(default_factory=Bequest, init=False)  # what its last engine has left for the next
     lookout: Lookout = field(default_factory=Lookout, init=False)
     _claim: socket.socket | None = field(default=None, init=False)  # on a dead mount that is kept
 
@@ -306,6 +308,7 @@ class Session:
             if fd >= 0:
                 os.close(fd)
         self.mount_fd = self.fuse_fd = self.journal_fd = self.record_fd = -1
+        self.bequest.close()
 
     def write_record(self) -> None:
         """Have the supervisor after this one know it as it is now."""

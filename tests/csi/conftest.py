@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.csi.asking import Asking
-from tests.csi.two_pods import Node
+from tests.csi.pods import Node
 from tests.servers import MotoServer
 from tests.service.running import Running
 

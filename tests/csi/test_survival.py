@@ -1,5 +1,7 @@
 """Mounts outlive the pod of the supervisor and the pod of the node plugin, whichever goes, and however."""
 
+import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.csi.two_pods import Node
+from tests.csi.node import OWN_PROCESSES, Node
 from tests.servers import MotoServer
 from tests.service.running import WAIT_SECONDS_MAX, poll_until
 
@@ -20,6 +22,18 @@ with open(sys.argv[1], "rb", buffering=0) as file:
     print("open", flush=True)
     sys.stdin.readline()
     sys.stdout.write((half + file.read()).decode())
+"""
+# A program that writes a large file: so much of it, and the rest when it is told to.
+WRITER = """
+import hashlib, os, sys
+data = os.urandom(30_000_000)
+with open(sys.argv[1], "wb", buffering=0) as file:
+    file.write(data[:19_000_000])
+    print("written", flush=True)
+    sys.stdin.readline()
+    file.write(data[19_000_000:25_000_000])
+    file.write(data[25_000_000:])
+print(hashlib.sha256(data).hexdigest())
 """
 CONTENT = b"still here"
 
@@ -44,6 +58,26 @@ class Reader:
         return told
 
 
+class Writer:
+    """A program that is writing `big` over whatever happens."""
+
+    def __init__(self, node: Node) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, node.mountpoint("data") / "big"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "written\n"
+
+    def rest(self) -> tuple[str, str]:
+        """It writes the rest. Returns the digest of all that it has written, and its errors."""
+        told, errors = self.process.communicate("\n", timeout=WAIT_SECONDS_MAX)
+        return told.strip(), errors
+
+
 @pytest.fixture
 def bucket(moto: MotoServer) -> str:
     made = moto.bucket()
@@ -62,12 +96,11 @@ def served(node: Node, moto: MotoServer, bucket: str) -> Node:
 
 
 def test_readers_go_on_when_all_of_the_supervisors_pod_is_killed(served: Node) -> None:
-    reader, before = Reader(served), served.pid("data")
-    number = mount_id(served)
+    reader, number = Reader(served), mount_id(served)
     served.kill_supervisor()
     served.start()
 
-    assert served.pid("data") != before
+    served.wait_for("data", "ready")
     assert reader.rest() == CONTENT.decode()
     assert mount_id(served) == number
     assert served.mount("data")["engine"]["takeovers"] == 1
@@ -82,6 +115,68 @@ def test_readers_go_on_when_the_supervisors_pod_is_told_to_end(served: Node) -> 
     served.wait_for("data", "ready")
     assert reader.rest() == CONTENT.decode()
     assert mount_id(served) == number
+
+
+def test_readers_and_writers_go_on_where_the_supervisors_pod_does_not_see_the_hosts_processes(
+    node: Node, moto: MotoServer, bucket: str
+) -> None:
+    node.unshared = OWN_PROCESSES
+    node.configure(moto, data={"bucket": bucket})
+    node.start()
+    node.wait_for("data", "ready")
+    node.poll_holder("present")
+    reader = Reader(node)
+    node.kill_supervisor()
+    node.start()
+
+    node.wait_for("data", "ready")
+    assert reader.rest() == CONTENT.decode()
+    writer = Writer(node)
+    digest, errors = writer.rest()
+    assert errors == ""
+    assert hashlib.sha256((node.mountpoint("data") / "big").read_bytes()).hexdigest() == digest
+    assert "pyfuse3" not in node.log_text()
+
+
+def test_what_is_being_written_goes_on_when_the_supervisors_pod_is_told_to_end(
+    served: Node, moto: MotoServer, bucket: str
+) -> None:
+    writer = Writer(served)
+    assert served.stop() == 0, served.log_text()
+    served.start()
+    served.wait_for("data", "ready")
+    digest, errors = writer.rest()
+
+    assert errors == ""
+    assert hashlib.sha256(moto.boto.get_object(Bucket=bucket, Key="big")["Body"].read()).hexdigest() == digest
+    assert "Uploads" not in moto.boto.list_multipart_uploads(Bucket=bucket)
+
+
+def test_what_is_being_written_goes_on_over_two_ends_one_after_the_other(
+    served: Node, moto: MotoServer, bucket: str
+) -> None:
+    writer = Writer(served)
+    for _ in range(2):
+        assert served.stop() == 0, served.log_text()
+        served.start()
+        served.wait_for("data", "ready")
+    digest, errors = writer.rest()
+
+    assert errors == ""
+    assert hashlib.sha256(moto.boto.get_object(Bucket=bucket, Key="big")["Body"].read()).hexdigest() == digest
+
+
+def test_what_is_being_written_fails_when_all_of_the_supervisors_pod_is_killed(
+    served: Node, moto: MotoServer, bucket: str
+) -> None:
+    writer = Writer(served)
+    served.kill_supervisor()
+    served.start()
+    served.wait_for("data", "ready")
+    _, errors = writer.rest()
+
+    assert "Input/output error" in errors
+    assert [found["Key"] for found in moto.boto.list_objects_v2(Bucket=bucket)["Contents"]] == ["x"]
 
 
 def test_a_holder_that_was_killed_is_filled_again(served: Node) -> None:
@@ -141,8 +236,7 @@ def test_without_a_holder_the_end_of_the_supervisor_unmounts(node: Node, moto: M
 def test_both_pods_killed_at_once_leave_a_dead_mount_that_the_next_supervisor_replaces(served: Node) -> None:
     served.kill_holder()
     served.kill_supervisor()
-    with pytest.raises(OSError, match="Transport endpoint is not connected"):
-        (served.mountpoint("data") / "x").read_bytes()
+    poll_until(lambda: error_of(served.mountpoint("data") / "x") == errno.ENOTCONN, "the mount to be dead")
     served.start_holder()
     served.start()
     served.wait_for("data", "ready")
@@ -176,6 +270,15 @@ def test_a_volume_of_the_same_mount_elsewhere_is_not_taken_for_it(served: Node) 
     assert served.run("stop", "data").returncode == 0
     assert str(served.mountpoint("data")) not in served.mounted()
     assert str(volume) in served.mounted()
+
+
+def error_of(path: Path) -> int | None:
+    """What reading it fails with."""
+    try:
+        path.read_bytes()
+    except OSError as error:
+        return error.errno
+    return None
 
 
 def mount_id(node: Node) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import engine
 from tests.servers import MotoServer
 from tests.service.programs import Writer, filled, reading
-from tests.service.running import Running, poll_until
+from tests.service.running import MOUNTCTL, Running, gone, poll_until
 
 
 @pytest.fixture
@@ -157,7 +158,8 @@ class Installed:
         self.path = running.work / "code"
         source = Path(engine.__file__).parent
         shutil.copytree(source, self.path / "engine", ignore=shutil.ignore_patterns("__pycache__"))
-        running.environment["PYTHONPATH"] = str(self.path)
+        others = running.environment.get("PYTHONPATH")
+        running.environment["PYTHONPATH"] = os.pathsep.join([str(self.path), *([others] if others else [])])
         running.environment["PYTHONDONTWRITEBYTECODE"] = "1"
 
     def change(self, before: str, after: str, file: str = "__init__.py") -> None:
@@ -165,6 +167,52 @@ class Installed:
         text = path.read_text()
         assert before in text
         path.write_text(text.replace(before, after))
+
+
+# The first successor, at the moment when it is told to take over.
+TAKE_OVER = "def _take_over(self, message: TakeOver, fds: list[int]) -> None:\n"
+DIES = f"{TAKE_OVER}        if self._order.generation == 1:\n            os._exit(9)\n"
+HANGS = f"{TAKE_OVER}        if self._order.generation == 1:\n            time.sleep(1000)\n"
+
+
+def test_files_that_are_being_written_go_on_when_the_successor_dies_as_it_takes_over(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    Installed(running).change(TAKE_OVER, DIES, "run.py")
+    running.configure(moto, m={"bucket": bucket})
+    with running.running(), contextlib.closing(Writer(running.mountpoint("m") / "new", 20)) as writer:
+        writer.go_on(11)
+        assert "the successor ended when it took over" in running.run("restart", "m").stdout
+        running.wait_for("m", "ready")
+        writer.finish()
+        assert content(moto, bucket, "new") == writer.content
+        assert uploads(moto, bucket) == []
+
+
+def test_files_that_are_being_written_go_on_when_supervisor_and_successor_die_before_it_has_taken_over(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    Installed(running).change(TAKE_OVER, HANGS, "run.py")
+    running.configure(moto, m={"bucket": bucket})
+    with running.running(), contextlib.closing(Writer(running.mountpoint("m") / "new", 20)) as writer:
+        writer.go_on(11)
+        old = running.mount("m")["engine"]["pid"]
+        restart = subprocess.Popen(
+            [MOUNTCTL, "restart", "m"],
+            env=running.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        poll_until(lambda: gone(old) and running.held_processes() - {old}, "the old engine to be gone")
+        (successor,) = running.held_processes() - {old}
+        running.crash()
+        os.kill(successor, signal.SIGKILL)
+        restart.wait()
+        running.start()
+        running.wait_for("m", "ready")
+        writer.finish()
+        assert content(moto, bucket, "new") == writer.content
+        assert uploads(moto, bucket) == []
 
 
 def test_an_upgrade_has_every_mount_served_by_the_code_that_is_installed_now(

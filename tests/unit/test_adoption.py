@@ -10,7 +10,7 @@ import trio
 
 from engine.link import Ready, pair, send
 from engine.spec import MountSpec
-from mountctl.supervisor import adoption, record
+from mountctl.supervisor import adoption, bequest, record
 
 SPEC = MountSpec.model_validate({"name": "m", "bucket": "some-bucket", "mountpoint": "/mnt/m"})
 RECORD = record.SessionRecord(spec=SPEC, init_request="00", minor=3, mount_id=9, generation=4, made_directory=False)
@@ -127,3 +127,33 @@ def test_what_an_engine_said_while_there_was_no_supervisor_is_heard(engines: Eng
         left.session.close()
 
     trio.run(main)
+
+
+def left_of_writing(generation: int, count: int = 2) -> dict[str, int]:
+    fds = tuple(os.memfd_create(f"{generation}-{number}") for number in range(count))
+    return bequest.Bequest(generation, fds).kept
+
+
+@pytest.mark.parametrize(
+    ("kept", "generation", "names"),
+    [
+        ([left_of_writing(3)], 3, ["3-0", "3-1"]),
+        ([left_of_writing(10), left_of_writing(9)], 10, ["10-0", "10-1"]),
+        ([left_of_writing(10, count=1), left_of_writing(9)], 9, ["9-0", "9-1"]),  # died while it was being kept
+        ([left_of_writing(4, count=1)], 0, []),
+        ([{}], 0, []),
+    ],
+)
+def test_of_what_was_left_of_writing_the_youngest_that_is_whole_counts(
+    kept: list[dict[str, int]], generation: int, names: list[str]
+) -> None:
+    left = adoption.take_apart(session() | {kind: os.dup(fd) for each in kept for kind, fd in each.items()})
+    assert left.session is not None
+    found = left.session.bequest
+
+    assert found.generation == generation
+    assert [os.readlink(f"/proc/self/fd/{fd}").split(":")[1].split(" ")[0] for fd in found.fds] == names
+    left.session.close()
+    for each in kept:
+        for fd in each.values():
+            os.close(fd)

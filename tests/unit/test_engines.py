@@ -9,6 +9,7 @@ import trio
 from engine.link import Access, ForkEngine, Message
 from engine.spec import MountSpec
 from mountctl.supervisor.access import AccessHub, Listener
+from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.engines import Engines
 from mountctl.supervisor.events import Events
@@ -83,6 +84,7 @@ def test_what_the_broker_says_before_a_successor_is_forked_is_not_told_to_the_en
             attached=True,
             fuse_fd=-1,
             journal_fd=-1,
+            bequest=Bequest(),
         ),
     )
 

@@ -11,9 +11,13 @@ from pydantic import TypeAdapter
 
 from engine.arena import Arena
 from engine.errors import UploadFailed
+from engine.fs.moving import Arrival, MovedWriter
+from engine.fs.sharing import Use
+from engine.s3.interface import UploadOptions
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
-from engine.write.bequest import UploadBequest
+from engine.write.bequest import PartBequest, UploadBequest
+from engine.write.state import UploadState
 from engine.write.upload import Upload
 from engine.write.uploader import Uploader
 from tests.unit.bucket import COMPLETE, CREATE, PART, PUT, Bucket
@@ -205,3 +209,25 @@ def test_an_arena_that_lacks_a_slot_or_the_room_is_refused() -> None:
     assert arena.in_use == 0
     arena.close()
     other.close()
+
+
+def test_what_an_engine_has_taken_is_there_for_no_other() -> None:
+    """An engine that came after it would go on with what is no longer so, and lose what was written since."""
+    told = os.memfd_create("told")
+    upload = UploadBequest(UploadState("k", UploadOptions(), offset=3), [PartBequest(1, 5 * MiB, 3, [0])], 1)
+    os.write(
+        told, TypeAdapter(dict[int, MovedWriter]).dump_json({7: MovedWriter(2, 0, Use.ACTIVE, False, None, upload)})
+    )
+    before, arena = Arena(MiB), Arena(MiB)
+
+    def arrive() -> Arrival:
+        return Arrival((os.dup(told), os.dup(before.fd)))
+
+    moved = arrive().unpack(arena)
+    again = arrive().unpack(arena)
+    os.close(told)
+    arena.close()
+    before.close()
+
+    assert moved.numbers == {2}
+    assert again.numbers == set()

@@ -27,6 +27,8 @@ it.stop()
 """
 # As kubelet's containers have it: a namespace of their own, what is mounted below a shared directory is in all of them.
 _UNSHARE: Final = ("unshare", "--mount", "--propagation", "unchanged")
+# Without hostPID.
+OWN_PROCESSES: Final = ("--pid", "--fork", "--mount-proc")
 
 
 class Node(Running):
@@ -37,6 +39,7 @@ class Node(Running):
         self.environment |= {"MOUNTCTL_FD_HOLDER": "external", "MOUNTCTL_LEAVE_SECONDS": str(WAIT_SECONDS_MAX)}
         (work / "run").mkdir()
         self.pod: subprocess.Popen[bytes] | None = None
+        self.unshared: tuple[str, ...] = ()  # what else the supervisor's pod has of its own
         _mount(work, _MS_BIND)
         _mount(work, _MS_SHARED)
 
@@ -44,7 +47,7 @@ class Node(Running):
         """The supervisor's pod."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*_UNSHARE, MOUNTCTL, "run"], env=self.environment, stderr=log, stdin=subprocess.DEVNULL
+                [*_UNSHARE, *self.unshared, MOUNTCTL, "run"], env=self.environment, stderr=log, stdin=subprocess.DEVNULL
             )
         return self.process
 
@@ -102,10 +105,6 @@ class Node(Running):
             lambda: self.status().get("supervisor", {}).get("fd_holder") == state,
             f"the holder to be {state}; log:\n{self.log_text()}",
         )
-
-    def pid(self, name: str) -> int:
-        """Of the engine of a mount that is ready."""
-        return int(self.wait_for(name, "ready")["engine"]["pid"])
 
     def close(self) -> None:
         """Whatever happened: no process and no mount stays."""
