@@ -43,9 +43,10 @@ def csi_node(
         from mountctl.csi.credentials.files import CredentialFiles
         from mountctl.csi.credentials.roles import Roles
         from mountctl.csi.credentials.volumes import VolumeCredentials
+        from mountctl.csi.holder_process import HolderProcess
         from mountctl.csi.kubernetes_api import KubernetesApi
         from mountctl.csi.node import NodeSettings
-        from mountctl.csi.node_process import NodeProcess, NoHolder, Places, serve
+        from mountctl.csi.node_process import NodeProcess, Places, serve
         from mountctl.csi.startup_taint import StartupTaint
     except ModuleNotFoundError as error:
         raise MountctlError(f"the CSI driver is not installed ({error}): pip install 'mountctl-s3[csi]'") from error
@@ -62,7 +63,7 @@ def csi_node(
         Places(endpoint, kubelet_dir, self_register, healthz),
         supervisor,
         credentials,
-        NoHolder(),
+        HolderProcess(runtime_dir),
     )
     return serve(process, errands.Errands(beside))
 

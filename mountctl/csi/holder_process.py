@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from mountctl.errors import MountctlError
 from mountctl.supervisor import holder
 from mountctl.supervisor.held import SOCKET_NAME
 
@@ -25,6 +26,12 @@ _END_SECONDS: Final = 2.0
 _BACKLOG: Final = 4
 
 _log = logging.getLogger(__name__)
+
+
+class CannotHold(MountctlError):
+    """No holder can run; the message says why."""
+
+    exit_code = 1
 
 
 class HolderProcess:
@@ -43,14 +50,20 @@ class HolderProcess:
         self._thread: Final = threading.Thread(target=self._keep_running, name="fd-holder", daemon=True)
 
     def start(self) -> None:
-        """Returns when it runs. Raises OSError: the runtime directory can't be used, or no process can be had."""
+        """Returns when it runs. Raises CannotHold."""
         listener = self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._path.unlink(missing_ok=True)
-        listener.bind(str(self._path))
-        self._path.chmod(0o600)
-        # Stays: a supervisor that connects while there is no process is heard by the next one.
-        listener.listen(_BACKLOG)
-        self._process = self._run()
+        try:
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)  # the supervisor may come later
+            self._path.unlink(missing_ok=True)
+            listener.bind(str(self._path))
+            self._path.chmod(0o600)
+            # Stays: a supervisor that connects while there is no process is heard by the next one.
+            listener.listen(_BACKLOG)
+            self._process = self._run()
+        except OSError as error:
+            listener.close()
+            self._listener = None
+            raise CannotHold(f"no FD holder can run at {self._path}: {error.strerror or error}") from error
         self._thread.start()
 
     def alive(self) -> bool:
