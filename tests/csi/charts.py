@@ -62,6 +62,10 @@ def named(kind: str, name: str, among: Iterable[Object]) -> Object:
     return found
 
 
+def kinds(among: Iterable[Object]) -> set[str]:
+    return {each["kind"] for each in among}
+
+
 def pods(among: Iterable[Object]) -> Iterator[tuple[str, Object]]:
     """The name of what makes it, and the specification of each pod."""
     for each in among:
