@@ -16,8 +16,8 @@ import pytest
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 from tests.csi import charts, containers
-from tests.csi.asking import Kubelet, kubelet, of_pod, publish
 from tests.csi.charts import rendered
+from tests.csi.node.kubelet import Kubelet, kubelet, of_pod, publish
 from tests.servers import MotoServer
 from tests.service.running import WAIT_SECONDS_MAX, poll_until
 
