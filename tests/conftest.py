@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -27,6 +27,8 @@ GONE_SECONDS_MAX: Final = 3.0
 GONE_POLL_SECONDS: Final = 0.02
 
 _BASE: Final = pytest.StashKey[Path]()
+_LEFT_BY_WORKERS: Final = pytest.StashKey[list[str]]()
+_LEFT: Final = "mountctl_left"  # in what a worker tells at its end
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -84,6 +86,10 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     left += [f"file {path}" for path in sorted(base.iterdir())]
     if not mounts:
         shutil.rmtree(base)
+    if (worker_output := getattr(session.config, "workeroutput", None)) is not None:
+        worker_output[_LEFT] = _sendable(left)
+        return
+    left += session.config.stash.get(_LEFT_BY_WORKERS, [])
     if left:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
@@ -91,6 +97,31 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         reporter.section("left behind by this run", red=True)
         for thing in left:
             reporter.write_line(thing)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """pytest-xdist: a worker has ended. What it left behind is told by who started it."""
+    left = getattr(node, "workeroutput", {}).get(_LEFT, [])
+    node.config.stash.setdefault(_LEFT_BY_WORKERS, []).extend(left)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Iterator[Any]:
+    """pytest-xdist: have all that a test has said be text that a worker can send: names of files may be no UTF-8."""
+    return _sendable((yield))
+
+
+def _sendable(told: Any) -> Any:
+    match told:
+        case str():
+            return told.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _sendable(value) for key, value in told.items()}
+        case list() | tuple():
+            return type(told)(map(_sendable, told))
+        case _:
+            return told
 
 
 def _bases(config: pytest.Config, base: Path) -> list[Path]:
