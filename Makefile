@@ -5,14 +5,18 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 # Most tests wait for something; a file's tests share what it set up. More than two make each other late on small machines.
 SIDE_BY_SIDE := -n 2 --dist loadfile
+# Fails on a link, an anchor or a page of the navigation that is not there. The variable silences an advertisement.
+SITE   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.PHONY: setup demo check test test-all bench bench-publish bench-cost bench-pauses bench-mount-s3 format clean
+.PHONY: setup demo check docs test test-all bench bench-publish bench-cost bench-pauses bench-mount-s3 format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make setup     Debian packages and .venv with mountctl and its extras'
 	@echo 'make demo      mount buckets of an embedded S3 server and show them (KEEP=1 stays up)'
-	@echo 'make check     ruff, mypy, import-linter, generated documents and manifests are current, no file is too long'
+	@echo 'make check     ruff, mypy, import-linter, generated documents and manifests are current, no file is too long,'
+	@echo '               no link of the documents leads nowhere'
+	@echo 'make docs      the site, from docs/, into build/site'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
 	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
@@ -35,10 +39,15 @@ check: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m docs.generate --check
+	$(SITE)
 	$(BIN)/python packaging/protocols.py --check
 	$(BIN)/python packaging/check_lines.py
 	$(BIN)/python packaging/kubernetes/render.py --check
 	$(BIN)/hadolint packaging/kubernetes/Dockerfile
+
+docs: setup
+	$(BIN)/python -m docs.generate
+	$(SITE)
 
 format: setup
 	$(BIN)/ruff format .

@@ -1,5 +1,6 @@
 """Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
-mount-s3-options.md (docs/mount_s3_options.py); and config/mountpoint-s3.schema.json.
+mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md (docs/supervisor_pages.py); and
+config/mountpoint-s3.schema.json.
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
 page is not what the code says. Never edits a page written by hand.
@@ -16,7 +17,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs import mount_s3_options
+from docs import mount_s3_options, supervisor_pages
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
@@ -104,6 +105,8 @@ def main(arguments: Sequence[str]) -> int:
         REFERENCE / "configuration.md": configuration(),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "mount-s3-options.md": mount_s3_options.page(_GENERATED),
+        REFERENCE / "status.md": supervisor_pages.status(_GENERATED),
+        REFERENCE / "events.md": supervisor_pages.events(_GENERATED),
         SCHEMA: schema.text(),
     }
     if arguments:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from mountctl.status import utc
 from mountctl.supervisor.changes import Changes
@@ -22,15 +22,33 @@ TEXT_CHARACTERS_MAX: Final = 500
 
 
 class Kind(StrEnum):
-    """What kind of thing happened."""
+    """What kind of thing happened. Each has its meaning, for docs/reference/events.md."""
 
-    STATE = "state"  # a mount is in another state
-    S3 = "s3"  # S3 does not answer a mount, or refuses it; or does so no longer
-    ENGINE = "engine"  # an engine died, took over or was handed a mount
-    RELOAD = "reload"  # begun; its end, for each mount and as a whole; confirmed or taken back; likewise an upgrade
-    CONFIG = "config"  # a configuration was refused
-    HOLD = "hold"  # an operator has stopped a mount, or started it
-    SUPERVISOR = "supervisor"  # begins or ends
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """A member of this value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    STATE = (
+        "state",
+        "a mount is in another state, or in the same for another reason; a retry that fails as before is not",
+    )
+    S3 = "s3", "S3 does not answer a mount, or refuses it as a whole; or does so no longer"
+    ENGINE = (
+        "engine",
+        "an engine that had served ended, and how; another took over, was handed the mount, or was adopted",
+    )
+    RELOAD = (
+        "reload",
+        "a reload begins; what it did to each mount that it changed; its end. An upgrade, `confirm` likewise",
+    )
+    CONFIG = "config", "a configuration was refused, and why"
+    HOLD = "hold", "an operator has stopped a mount, or started it"
+    SUPERVISOR = "supervisor", "it begins, or ends"
 
 
 class Event(NamedTuple):
