@@ -1,5 +1,6 @@
 """What is written for users agrees with the code: examples load, generated pages are current."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,21 @@ import pytest
 from docs import generate
 from engine import errors
 from engine.spec import MountSpec
-from mountctl.config.load import load
+from mountctl.config.load import examine, load
 from mountctl.config.model import CsiSpec, SupervisorSpec
 from mountctl.config.words import fields
 from tests.unit.test_examples import ENVIRONMENT
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "config" / "examples").glob("*.toml"))
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "config" / "examples").glob("*.toml"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+# Each block of the pages that declares a mount, by where it is.
+BLOCKS = {
+    f"{page.relative_to(ROOT)}-{n}": block
+    for page in PAGES
+    for n, block in enumerate(re.findall(r"^ *```toml\n(.*?)^ *```$", page.read_text(), re.MULTILINE | re.DOTALL))
+    if "\n[mount." in f"\n{block}"
+}
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +35,23 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_every_example_is_a_good_configuration(path: Path) -> None:
     assert load(path).mounts
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_block_of_a_page_that_declares_a_mount_is_right(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCRATCH_UID", "1500")
+    (tmp_path / "region").write_text("eu-west-1\n")
+    file = tmp_path / "mountpoint-s3.toml"
+    file.write_text(BLOCKS[name].replace("/etc/region", str(tmp_path / "region")))
+    examined = examine(file)
+    assert examined.problems == ()
+    assert examined.config.mounts
+
+
+def test_there_are_blocks_on_many_pages() -> None:
+    assert len({name.rpartition("-")[0] for name in BLOCKS}) >= 6
 
 
 def test_there_are_examples() -> None:
