@@ -110,3 +110,14 @@ def test_the_page_has_types_defaults_and_limits() -> None:
     assert any(row.startswith("| `max-threads` | an integer | `64` | 1 to 4096 |") for row in rows)
     assert any(row.startswith("| `read-only` | true or false | `false` |  |") for row in rows)
     assert any(row.startswith("| `bucket` | a string | must be given |") for row in rows)
+
+
+def test_the_figures_of_the_comparison_are_those_that_were_measured() -> None:
+    section = (ROOT / "docs" / "comparison.md").read_text().partition("\n## Speed\n")[2].partition("\n## ")[0]
+    measured = [
+        set(re.findall(r"[\d.,]*\d", line)) for line in (ROOT / "docs" / "performance.md").read_text().split("\n")
+    ]
+    rows = [row.replace("*", "").split(" | ")[1:] for row in section.splitlines()[6:] if row.startswith("| ")]
+    figures = [set(re.findall(r"[\d.,]*\d", " ".join(row))) for row in rows]
+    assert len([row for row in figures if row]) >= 15
+    assert [row for row in figures if not any(row <= line for line in measured)] == []
