@@ -15,6 +15,8 @@ async def _found(made: Mount) -> tuple[int, int]:
 
 
 def test_directories_are_not_asked_for_while_files_are_made_in_them() -> None:
+    """S143: an object that S3 has taken shows that its directories are there."""
+
     async def test() -> None:
         async with mount("a/b/x") as made:
             above, below = await _found(made)
@@ -30,6 +32,8 @@ def test_directories_are_not_asked_for_while_files_are_made_in_them() -> None:
 
 
 def test_a_directory_that_was_filled_is_believed_for_a_second_from_when_s3_was_asked_to_take_the_object() -> None:
+    """S143: and no longer."""
+
     async def test() -> None:
         async with mount("a/b/x") as made:
             _above, below = await _found(made)
