@@ -45,6 +45,7 @@ Raised low (engine/s3, engine/namespace, engine/read, engine/fs), converted once
 
 import errno as _errno
 import logging
+from typing import Any
 
 
 class EngineError(Exception):
@@ -192,19 +193,37 @@ class S3Error(EngineError):
         status: the HTTP status, 0 if no answer came.
         key: the object's key or the listed prefix.
         request_id: S3's `x-amz-request-id`, for its support.
+        host_id: S3's `x-amz-id-2`, which its support wants too.
     """
 
     cut = False  # the connection ended under it, which says little about S3: another one may do
+    attempts = 0  # how often the request was made; 0: that is not known
 
-    def __init__(self, message: str, *, code: str = "", status: int = 0, key: str = "", request_id: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        status: int = 0,
+        key: str = "",
+        request_id: str = "",
+        host_id: str = "",
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
         self.key = key
         self.request_id = request_id
+        self.host_id = host_id
 
     def __str__(self) -> str:
-        facts = {"code": self.code, "status": self.status, "key": self.key, "request_id": self.request_id}
+        facts = {
+            "code": self.code,
+            "status": self.status,
+            "key": self.key,
+            "request_id": self.request_id,
+            "host_id": self.host_id,
+        }
         # A key may hold a newline, and a server's words anything: quoted, they can't forge a line of the log.
         told = " ".join(f"{name}={value!r}" for name, value in facts.items() if value)
         return f"{self.args[0]} ({told})" if told else str(self.args[0])
@@ -274,10 +293,11 @@ class WrongRegion(S3Error):
 
     Args:
         region: the bucket's region, empty if S3 did not tell.
+        facts: those of every S3Error.
     """
 
-    def __init__(self, message: str, *, region: str = "", code: str = "", status: int = 0, key: str = "") -> None:
-        super().__init__(message, code=code, status=status, key=key)
+    def __init__(self, message: str, *, region: str = "", **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.region = region
 
 

@@ -14,11 +14,12 @@ from engine import errors
 PACKET_BYTES_MAX: Final = 64 * 1024
 TEXT_CHARACTERS_MAX: Final = 500
 NAME_CHARACTERS_MAX: Final = 60
+HOST_ID_CHARACTERS_MAX: Final = 100  # Amazon's have 76
 KINDS_MAX: Final = 8  # of what is counted by kind
 LOG_CHARACTERS_MAX: Final = 4000
 
 Failure = list[Any]
-"""An S3Error: its class, message, status, code, request id and region. Who asked knows the key."""
+"""An S3Error: class, message, status, attempts, code, request id, region, host id. Who asked knows the key."""
 
 
 class Use(NamedTuple):
@@ -110,15 +111,17 @@ def decode(packet: bytes) -> Message:
 
 def failure_of(error: errors.S3Error) -> Failure:
     """An error to be sent."""
-    names = (error.code, error.request_id, error.region if isinstance(error, errors.WrongRegion) else "")
-    message = str(error.args[0])[:TEXT_CHARACTERS_MAX]
-    return [type(error).__name__, message, error.status, *(name[:NAME_CHARACTERS_MAX] for name in names)]
+    region = error.region if isinstance(error, errors.WrongRegion) else ""
+    names = [name[:NAME_CHARACTERS_MAX] for name in (error.code, error.request_id, region)]
+    message, host_id = str(error.args[0])[:TEXT_CHARACTERS_MAX], error.host_id[:HOST_ID_CHARACTERS_MAX]
+    return [type(error).__name__, message, error.status, error.attempts, *names, host_id]
 
 
 def error_of(failure: Failure, key: str) -> errors.S3Error:
     """The error that was sent, of a request for this key."""
-    name, message, status, code, request_id, region = failure
+    name, message, status, attempts, code, request_id, region, host_id = failure
     kind = _ERRORS[name]
-    if issubclass(kind, errors.WrongRegion):
-        return kind(message, region=region, code=code, status=status, key=key)
-    return kind(message, code=code, status=status, key=key, request_id=request_id)
+    more = {"region": region} if issubclass(kind, errors.WrongRegion) else {}
+    error = kind(message, code=code, status=status, key=key, request_id=request_id, host_id=host_id, **more)
+    error.attempts = attempts
+    return error

@@ -277,6 +277,7 @@ class HttpClient(Writes, Beginning):
     def _failed(self, error: S3Error, request: Request, failures: int, current: Current) -> S3Error:
         """Count and log a failure for good, and give it its key."""
         error.key = error.key or request.subject
+        error.attempts = failures
         is_answer = (error.status == 404 and request.operation in _ASKING_OR_REMOVING) or (
             request.asks and isinstance(error, NoSuchKey | RangeNotSatisfiable | ArchivedObject)
         )

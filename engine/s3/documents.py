@@ -37,6 +37,7 @@ class ErrorDocument:
     message: str = ""
     region: str = ""
     request_id: str = ""
+    host_id: str = ""
 
 
 def root_of(body: bytes) -> ET.Element:
@@ -61,6 +62,7 @@ def parse_error(body: bytes) -> ErrorDocument:
         message=said.get("Message", ""),
         region=said.get("Region", ""),
         request_id=said.get("RequestId", ""),
+        host_id=said.get("HostId", ""),
     )
 
 

@@ -128,12 +128,15 @@ def error_of(
         region: the one that was signed for.
     """
     code = document.code
-    request_id = headers.get("x-amz-request-id", "") or document.request_id
+    ids = {
+        "request_id": headers.get("x-amz-request-id", "") or document.request_id,
+        "host_id": headers.get("x-amz-id-2", "") or document.host_id,
+    }
     elsewhere = headers.get("x-amz-bucket-region", "") or document.region
     if _is_elsewhere(status, code, elsewhere, region):
         where = f"in region {elsewhere}" if elsewhere else "in another region"
         sentence = f"the bucket is {where}, not in {region or 'this one'}"
-        return WrongRegion(sentence, region=elsewhere, code=code, status=status, key=subject)
+        return WrongRegion(sentence, region=elsewhere, code=code, status=status, key=subject, **ids)
     kind = _BY_CODE.get(code) or _of_status(operation, status)
     if kind is PreconditionFailed and operation in _MAKING_OBJECTS:
         kind = AlreadyExists
@@ -142,7 +145,7 @@ def error_of(
         sentence = "S3 denies access because this machine's clock is off by more than 15 minutes: set it (NTP)"
     elif document.message and kind in (S3Error, AccessDenied):
         sentence = f"{sentence}: {document.message}"
-    return kind(sentence, code=code, status=status, key=subject, request_id=request_id)
+    return kind(sentence, code=code, status=status, key=subject, **ids)
 
 
 def is_away(status: int) -> bool:

@@ -19,10 +19,9 @@ ERRORS = [kind for kind in vars(errors).values() if inspect.isclass(kind) and is
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_arrives_as_it_was(kind: type[S3Error]) -> None:
-    facts = {"code": "C", "status": 404, "key": "k"} | (
-        {"region": "r"} if issubclass(kind, errors.WrongRegion) else {"request_id": "R"}
-    )
-    sent = kind("why", **facts)  # type: ignore[arg-type]
+    facts = {"code": "C", "status": 404, "key": "k", "request_id": "R", "host_id": "h" * 76}
+    sent = kind("why", **facts | ({"region": "r"} if issubclass(kind, errors.WrongRegion) else {}))  # type: ignore[arg-type]
+    sent.attempts = 3
     report = decode(encode(Report([], [(1, False, failure_of(sent))], {}, [])))
     assert isinstance(report, Report)
     came = error_of(report.ended[0][2] or [], "k")
@@ -82,7 +81,7 @@ def test_the_largest_report_is_one_packet_an_engine_can_read() -> None:
             for number in range(1000):
                 reporter.placed(number, 1 << 40)
                 reporter.stats.s3_errors[f"{number}{long}"] += 1
-                failure = failure_of(Unreachable(long, code=long, request_id=long))
+                failure = failure_of(Unreachable(long, code=long, request_id=long, host_id=long))
                 reporter.ended(number, complete=False, failure=failure)
             reporter.stats.unreachable(long)
             reporter.stats.refused(long)

@@ -108,9 +108,15 @@ def test_an_error_document_is_read_with_and_without_a_namespace() -> None:
     for attribute in ("", f" {NAMESPACE}"):
         said = parse_error(
             f"<Error{attribute}><Code>C</Code><Message>M</Message><Region>eu-west-1</Region>"
-            "<RequestId>R</RequestId></Error>".encode()
+            "<RequestId>R</RequestId><HostId>H</HostId></Error>".encode()
         )
-        assert (said.code, said.message, said.region, said.request_id) == ("C", "M", "eu-west-1", "R")
+        assert (said.code, said.message, said.region, said.request_id, said.host_id) == (
+            "C",
+            "M",
+            "eu-west-1",
+            "R",
+            "H",
+        )
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,16 @@ def test_the_request_id_is_kept_for_support() -> None:
     assert error_of("GetObject", "k", 500, {}, ErrorDocument(request_id="XYZ")).request_id == "XYZ"
 
 
+def test_both_ids_of_a_refused_request_are_in_what_is_told_of_it() -> None:
+    for status in (500, 301):
+        for told in (
+            made(status, x_amz_request_id="ABC", x_amz_id_2="host/+="),
+            error_of("GetObject", "k", status, {}, ErrorDocument(request_id="ABC", host_id="host/+=")),
+        ):
+            assert (told.request_id, told.host_id) == ("ABC", "host/+=")
+            assert "request_id='ABC' host_id='host/+='" in str(told)
+
+
 def test_what_broke_on_the_way_is_worth_another_attempt_but_a_refused_certificate_is_not() -> None:
     assert is_transient(Unreachable("reset"))
     assert is_transient(BadResponse("truncated"))
