@@ -1,5 +1,6 @@
 """Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
-mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md (docs/supervisor_pages.py); and
+mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md (docs/supervisor_pages.py), log-messages.md and
+systemd/mountctl.catalog (docs/log_messages.py); and
 config/mountpoint-s3.schema.json.
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
@@ -17,7 +18,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs import mount_s3_options, supervisor_pages
+from docs import log_messages, mount_s3_options, supervisor_pages
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
@@ -27,6 +28,7 @@ from mountctl.config.words import fields, limits, wanted
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 SCHEMA: Final = Path(__file__).parent.parent / "config" / "mountpoint-s3.schema.json"
+CATALOG: Final = Path(__file__).parent.parent / "systemd" / "mountctl.catalog"
 
 # Rules of validators, which have no form that a program could read.
 RULES: Final = {
@@ -35,6 +37,7 @@ RULES: Final = {
     "ca-bundle": "absolute",
     "environment": "the names of [credentials.md](credentials.md)",
     "log-directory": "absolute; not with `no-log`",
+    "log-format": "needs `log-directory`",
     "no-log": "not with `log-directory`, `log-metrics`, `debug`, `debug-crt`",
     "dual-stack": "not with `endpoint-url`",
     "transfer-acceleration": "not with `endpoint-url`, `force-path-style`",
@@ -107,6 +110,8 @@ def main(arguments: Sequence[str]) -> int:
         REFERENCE / "mount-s3-options.md": mount_s3_options.page(_GENERATED),
         REFERENCE / "status.md": supervisor_pages.status(_GENERATED),
         REFERENCE / "events.md": supervisor_pages.events(_GENERATED),
+        REFERENCE / "log-messages.md": log_messages.page(_GENERATED),
+        CATALOG: log_messages.catalog(),
         SCHEMA: schema.text(),
     }
     if arguments:

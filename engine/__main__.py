@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> int:
         for problem in error.errors():
             print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)
         return EXIT_USAGE
-    log.set_up(spec.name, debug=spec.is_debug, silent=spec.no_log)
+    log.set_up(spec.name, level=spec.log_level, silent=spec.no_log)
     try:
         access = resolve(spec)
     except AccessUnavailable as error:

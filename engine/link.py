@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
-from engine.logged import Logged
+from engine.logged import Form, Level, LogFile, Logged, LogLevel
 from engine.spec import MountSpec
 from engine.uploads import AbortUploads, TellUploads, UploadsTold
 
@@ -102,6 +102,8 @@ class ForkEngine(_Message):
     resend: bool = Field(description="ask the kernel for the requests that the engine before left unanswered")
     waits: bool = Field(default=False, description="another engine serves the session: get ready, wait for TakeOver")
     bequeathed: bool = Field(default=False, description="serve when TakeOver has brought what one before has left")
+    log_form: Form | None = Field(None, description="of what goes to stderr; None: the journal's, if it is that")
+    log_level: Level | None = Field(None, description="None: what the spec says")
 
 
 class ForkBroker(_Message):
@@ -111,6 +113,7 @@ class ForkBroker(_Message):
     environment: dict[str, Secret] = Field(
         default_factory=dict, description="what no engine may see of the supervisor's environment: AWS_*"
     )
+    log_form: Form | None = Field(None, description="as an engine's")
 
 
 class ZygoteReady(_Message):
@@ -233,23 +236,10 @@ class Stop(_Message):
     seconds: float = Field(4.0, description="then give up what is not uploaded yet; ends before its sender kills")
 
 
-class LogFile(_Message):
-    """Supervisor to engine: log to this file from now on. File descriptor: the file, open for appending."""
-
-    type: Literal["log-file"] = "log-file"
-
-
 class Beat(_Message):
     """Supervisor to engine: a heartbeat now, out of turn."""
 
     type: Literal["beat"] = "beat"
-
-
-class LogLevel(_Message):
-    """Supervisor to engine: log at debug level from now on, or at the usual one."""
-
-    type: Literal["log-level"] = "log-level"
-    debug: bool
 
 
 # A second tells a person soon enough, and costs an idle engine about 0.1 % of a core.

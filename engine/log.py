@@ -1,4 +1,4 @@
-"""Where an engine's log goes: stderr, a file that the supervisor opened, or nowhere. One line a record.
+"""Where an engine's log goes: stderr or the journal, a file that the supervisor opened, or nowhere.
 
 Called at a process's start, and by run.py when a file comes. On stderr each line has the mount's name, and journald
 adds the time; a file is one mount's, so its lines have the time and no name. Never opens a file: an engine may not.
@@ -7,66 +7,57 @@ adds the time; a file is one mount's, so its lines have the time and no name. Ne
 import contextlib
 import io
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
-from engine.flood import FloodGate
+from engine.log_format import JsonFormat, Split, TextFormat, of_process
+from engine.log_output import Gated, ToStream, hush, to_stderr
+from engine.logged import FileForm, Form, Level
 
 # Of a line that the supervisor is told: with its frame it fits a packet of the link, whatever characters it has.
 LINE_CHARACTERS_MAX: Final = 4000
 
-_FILE_FORMAT: Final = "%(asctime)s %(levelname)s %(message)s"
+
+class _Process:
+    """What is logged about, for outputs that come later."""
+
+    split: Split = of_process("engine", mount=False)
 
 
-class _Output(logging.StreamHandler[TextIO]):
-    """Writes records to a stream. What can't be written goes to stderr, told once: a full disk must not be a flood."""
+def set_up(
+    name: str, *, mount: bool = True, level: Level = "info", form: Form | None = None, silent: bool = False
+) -> None:
+    """Log records of this process to stderr, or to the journal.
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
-        self._told = False
-        self._gate = FloodGate()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        for each in self._gate.passing(record):
-            super().emit(each)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 logging's name
-        error = sys.exc_info()[1]
-        if isinstance(error, OSError) and self.stream is not sys.stderr:
-            if not self._told:
-                self._told = True
-                sys.stderr.write(f"the log file can't be written, and lines are lost: {error.strerror}\n")
-        else:
-            super().handleError(record)
-
-
-def set_up(name: str, *, debug: bool = False, silent: bool = False) -> None:
-    """Log records of this process to stderr as `LEVEL name: message`, with a time when nobody adds one.
-
-    `silent`: nothing is logged at all.
+    Args:
+        name: of the mount that it serves, or of itself.
+        mount: it serves a mount.
+        level: the least that is logged.
+        form: see `to_stderr`.
+        silent: nothing is logged at all.
     """
     root = logging.getLogger()
+    _Process.split = split = of_process(name, mount=mount)
     if silent:
         root.handlers[:] = [logging.NullHandler()]
         return
-    handler = _Output(sys.stderr)
-    # systemd sets JOURNAL_STREAM when stderr is the journal, which stamps each line itself.
-    time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    handler.setFormatter(logging.Formatter(f"{time}%(levelname)s {name}: %(message)s"))
-    root.handlers[:] = [handler]
-    set_level(debug=debug)
-    # botocore's debug records hold signed requests, and its warnings the traceback of a renewal that failed, with all
-    # that a server said; each failure is told in a line of our own.
-    for noisy in ("botocore", "urllib3"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    root.handlers[:] = [to_stderr(form, split)]
+    set_level(level)
+    hush()
 
 
-def set_level(*, debug: bool) -> None:
-    """From now on log at debug level, or at the usual one."""
-    logging.getLogger().setLevel(logging.DEBUG if debug else logging.INFO)
+def set_level(level: Level) -> None:
+    """From now on log what is of this level, or above it."""
+    logging.getLogger().setLevel(level.upper())
+
+
+def tell_repeats(*, end: bool = False) -> None:
+    """Tell how many records were left out, where the time has come; at the `end` of all. Often called."""
+    for each in logging.getLogger().handlers:
+        if isinstance(each, Gated):
+            each.tell_repeats(end=end)
 
 
 def tell_also(tell: Callable[[str], object]) -> None:
@@ -76,35 +67,40 @@ def tell_also(tell: Callable[[str], object]) -> None:
         tell: takes a line; must not wait, and log at debug level at most.
     """
     root = logging.getLogger()
-    if any(isinstance(each, _Output) for each in root.handlers):  # or nothing is to be logged at all
+    if any(isinstance(each, Gated) for each in root.handlers):  # or nothing is to be logged at all
         root.addHandler(_Teller(tell))
 
 
-class _Teller(logging.Handler):
+class _Teller(Gated):
     def __init__(self, tell: Callable[[str], object]) -> None:
-        super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter(_FILE_FORMAT))
+        super().__init__(_Process.split, logging.INFO)
+        self.setFormatter(TextFormat(_Process.split, time=True, named=False))
         self._tell = tell
-        self._gate = FloodGate()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        for each in self._gate.passing(record):
-            self._tell(self.format(each)[:LINE_CHARACTERS_MAX])
+    def write(self, record: logging.LogRecord) -> None:
+        self._tell(self.format(record)[:LINE_CHARACTERS_MAX])
 
 
 _lock: Final = threading.Lock()
 
 
-def use_file(fd: int) -> None:
+def use_file(fd: int, form: FileForm = "text") -> None:
     """From now on log to this file, opened for appending; it is ours, and the one before is closed."""
     # Nothing is buffered: a record is one write, and what a full disk did not take is not tried again.
     raw: Any = io.FileIO(fd, "w")
-    handler = _Output(io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True))
-    handler.setFormatter(logging.Formatter(_FILE_FORMAT))
+    handler = ToStream(
+        io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True), _Process.split
+    )
+    handler.setFormatter(
+        JsonFormat(_Process.split) if form == "json" else TextFormat(_Process.split, time=True, named=False)
+    )
     root = logging.getLogger()
+    tell_repeats(end=True)
     with _lock:
         before, root.handlers[:] = root.handlers[:], [handler]
     for each in before:
-        if isinstance(each, _Output) and each.stream is not sys.stderr:
+        if not isinstance(each, ToStream):
+            each.close()
+        elif each.stream is not sys.stderr:
             with contextlib.suppress(OSError):  # its disk is full or gone; the new file is what counts
                 each.stream.close()

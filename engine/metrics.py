@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import trio
 
+from engine.facts import about
 from engine.link import Stats
+from engine.message_ids import COUNTERS
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ async def log_metrics(stats: EngineStats) -> None:
         await trio.sleep(METRICS_SECONDS)
         now = stats.snapshot()
         if changed := " ".join(changes(before, now)):
-            logger.info("metrics: %s", changed)
+            logger.info("metrics: %s", changed, extra=about(COUNTERS))
         before = now
 
 

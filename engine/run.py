@@ -22,6 +22,7 @@ from engine import __version__, log
 from engine import link as links
 from engine.assembly import serving
 from engine.errors import S3Error
+from engine.facts import about
 from engine.fetch.fetchers import Fetchers
 from engine.fetch.number import connections_of_engine
 from engine.fetch.spawner import Spawner
@@ -40,8 +41,6 @@ from engine.link import (
     Heartbeat,
     Link,
     LinkClosed,
-    LogFile,
-    LogLevel,
     Prepared,
     Ready,
     RefreshAccess,
@@ -49,7 +48,8 @@ from engine.link import (
     TakeOver,
     Unavailable,
 )
-from engine.logged import Logged
+from engine.logged import LogFile, Logged, LogLevel
+from engine.message_ids import CREDENTIALS_LACKING, UPLOAD_LOST
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.s3.client import HttpClient
@@ -140,6 +140,7 @@ class _Engine:
                     await self._live()
                 nursery.cancel_scope.cancel()
         finally:
+            log.tell_repeats(end=True)
             self._link.close()
         return self._exit_code
 
@@ -227,7 +228,8 @@ class _Engine:
             try:
                 await self._link.send(HandedOver(), fds)
             except LinkClosed:
-                logger.error("the supervisor is gone: what is being written is lost")  # noqa: TRY400 - no trace helps
+                told = about(UPLOAD_LOST)
+                logger.error("the supervisor is gone: what is being written is lost", extra=told)  # noqa: TRY400 - no trace helps
             finally:
                 for fd in fds:
                     os.close(fd)
@@ -267,12 +269,12 @@ class _Engine:
                     case AbortUploads():
                         self._uploads.abort(message.uploads)
                     case LogFile():
-                        log.use_file(fds[0])
+                        log.use_file(fds[0], message.form)
                     case Beat():
                         self._stats.backend_changed()
                     case LogLevel():
-                        log.set_level(debug=message.debug)
-                        self._fetchers.set_debug(debug=message.debug)
+                        log.set_level(message.wanted)
+                        self._fetchers.set_log_level(message.wanted)
                     case _:
                         logger.warning("unexpected message: %s", message.type)
         except LinkClosed:
@@ -288,7 +290,7 @@ class _Engine:
         self._taking_over.set()
 
     async def _without_access(self, message: AccessFailed) -> None:
-        logger.warning("no credentials: %s", message.reason)
+        logger.warning("no credentials: %s", message.reason, extra=about(CREDENTIALS_LACKING))
         self._stats.last_error = message.reason
         if self._client is not None:
             self._client.keep()
@@ -343,6 +345,7 @@ class _Engine:
             changed = trio.Event()
             self._stats.backend_changed = changed.set
             self._note_expiry()
+            log.tell_repeats()
             self._uploads.catch_up()
             self._tell(
                 Heartbeat(

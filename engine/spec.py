@@ -12,6 +12,8 @@ from typing import Annotated, Any, Final, Literal, Self
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from engine.interfaces import as_interfaces
+from engine.logged import FileForm
 from engine.variables import as_pairs, as_table
 
 KiB: Final = 1024
@@ -29,9 +31,6 @@ TTL_MAX_SECONDS: Final = 3_153_600_000
 
 # An engine replies what two to four fetchers bring; more are of use if TLS is slow there.
 FETCHERS_MAX: Final = 16
-
-# Linux: IFNAMSIZ without its closing NUL.
-INTERFACE_BYTES_MAX: Final = 15
 
 # AWS names no bound; the longest that its rules allow (an Outpost's access point) is below 200.
 _ARN_CHARS_MAX: Final = 512
@@ -132,18 +131,6 @@ def _absolute(value: str) -> str:
     return value
 
 
-def _interfaces(value: Any) -> Any:
-    """One name, or several; none twice, as each takes its share of the connections."""
-    names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
-    texts = [name for name in names if isinstance(name, str)] if isinstance(names, tuple) else []
-    for name in texts:
-        if not re.match(rf"^[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}$", name):
-            raise ValueError(f"not the name of a network interface: {name[: 2 * INTERFACE_BYTES_MAX]!r}")
-    if len(set(texts)) < len(texts):
-        raise ValueError("names an interface twice")
-    return names
-
-
 def _kms_key(value: str) -> str:
     if not value.startswith("arn:") or ":key" not in value:
         raise ValueError("must be a key's ARN, arn:PARTITION:kms:REGION:ACCOUNT:key/ID: no key id, no alias")
@@ -186,7 +173,7 @@ Fetchers = Annotated[Annotated[int, Ge(0), Le(FETCHERS_MAX)] | Literal["auto"], 
 Mode = Annotated[int, BeforeValidator(_mode)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Variables = Annotated[tuple[str, ...], BeforeValidator(as_pairs), PlainSerializer(as_table)]
-Interfaces = Annotated[tuple[str, ...], BeforeValidator(_interfaces)]
+Interfaces = Annotated[tuple[str, ...], BeforeValidator(as_interfaces)]
 HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
 
 
@@ -340,6 +327,9 @@ class MountSpec(BaseModel):
         None,
         description="Log to the file `mountctl-NAME.log` in this directory, not to stderr. Opened anew by a reload.",
     )
+    log_format: FileForm | None = Field(
+        None, description="What that file has: `text`, or `json`, an object a line. Default: `text`."
+    )
     no_log: bool = Field(default=False, description="The mount's engine logs nothing; the supervisor still does.")
 
     @model_validator(mode="after")
@@ -371,6 +361,8 @@ class MountSpec(BaseModel):
             yield "sse-kms-key-id needs sse: set it to 'aws:kms' or 'aws:kms:dsse'"
         if self.sse_kms_key_id is not None and self.sse == "AES256":
             yield "sse-kms-key-id conflicts with sse 'AES256', which uses no key of KMS"
+        if self.log_format is not None and self.log_directory is None:
+            yield "log-format needs log-directory: of standard error it is [supervisor] that says it"
         for option in ("log_directory", "debug", "debug_crt", "log_metrics") if self.no_log else ():
             if getattr(self, option):
                 yield f"no-log conflicts with {kebab(option)}: keep one"
@@ -378,9 +370,9 @@ class MountSpec(BaseModel):
             yield "bucket: a directory bucket (S3 Express) is not supported yet: mount a general purpose bucket"
 
     @property
-    def is_debug(self) -> bool:
-        """Log at debug level."""
-        return self.debug or self.debug_crt
+    def log_level(self) -> Literal["debug", "info"]:
+        """The least that its engine logs."""
+        return "debug" if self.debug or self.debug_crt else "info"
 
     @property
     def read_part_bytes(self) -> int:

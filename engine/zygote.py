@@ -43,7 +43,7 @@ _EXIT_CRASHED: Final = 70  # EX_SOFTWARE of sysexits.h
 def main(link: socket.socket) -> int:
     """Serve orders until the supervisor is gone. Returns the exit code."""
     stderr.unblock()
-    log.set_up("zygote")
+    log.set_up("zygote", mount=False)
     for name in _LATE_IMPORTS:
         importlib.import_module(name)
     # The supervisor ends its processes itself, in order; a signal to the whole group must not.
@@ -116,7 +116,9 @@ def _run(keep: list[int], body: Callable[[], int]) -> Never:
 def _be_engine(message: ForkEngine, fds: list[int]) -> int:
     session_fd, link_fd, journal_fd = fds
     name_process(f"s3:{message.spec.name}")
-    log.set_up(message.spec.name, debug=message.spec.is_debug, silent=message.spec.no_log)
+    # As root: from here on it opens nothing, not even the journal's socket.
+    level = message.log_level or message.spec.log_level
+    log.set_up(message.spec.name, level=level, form=message.log_form, silent=message.spec.no_log)
     authorities = read_authorities(message.spec)  # as root: the file may be private
     if int(_OOM_SCORE.read_text()) < 0:
         _OOM_SCORE.write_text("0")  # the supervisor is spared; an engine is replaced, so it may go first
@@ -126,7 +128,7 @@ def _be_engine(message: ForkEngine, fds: list[int]) -> int:
 
 def _be_broker(message: ForkBroker, fds: list[int]) -> int:
     name_process("s3:broker")
-    log.set_up("broker")
+    log.set_up("broker", mount=False, form=message.log_form)
     os.environ.update({name: value.get_secret_value() for name, value in message.environment.items()})
     return engine.broker.run_broker(socket.socket(fileno=fds[0]))
 

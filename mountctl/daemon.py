@@ -8,7 +8,6 @@ import os
 import pwd
 import resource
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 import trio
 
 from engine import stderr
+from engine.logged import Level
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.config.watch import Watcher
@@ -27,7 +27,7 @@ from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
 from mountctl.plan import Plan
 from mountctl.status import Status
-from mountctl.supervisor import by_hand, oom, orphans, planning, remembered, report
+from mountctl.supervisor import by_hand, log_output, oom, orphans, planning, remembered, report
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.external_holder import ExternalFdStore
@@ -118,7 +118,8 @@ def _run(
 ) -> int:
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
-    _set_up_log()
+    stderr.unblock()
+    log_output.set_up()
     for sentence in unheeded(os.environ):
         _log.warning("%s", sentence)
     become_subreaper()
@@ -162,7 +163,6 @@ class _Daemon:
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
-        self._debug = False
         self._supervisor = Supervisor(
             load_config,
             fds,
@@ -179,11 +179,14 @@ class _Daemon:
     async def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
         logging.getLogger().addHandler(Listener(self._supervisor.logs))
+        self._use_log_format()
         self.events.note(Kind.SUPERVISOR, f"supervisor {os.getpid()}, version {report.VERSION}, begins")
         failure: MountctlError | None = None
         async with trio.open_nursery() as nursery:
             await nursery.start(vital(self._obey_signals), nursery)
             await nursery.start(vital(self._listen))
+            nursery.start_soon(log_output.tell_repeats)
+            nursery.start_soon(vital(by_hand.end_log_levels), self._supervisor)
             if (interval := watchdog_seconds()) is not None:
                 nursery.start_soon(vital(self._feed_watchdog), interval)
             await nursery.start(vital(self._supervisor.run))
@@ -232,6 +235,9 @@ class _Daemon:
         self._notifier.reloading()
         try:
             done = await self._supervisor.reload(wish)
+            self._use_log_format()
+            if done.ok:
+                by_hand.log_as_configured(self._supervisor)
         finally:
             self._notifier.ready(self._summary())
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
@@ -246,6 +252,12 @@ class _Daemon:
         """The control socket's `start`."""
         report.declared(self._supervisor, names)
         return RestartResult(mounts=await by_hand.start(self._supervisor, names))
+
+    async def set_log_level(self, name: str, level: Level | None, seconds: float | None, uid: int) -> str:
+        """The control socket's `log-level`."""
+        report.known(self._supervisor, [name])
+        who = await trio.to_thread.run_sync(_user, uid)
+        return by_hand.set_log_level(self._supervisor, name, level, seconds, who)
 
     async def users(self, name: str) -> UsersResult:
         """The control socket's `users`."""
@@ -305,7 +317,7 @@ class _Daemon:
             task_status.started()
             async for number in signals:
                 if number == signal.SIGUSR2:
-                    self._switch_debug()
+                    by_hand.switch_debug(self._supervisor)
                 elif number != signal.SIGHUP:
                     if await self._supervisor.leave():
                         what = "leaving the mounts to the supervisor that comes next"
@@ -322,11 +334,11 @@ class _Daemon:
                 else:
                     nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
 
-    def _switch_debug(self) -> None:
-        """SIGUSR2: debug level for a while, without touching a mount; the next one ends it."""
-        self._debug = not self._debug
-        _log.info("SIGUSR2: engines log %s", "at debug level" if self._debug else "as their mounts say")
-        by_hand.set_debug(self._supervisor.mounts.values(), debug=self._debug)
+    def _use_log_format(self) -> None:
+        """That of the configuration: here at once, and in engines that start."""
+        form = self._supervisor.config.supervisor.log_format
+        self._supervisor.logs.form = form
+        log_output.set_up(form, self._supervisor.logs.split)
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:
@@ -370,12 +382,3 @@ def _raise_file_limit() -> None:
     # Five descriptors a mount, all the time; 1024, the usual soft limit, is for programs that use select().
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _set_up_log() -> None:
-    stderr.unblock()
-    # journald stamps each line itself; systemd sets JOURNAL_STREAM when stderr is the journal.
-    time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")
-    # It tells of whatever happens in a directory that it watches.
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)

@@ -83,6 +83,8 @@ class LogStatus(_Part):
     to: Literal["file", "journal", "stderr", "nowhere"] = Field(description="stderr: the supervisor's")
     path: str | None = Field(None, description="the file, or what the supervisor's standard error is, if it has a path")
     unit: str | None = Field(None, description="whose journal it is")
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    level_until: AwareDatetime | None = Field(None, description="then it is the file's again; None: with a reload")
 
 
 class MountStatus(_Part):

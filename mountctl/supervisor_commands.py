@@ -23,8 +23,10 @@ class FdHolder(StrEnum):
 
 def register() -> None:
     """Add the commands to the program."""
-    for each in (run, plan, status, events, logs, wait, reload, confirm, stop, start, restart, upgrade, version):
+    for each in (run, plan, status, events, logs, log_level, wait):
         command(each)
+    for other in (reload, confirm, stop, start, restart, upgrade, version):
+        command(other)
 
 
 def run(
@@ -122,6 +124,24 @@ def logs(
     from mountctl.commands import logs as body
 
     return body.logs(settings.runtime_dir, name, count=lines, follow=follow, as_json=as_json)
+
+
+def log_level(
+    settings: Settings,
+    name: Name,
+    level: Annotated[
+        str, typer.Argument(metavar="LEVEL", help="debug, info, warning, error, or default: as the file says.")
+    ],
+    seconds: Annotated[
+        float | None,
+        typer.Option("--for", metavar="SECONDS", min=1, help="Then as the file says. [default: until a reload]"),
+    ] = None,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Change what a mount logs while it runs; nothing else of it changes."""
+    from mountctl.commands import log_level as body
+
+    return body.log_level(settings.runtime_dir, name, level, seconds, as_json=as_json)
 
 
 def wait(

@@ -17,9 +17,9 @@ from engine.errors import S3Error
 from engine.fetch.messages import (
     PACKET_BYTES_MAX,
     Cancel,
-    Debug,
     Get,
     Keep,
+    LogFrom,
     Message,
     Ping,
     Rejected,
@@ -107,8 +107,8 @@ class Fetcher:
             case Keep():
                 if self._client is not None:
                     self._client.keep()
-            case Debug():
-                set_level(debug=message.debug)
+            case LogFrom():
+                set_level(message.level)
             case Ping():
                 self._reporter.say(Report([], [], {}, []))
             case _:

@@ -17,6 +17,7 @@ from engine.arena import Arena
 from engine.fetch.remote import Process, Remote
 from engine.fetch.spawner import SpawnFailed
 from engine.link import Access
+from engine.logged import Level
 from engine.s3.client import behind
 from engine.s3.interface import RangeReader
 from engine.spec import KiB
@@ -68,7 +69,7 @@ class Fetchers:
         self._stats = stats
         self._rejected = rejected
         self._access = ""
-        self._debug: bool | None = None  # None: as when the engine started
+        self._log_level: Level | None = None  # None: as when the engine started
         self._running: list[Remote] = []
         self._not_before = -math.inf  # no other one is started
         self._lacks = False  # one could not be started, and that was told
@@ -91,11 +92,11 @@ class Fetchers:
         for remote in self._running:
             remote.keep()
 
-    def set_debug(self, *, debug: bool) -> None:
-        """Log at debug level from now on, or at the usual one."""
-        self._debug = debug
+    def set_log_level(self, level: Level) -> None:
+        """Log what is of this level, or above it, from now on."""
+        self._log_level = level
         for remote in self._running:
-            remote.set_debug(debug=debug)
+            remote.set_log_level(level)
 
     @contextlib.asynccontextmanager
     async def reading(self, own: RangeReader, arena: Arena) -> AsyncIterator[RangeReader]:
@@ -146,8 +147,8 @@ class Fetchers:
             self._lacks = False
             remote = Remote(process, self._stats, self._rejected)
             remote.use(self._access)
-            if self._debug is not None:
-                remote.set_debug(debug=self._debug)
+            if self._log_level is not None:
+                remote.set_log_level(self._log_level)
             self._running.append(remote)  # at once: news of keys in between are for it, too
             serving.start_soon(self._serve, remote)
 

@@ -8,6 +8,7 @@ import json
 from typing import Any, Final, NamedTuple
 
 from engine import errors
+from engine.logged import Level
 
 # A packet must fit SO_SNDBUF (208 KiB by default on Linux). What a server says may be of any length, and JSON has up to
 # twelve bytes for a character: texts are cut, and lists, so that all that a packet can have in it fits.
@@ -32,10 +33,10 @@ class Keep(NamedTuple):
     """Engine to fetcher: there are no other keys for now."""
 
 
-class Debug(NamedTuple):
-    """Engine to fetcher: whether to log at debug level."""
+class LogFrom(NamedTuple):
+    """Engine to fetcher: the least level to log."""
 
-    debug: bool
+    level: Level
 
 
 class Ping(NamedTuple):
@@ -79,16 +80,20 @@ class Rejected(NamedTuple):
 
 
 class Log(NamedTuple):
-    """Fetcher to engine: a record for the mount's log, with the place in the code that it is from."""
+    """Fetcher to engine: a record for the mount's log, with the place in the code that it is from.
+
+    `facts`: see facts.packed.
+    """
 
     logger: str
     level: int
     text: str
     path: str
     line: int
+    facts: dict[str, Any]
 
 
-Message = Use | Keep | Debug | Ping | Get | Cancel | Report | Rejected | Log
+Message = Use | Keep | LogFrom | Ping | Get | Cancel | Report | Rejected | Log
 
 _KINDS: Final[dict[str, Any]] = {kind.__name__: kind for kind in Message.__args__}
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode

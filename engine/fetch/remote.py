@@ -12,15 +12,16 @@ from typing import Final, Protocol
 
 import trio
 
+from engine.facts import about, attach, unpacked
 from engine.fetch import counts
 from engine.fetch.messages import (
     PACKET_BYTES_MAX,
     Cancel,
-    Debug,
     Failure,
     Get,
     Keep,
     Log,
+    LogFrom,
     Message,
     Ping,
     Rejected,
@@ -30,6 +31,8 @@ from engine.fetch.messages import (
     encode,
     error_of,
 )
+from engine.logged import Level
+from engine.message_ids import FETCHER_GONE
 from engine.stats import EngineStats
 
 _log = logging.getLogger(__name__)
@@ -116,9 +119,9 @@ class Remote:
         """Tell it that there are no other keys for now."""
         self._tell(Keep())
 
-    def set_debug(self, *, debug: bool) -> None:
-        """Have it log at debug level, or at the usual one."""
-        self._tell(Debug(debug))
+    def set_log_level(self, level: Level) -> None:
+        """Have it log what is of this level, or above it."""
+        self._tell(LogFrom(level))
 
     async def get(
         self, key: str, *, offset: int, places: list[tuple[int, int]], if_match: str, progress: Callable[[int], None]
@@ -170,7 +173,8 @@ class Remote:
             finally:  # or an error of ours would leave their readers waiting for ever
                 for getting in self._getting.values():
                     getting.end()
-        _log.warning("a fetcher is gone: %s; what it was fetching is fetched by others", self._trouble)
+        told = "a fetcher is gone: %s; what it was fetching is fetched by others"
+        _log.warning(told, self._trouble, extra=about(FETCHER_GONE))
 
     def check(self) -> None:
         """To be called every few seconds: one that has not said a word since the last call, though asked, is stuck."""
@@ -245,4 +249,4 @@ def _log_for(message: Log) -> None:
     logger = logging.getLogger(message.logger)
     if logger.isEnabledFor(message.level):
         told = (message.logger, message.level, message.path, message.line, "%s", (message.text,), None)
-        logger.handle(logging.LogRecord(*told))
+        logger.handle(attach(logging.LogRecord(*told), unpacked(message.facts)))

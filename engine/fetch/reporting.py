@@ -11,8 +11,9 @@ from typing import Final
 
 import trio
 
+from engine.facts import facts_of, packed
 from engine.fetch.counts import FetcherStats
-from engine.fetch.messages import LOG_CHARACTERS_MAX, Failure, Log, Message, Report, encode
+from engine.fetch.messages import LOG_CHARACTERS_MAX, NAME_CHARACTERS_MAX, Failure, Log, Message, Report, encode
 
 # Of a report, so that it fits a packet; the rest is in the next one.
 _PLACED_MAX: Final = 300
@@ -53,7 +54,8 @@ class Reporter:
     def log(self, record: logging.LogRecord, text: str) -> None:
         """Have the engine log a record. It is left out while the engine does not read."""
         if not self._waiting:
-            self.say(Log(record.name, record.levelno, _cut(text), record.pathname, record.lineno))
+            facts = packed(facts_of(record), NAME_CHARACTERS_MAX)
+            self.say(Log(record.name, record.levelno, _cut(text), record.pathname, record.lineno, facts))
 
     def flush(self) -> None:
         """Tell all that there is to tell, or begin to wait for room."""

@@ -19,7 +19,7 @@ class Describe:
         writers: Handles[OpenWriter],
         directories: Directories,
     ) -> None:
-        self._bucket: Final = bucket
+        self._bucket: Final = f"s3://{bucket}/"
         self._table: Final = table
         self._files: Final = files
         self._writers: Final = writers
@@ -28,18 +28,22 @@ class Describe:
     def inode(self, number: int) -> str:
         """An inode: its key."""
         inode = self._table.find(number)
-        return f"inode {number}" if inode is None else f"s3://{self._bucket}/{inode.key}"
+        return f"inode {number}" if inode is None else f"{self._bucket}{inode.key}"
 
     def child(self, parent: int, name: bytes) -> str:
         """A name in a directory."""
         return self.inode(parent) + name.decode(errors="backslashreplace")
 
+    def key(self, told: str) -> str:
+        """The key in what one of the others has told; empty if that is none."""
+        return told.removeprefix(self._bucket) if told.startswith(self._bucket) else ""
+
     def handle(self, handle: int) -> str:
         """An open file or directory."""
         if file := self._files.find(handle):
-            return f"s3://{self._bucket}/{file.info.key}"
+            return f"{self._bucket}{file.info.key}"
         if writer := self._writers.find(handle):
-            return f"s3://{self._bucket}/{writer.upload.key}"
+            return f"{self._bucket}{writer.upload.key}"
         if directory := self._directories.find(handle):
-            return f"s3://{self._bucket}/{directory.key}"
+            return f"{self._bucket}{directory.key}"
         return f"handle {handle}"

@@ -7,9 +7,11 @@ at its next use and its file is given up; one whose object is in S3 already has 
 import logging
 from typing import Final
 
+from engine.facts import about
 from engine.fs.handles import Handles
 from engine.fs.inherited import Inherited, InheritedWriter
 from engine.fs.opening import OpenWriter
+from engine.message_ids import UPLOAD_LOST
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.write.uploader import Uploader
@@ -43,7 +45,8 @@ def take_up(
         writer.handle, writer.told = handle, upload.error is not None
         handles.inherit(handle, writer)
     if lost := [was.key for was in writers.values() if was.lost]:
-        logger.error("the engine before died while it wrote files, which are not uploaded: %s", _listed(lost))
+        text = "the engine before died while it wrote files, which are not uploaded: %s"
+        logger.error(text, _listed(lost), extra=about(UPLOAD_LOST, key=lost[0] if len(lost) == 1 else ""))
 
 
 def left(handles: Handles[OpenWriter]) -> dict[int, InheritedWriter]:

@@ -6,7 +6,6 @@ Between two awaits every change is complete.
 """
 
 import functools
-import logging
 import stat
 import time
 from typing import Final
@@ -25,6 +24,7 @@ from engine.errors import (
     Stale,
     Unsettable,
 )
+from engine.fs import told as told_in_log
 from engine.fs.attributes import Attributes, Wanted
 from engine.fs.handles import Handles
 from engine.fs.inherited import Inherited
@@ -43,8 +43,6 @@ from engine.s3.interface import KEY_BYTES_MAX, ObjectClient, ObjectInfo
 from engine.spec import MountSpec
 from engine.write.upload import Upload
 from engine.write.uploader import Uploader
-
-logger = logging.getLogger(__name__)
 
 
 class Writing:
@@ -282,7 +280,7 @@ class Writing:
             await self._complete(writer)
         except EngineError as error:
             if not told:
-                logger.error("%r is not uploaded, and its program was not told: %s", writer.upload.key, error)  # noqa: TRY400
+                told_in_log.lost(writer.upload.key, error)
 
     async def _make(self, parent: Inode, name: str, info: ObjectInfo | None) -> Inode:
         location = parent.prefix + name
@@ -397,4 +395,4 @@ class Writing:
     def _tell_overwrite(self) -> None:
         if not self._told_overwrite:
             self._told_overwrite = True
-            logger.warning("a program wanted to empty a file that exists: only with allow-overwrite files are replaced")
+            told_in_log.overwrite_wanted()

@@ -16,11 +16,14 @@ import pyfuse3
 import trio
 
 from engine.errors import EngineError
+from engine.facts import about
 from engine.fs.attributes import IO_BLOCK_BYTES, Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.policy import writes
 from engine.fuse.caller import flushing_thread, process_of
 from engine.fuse.served import Request, Served
+from engine.log_format import errno_name, one_line
+from engine.message_ids import ENGINE_DIED, REQUEST_BUG, REQUEST_FAILED
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -71,11 +74,12 @@ class Operations(pyfuse3.Operations):
 
     def inherit(self, requests: Sequence[Request]) -> None:
         """The engine before died while it answered these; what the file system inherited tells of what."""
-        told = [f"{request.verb} of {_one_line(self._subject(request))}" for request in requests]
+        told = [f"{request.verb} of {one_line(self._subject(request))}" for request in requests]
         self.served_before = tuple(told[:SERVED_TOLD_MAX])
         if told:
             more = f" and {len(told) - SERVED_TOLD_MAX} more" if len(told) > SERVED_TOLD_MAX else ""
-            logger.warning("the engine before died while it served: %s%s", ", ".join(self.served_before), more)
+            text = "the engine before died while it served: %s%s"
+            logger.warning(text, ", ".join(self.served_before), more, extra=about(ENGINE_DIED))
 
     async def drain(self) -> None:
         """Complete what was closed and is not uploaded yet. To be called when no request is answered any more."""
@@ -305,33 +309,37 @@ class Operations(pyfuse3.Operations):
         try:
             yield
         except EngineError as error:
-            raise self._told_error(
-                verb, error, _one_line(describe(number, name) if name else describe(number))
-            ) from error
+            raise self._told_error(verb, error, lambda: describe(number, name) if name else describe(number)) from error
         except Exception as error:
-            raise self._unexpected(
-                verb, error, _one_line(describe(number, name) if name else describe(number))
-            ) from error
+            raise self._unexpected(verb, error, describe(number, name) if name else describe(number)) from error
         finally:
             self._stats.answering -= 1
             self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
             self._served.end(slot)
 
-    def _told_error(self, verb: str, error: EngineError, subject: str) -> pyfuse3.FUSEError:
+    def _told_error(self, verb: str, error: EngineError, describe: Callable[[], str]) -> pyfuse3.FUSEError:
         self._stats.fuse_error(error.errno)
-        if logger.isEnabledFor(error.level):
-            name = errno.errorcode.get(error.errno, str(error.errno))
-            logger.log(error.level, "%s of %s: %s: %s", verb, subject, name, error)
-        if error.errno in _SHOWN:
-            self._stats.last_error = f"{verb} of {subject} failed: {error}"
+        is_logged, is_shown = logger.isEnabledFor(error.level), error.errno in _SHOWN
+        if is_logged or is_shown:
+            subject = describe()
+            told = one_line(subject)
+        if is_logged:
+            name, key = errno_name(error.errno), self._fs.describe.key(subject)
+            facts = about(REQUEST_FAILED, verb=verb, key=key, errno=name, error=error)
+            logger.log(error.level, "%s of %s: %s: %s", verb, told, name, error, extra=facts)
+        if is_shown:
+            self._stats.last_error = f"{verb} of {told} failed: {error}"
         return pyfuse3.FUSEError(error.errno)
 
     def _unexpected(self, verb: str, error: Exception, subject: str) -> pyfuse3.FUSEError:
         self._stats.fuse_error(errno.EIO)
-        self._stats.last_error = f"{verb} of {subject} failed by an error in the engine: {error!r}"
+        told = one_line(subject)
+        self._stats.last_error = f"{verb} of {told} failed by an error in the engine: {error!r}"
         kind = f"{verb} {type(error).__name__}"
         # With its traceback once; a program that repeats the request must not fill the log.
-        logger.error("%s of %s: unexpected %r", verb, subject, error, exc_info=kind not in self._told and error)
+        facts = about(REQUEST_BUG, verb=verb, key=self._fs.describe.key(subject), errno="EIO", error=error)
+        exc_info = kind not in self._told and error
+        logger.error("%s of %s: unexpected %r", verb, told, error, exc_info=exc_info, extra=facts)
         self._told.add(kind)
         return pyfuse3.FUSEError(errno.EIO)
 
@@ -351,12 +359,3 @@ def _entry(attributes: Attributes) -> pyfuse3.EntryAttributes:
     entry.st_atime_ns = attributes.access_ns
     entry.st_mtime_ns = entry.st_ctime_ns = attributes.time_ns
     return entry
-
-
-def _named(describe: Callable[..., str], number: int, name: bytes) -> str:
-    return _one_line(describe(number, name) if name else describe(number))
-
-
-def _one_line(subject: str) -> str:
-    """A key may hold a newline; shown as such, it could forge a line of the log."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in subject)

@@ -6,6 +6,8 @@ Called by listings. Never decides what is hidden (names.py and listing.py do) an
 import logging
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import NAME_HIDDEN
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -27,19 +29,22 @@ class HiddenNames:
         self._stats.hidden_names += 1
         kind = "directory" if key.endswith("/") else "file"
         if self._first(directory, kind):
-            logger.warning("%s %r has no path here: its name %s; told once for %r", kind, key, why, directory)
+            text = "%s %r has no path here: its name %s; told once for %r"
+            logger.warning(text, kind, key, why, directory, extra=about(NAME_HIDDEN, key=key))
 
     def shadowed(self, directory: str, key: str) -> None:
         """The object `key` has the name of a directory, which hides it."""
         self._stats.hidden_names += 1
         if self._first(directory, "shadowed"):
-            logger.warning("object %r is hidden by the directory of its name; told once for %r", key, directory)
+            text = "object %r is hidden by the directory of its name; told once for %r"
+            logger.warning(text, key, directory, extra=about(NAME_HIDDEN, key=key))
 
     def marker(self, key: str, size: int) -> None:
         """The object that makes a directory visible (its key ends in a slash) has content, which has no path."""
         self._stats.hidden_names += 1
         if self._first(key, "marker"):
-            logger.warning("object %r is shown as a directory, so its %d bytes can't be read here", key, size)
+            text = "object %r is shown as a directory, so its %d bytes can't be read here"
+            logger.warning(text, key, size, extra=about(NAME_HIDDEN, key=key))
 
     def _first(self, directory: str, kind: str) -> bool:
         if (directory, kind) in self._told or len(self._told) >= TOLD_MAX:

@@ -25,7 +25,9 @@ from engine.errors import (
     Throttled,
     Unreachable,
 )
+from engine.facts import about
 from engine.link import Access
+from engine.message_ids import S3_REQUEST_FAILED
 from engine.s3 import refusal, retry
 from engine.s3.attempt import Attempter, Current, Receive
 from engine.s3.beginning import Beginning
@@ -288,7 +290,9 @@ class HttpClient(Writes, Beginning):
         self._note_refusal(error, current)
         # Probes go on every two seconds while S3 is away; that it is away is told once, by whoever watches.
         level = logging.DEBUG if is_answer or request.operation == _PROBE else error.level
-        _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error)
+        if _log.isEnabledFor(level):
+            facts = about(S3_REQUEST_FAILED, verb=request.operation, error=error)
+            _log.log(level, "%s failed (attempts: %d): %s", request.operation, failures, error, extra=facts)
         return error
 
     def _note_refusal(self, error: S3Error, current: Current) -> None:

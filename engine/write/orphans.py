@@ -14,6 +14,8 @@ from typing import Final
 import trio
 
 from engine.errors import EngineError
+from engine.facts import about
+from engine.message_ids import UPLOAD_LEFT
 from engine.s3.interface import ObjectClient
 from engine.write.records import UploadRecords
 
@@ -106,6 +108,7 @@ class Orphans:
                     len(failures),
                     self._whose,
                     failures[0],
+                    extra=about(UPLOAD_LEFT),
                 )
             self._tried.set()
             if failures:
@@ -131,7 +134,8 @@ class Orphans:
         for key in list(self._asked):
             self._records.upload_looked_for(key)
         if failures:
-            logger.warning("whether the engine before left further uploads in S3 is not known: %s", failures[0])
+            text = "whether the engine before left further uploads in S3 is not known: %s"
+            logger.warning(text, failures[0], extra=about(UPLOAD_LEFT))
 
     async def _look_for(self, key: str, known: set[str]) -> None:
         """Find the upload that was begun, if it was, and abort it."""
@@ -146,7 +150,8 @@ class Orphans:
             if upload.key == key and upload.upload_id not in others and upload.initiated >= since
         ]
         if len(found) > 1:
-            logger.warning("%d uploads of %r were begun lately: none is aborted, as one only is ours", len(found), key)
+            text = "%d uploads of %r were begun lately: none is aborted, as one only is ours"
+            logger.warning(text, len(found), key, extra=about(UPLOAD_LEFT, key=key))
         elif found:
             await self.client.abort_multipart_upload(key, found[0].upload_id)
         if found:

@@ -12,6 +12,8 @@ import trio
 
 from engine.arena import SLOT_BYTES, Arena, Slot
 from engine.errors import EngineError, S3Error
+from engine.facts import about
+from engine.message_ids import UPLOAD_LEFT, UPLOAD_LOST
 from engine.s3.interface import Likeness, ObjectClient, UploadOptions
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
@@ -124,7 +126,8 @@ class Uploader:
                 await self.client.abort_multipart_upload(key, upload_id)
             self.records.upload_ended(upload_id)
         except (EngineError, trio.TooSlowError) as error:
-            logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, key, error)
+            facts = about(UPLOAD_LEFT, key=key, error=error)
+            logger.warning("the multipart upload %s of %r could not be aborted: %s", upload_id, key, error, extra=facts)
             again = Orphans(self.client, self.records, whose="files that failed")
             again.add({upload_id: key}, {})
             self.nursery.start_soon(again.run_later)
@@ -155,7 +158,8 @@ class Uploader:
         with trio.CancelScope(shield=True):  # each is bounded by ABORT_SECONDS_MAX
             async with trio.open_nursery() as nursery:
                 for upload in list(self._open):
-                    logger.error("%r was being written when the engine stopped: it is not uploaded", upload.key)
+                    text = "%r was being written when the engine stopped: it is not uploaded"
+                    logger.error(text, upload.key, extra=about(UPLOAD_LOST, key=upload.key))
                     nursery.start_soon(upload.abort, "the engine stopped")
 
     def spare_slot(self) -> Slot | None:

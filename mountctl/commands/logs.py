@@ -4,6 +4,7 @@ The supervisor says where it goes: a file (`log-directory`), the journal, or its
 read by the programs that there are for it; of the third the supervisor has the last lines.
 """
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from mountctl.status_table import printable
 _LOOKED_AT_MAX: Final = 200_000
 _JOURNALCTL: Final = "journalctl"
 _LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_OF_PRIORITY: Final = {"7": "DEBUG", "6": "INFO", "4": "WARNING", "3": "ERROR", "2": "CRITICAL"}
 
 
 class LogUnreadable(MountctlError):
@@ -81,7 +83,7 @@ def _of_file(path: str, count: int, *, follow: bool) -> Iterator[str]:
 
 
 def _of_journal(match: str, name: str, count: int, *, follow: bool) -> Iterator[str]:
-    """The lines of this mount among those of the service: each begins with a level and the name (engine/log.py)."""
+    """The lines of this mount among those of the service: they have its name as a field, or at their beginning."""
     command = [_JOURNALCTL, match, "--output=json", "--no-pager", "--quiet", "--all"]
     newest = [json.loads(line) for line in islice(_lines([*command, "--reverse", "--lines=1"]), 1)]
     latest = islice(_lines([*command, "--reverse"]), _LOOKED_AT_MAX)
@@ -97,10 +99,23 @@ def _of_mount(entries: Iterator[dict[str, Any]], name: str) -> Iterator[str]:
         message = entry.get("MESSAGE")
         if isinstance(message, list):  # journald's form of what is no UTF-8
             message = bytes(message).decode(errors="backslashreplace")
-        level, _, rest = (message or "").partition(" ")
-        if level in _LEVELS and rest.startswith(f"{name}: "):
-            at = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
-            yield f"{at.strftime('%Y-%m-%dT%H:%M:%SZ')} {message}"
+        if (told := _told_of(name, message or "", entry)) is None:
+            continue
+        at = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
+        yield f"{at.strftime('%Y-%m-%dT%H:%M:%SZ')} {told}"
+
+
+def _told_of(name: str, message: str, entry: Mapping[str, Any]) -> str | None:
+    """An entry as a line; None if it is not this mount's. It may be in any form of engine/log_format.py."""
+    if entry.get("MOUNTCTL_MOUNT") == name:
+        return f"{_OF_PRIORITY.get(str(entry.get('PRIORITY')), 'INFO')} {message}"
+    if message.startswith("{"):
+        with contextlib.suppress(ValueError):
+            found = json.loads(message)
+            if found.get("mount") == name:
+                return f"{str(found.get('level')).upper()} {name}: {found.get('message')}"
+    level, _, rest = message.partition(" ")
+    return message if level in _LEVELS and rest.startswith(f"{name}: ") else None
 
 
 def _lines(command: list[str]) -> Iterator[str]:

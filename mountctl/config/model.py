@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from engine.logged import Form
 from engine.spec import AbsolutePath, MountSpec, kebab
 
 # Told by both tables below: the option is known, and this version can't honour it.
@@ -35,6 +36,11 @@ class SupervisorSpec(BaseModel):
     watch: bool = Field(
         default=True,
         description="Reload by itself when the file, its drop-ins or what they refer to have changed.",
+    )
+    log_format: Form | None = Field(
+        None,
+        description="What goes to standard error: `text`, `json` (an object a line), or `journal` (to journald, with "
+        "fields). Engines that run keep theirs. Default: `journal` where that is the journal, else `text`.",
     )
 
 

@@ -140,6 +140,15 @@ class ControlClient:
         target = _target("/v1/start", _named(names))
         return RestartResult.model_validate(self._ask("POST", target, RELOAD_SECONDS_MAX))
 
+    def set_log_level(self, name: str, level: str, seconds: float | None) -> dict[str, str]:
+        """Have a mount log from this level on, or as the file says (`default`). Returns what is so then, by its name.
+
+        Raises as `status` does; Refused if it logs nothing.
+        """
+        limit = [] if seconds is None else [("seconds", str(seconds))]
+        target = _target("/v1/log-level", [("name", name), ("level", level), *limit])
+        return dict(self._ask("POST", target, STATUS_SECONDS_MAX)["mounts"])
+
     def users(self, name: str) -> list[str]:
         """The processes that have a mount open, each as `command (pid)`. Raises as `status` does."""
         answer = self._ask("GET", _target("/v1/users", [("name", name)]), STATUS_SECONDS_MAX)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from engine.logged import Level
 from engine.spec import MountSpec
 from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.plan import Plan
@@ -56,6 +57,13 @@ class Control(Protocol):
 
     async def start(self, names: Sequence[str]) -> RestartResult:
         """Mount these again. Raises UnknownMount."""
+        ...
+
+    async def set_log_level(self, name: str, level: Level | None, seconds: float | None, uid: int) -> str:
+        """Have a mount log from this level on, or (None) as the file says. Returns what is so then.
+
+        Raises UnknownMount; MountctlError if it logs nothing.
+        """
         ...
 
     async def users(self, name: str) -> UsersResult:

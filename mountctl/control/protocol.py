@@ -19,6 +19,8 @@
     POST /v1/stop?name=NAME...[&seconds=N]
                                      200 RestartResult, when they are unmounted and held; 404 no mount of that name
     POST /v1/start?name=NAME...      200 RestartResult, when each is up or known not to be; 404 as above
+    POST /v1/log-level?name=NAME&level=LEVEL[&seconds=N]
+                                     200 RestartResult: the level that counts now; 404 no mount of that name
     GET  /v1/users?name=NAME         200 UsersResult: who has it open
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
@@ -44,6 +46,9 @@ PLAN_PATH: Final = "/v1/plan"
 RELOAD_PATH: Final = "/v1/reload"
 CONFIRM_SECONDS_MAX: Final = 86400.0  # a day: nobody waits for longer without looking
 STOP_SECONDS_MAX: Final = 86400.0  # as long as an upload may take that somebody waits for
+LEVEL_PATH: Final = "/v1/log-level"
+LEVEL_SECONDS_MAX: Final = 86400.0  # a day: what is wanted for longer belongs into the file
+DEFAULT_LEVEL: Final = "default"  # the file's
 RESTART_PATH: Final = "/v1/restart"
 UPGRADE_PATH: Final = "/v1/upgrade"
 MOUNTS_PATH: Final = "/v1/mounts"

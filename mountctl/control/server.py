@@ -18,8 +18,10 @@ import h11
 import trio
 from pydantic import ValidationError
 
+from engine.facts import about
+from engine.message_ids import CONTROL_REFUSED
 from engine.spec import MountSpec
-from mountctl.control import streams, volume_routes
+from mountctl.control import level_route, streams, volume_routes
 from mountctl.control.answers import Answer, problem, told
 from mountctl.control.connections import Connection, Connections, Patience
 from mountctl.control.offer import Control
@@ -138,7 +140,8 @@ class _Server:
         if self.gid is not None and peer.uid not in (0, os.geteuid()):
             groups = await trio.to_thread.run_sync(groups_of, peer, abandon_on_cancel=True, limiter=self._lookups)
         if not may_enter(peer, os.geteuid(), groups, self.gid):
-            _log.warning("control socket: refused user %d (process %d)", peer.uid, peer.pid)
+            text = "control socket: refused user %d (process %d)"
+            _log.warning(text, peer.uid, peer.pid, extra=about(CONTROL_REFUSED))
             return problem(403, who_may(peer.uid, self.gid))
         return None
 
@@ -221,6 +224,8 @@ class _Server:
                 return Answer(200, packed(ReloadResult(ok=True)))
             case b"POST", "/v1/restart" | "/v1/stop" | "/v1/start" if not names:
                 return problem(400, f"which mounts? {path}?{NAME_PARAMETER}=...")
+            case method, "/v1/log-level" if method != b"HEAD":
+                return await level_route.answer(method, self._control, asked, peer)
             case b"POST", "/v1/stop":
                 return await self._stop(names, asked, peer)
             case b"POST", "/v1/start":

@@ -12,7 +12,9 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
 from engine.link import Access, AccessFailed, ForgetAccess, LinkClosed, Message, RefreshAccess, WatchAccess
+from engine.message_ids import HELPER_GONE
 from engine.spec import MountSpec
 from mountctl.supervisor.backoff import Backoff
 from mountctl.supervisor.process import ForkedProcess
@@ -134,7 +136,7 @@ class AccessHub:
             broker.link.close()
             end = await broker.end(_END_TIMEOUT_SECONDS)
             broker.close()
-        _log.warning("the broker %s; starting another", end)
+        _log.warning("the broker %s; starting another", end, extra=about(HELPER_GONE))
 
     async def _pass_orders(self, broker: ForkedProcess, scope: trio.CancelScope) -> None:
         try:

@@ -8,10 +8,13 @@ from typing import Final
 
 import trio
 
+from engine.logged import Level
 from engine.spec import MountSpec
+from mountctl.errors import MountctlError
 from mountctl.supervisor import open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
+from mountctl.supervisor.report import chosen
 from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, trouble
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.supervisor import Supervisor
@@ -21,6 +24,10 @@ from mountctl.supervisor.zygote import ForkError
 SETTLE_SECONDS: Final = 15.0
 # How long `add` waits for its mount: longer than an engine may take to start (watch.START_TIMEOUT_SECONDS).
 ADD_SECONDS_MAX: Final = 60.0
+
+
+class LogsNothing(MountctlError):
+    """A mount has no log whose level could be changed."""
 
 
 async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: float) -> dict[str, str]:
@@ -135,8 +142,58 @@ async def restart(mounts: Iterable[Mount]) -> dict[str, str]:
     return results
 
 
-def set_debug(mounts: Iterable[Mount], *, debug: bool) -> None:
-    """Have the engines that run now log at debug level, or as their mounts say."""
-    for mount in mounts:
-        if mount.engine is not None:
-            mount.engine.set_debug(debug=debug)
+def set_log_level(supervisor: Supervisor, name: str, level: Level | None, seconds: float | None, by: str) -> str:
+    """Have a mount's engines log from this level on, for so many seconds or until a reload. Returns what is so then.
+
+    None: as the file says. Raises LogsNothing.
+    """
+    mount, levels = chosen(supervisor, [name])[0], supervisor.logs.levels
+    if mount.spec.no_log:
+        raise LogsNothing(f"{name} logs nothing: it has no-log")
+    if level is None:
+        levels.take_back(name)
+    else:
+        levels.give(name, level, seconds)
+    _tell_level(supervisor, mount)
+    until = f"for {seconds:.0f} s" if seconds is not None else "until a reload"
+    told = f"{levels.of(mount.spec)}{f' {until}' if level is not None else ', as the configuration says'}"
+    telling.log_level(supervisor.events, f"log level by {by}: {told}", name)
+    return told
+
+
+async def end_log_levels(supervisor: Supervisor) -> None:
+    """When the time of a level is over, have the mount log as the file says. Until cancelled."""
+
+    def over(name: str) -> None:
+        if (mount := supervisor.mounts.get(name)) is not None:
+            _tell_level(supervisor, mount)
+            level = supervisor.logs.levels.of(mount.spec)
+            telling.log_level(supervisor.events, f"log level: {level}, as its time is over", name)
+
+    await supervisor.logs.levels.run(over)
+
+
+def log_as_configured(supervisor: Supervisor) -> None:
+    """Have all mounts log as the file says."""
+    if supervisor.logs.levels.end():
+        telling.log_level(supervisor.events, "log levels are those of the configuration")
+        _tell_levels(supervisor)
+
+
+def switch_debug(supervisor: Supervisor) -> None:
+    """Have all mounts log at debug level; or, if they do so by this, as the file says or an operator has told."""
+    levels = supervisor.logs.levels
+    levels.everywhere = "debug" if levels.everywhere is None else None
+    how = "as their mounts say" if levels.everywhere is None else "at debug level"
+    telling.log_level(supervisor.events, f"SIGUSR2: engines log {how}")
+    _tell_levels(supervisor)
+
+
+def _tell_levels(supervisor: Supervisor) -> None:
+    for mount in supervisor.mounts.values():
+        _tell_level(supervisor, mount)
+
+
+def _tell_level(supervisor: Supervisor, mount: Mount) -> None:
+    if mount.engine is not None:
+        mount.engine.set_log_level(supervisor.logs.levels.of(mount.spec))

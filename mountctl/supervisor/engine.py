@@ -13,19 +13,10 @@ from typing import Final
 
 import trio
 
-from engine.link import (
-    FDS_MAX,
-    HandOver,
-    LinkClosed,
-    LogFile,
-    LogLevel,
-    Message,
-    Prepared,
-    Stop,
-    TakeOver,
-    Unavailable,
-)
+from engine.link import FDS_MAX, Beat, HandOver, LinkClosed, Message, Prepared, Stop, TakeOver, Unavailable
+from engine.logged import Level, LogFile, LogLevel
 from engine.spec import MountSpec
+from engine.uploads import TellUploads
 from mountctl.supervisor import log_file
 from mountctl.supervisor.adoption import kinds_of
 from mountctl.supervisor.endings import Ending
@@ -112,16 +103,22 @@ class Engine:
     def reopen_log(self) -> None:
         """Have it log to its file, opened anew. Nothing happens if it has none."""
         if self._spec.log_directory is not None:
-            self.post(LogFile())
+            self.post(LogFile(form=self._spec.log_format or "text"))
 
     def change_live(self, spec: MountSpec) -> None:
         """Have it take what of these options it takes while it serves."""
         self._spec = spec
-        self.set_debug(debug=False)
+        self.set_log_level(spec.log_level)
 
-    def set_debug(self, *, debug: bool) -> None:
-        """Have it log at debug level, or as its mount says."""
-        self.post(LogLevel(debug=debug or self._spec.is_debug))
+    def set_log_level(self, level: Level) -> None:
+        """Have it log what is of this level, or above it."""
+        self.post(LogLevel(debug=level == "debug", level=level))
+
+    def greet_adopted(self, level: Level) -> None:
+        """Post what one must have that a supervisor before this one has started, beside what all must have."""
+        self.post(Beat())  # tells that it serves
+        self.post(TellUploads())  # what it told the supervisor before may not have been written down
+        self.set_log_level(level)  # which an operator may have told that one
 
     async def converse(self, hear: Hearer) -> None:
         """Send what is posted and pass on what it says, until it is gone, or `hear` raises EndOfConversation."""

@@ -13,7 +13,6 @@ from typing import Final
 import trio
 
 from engine.link import (
-    Beat,
     ForkEngine,
     HandedOver,
     Heartbeat,
@@ -25,7 +24,7 @@ from engine.link import (
 )
 from engine.logged import Logged
 from engine.spec import MountSpec
-from engine.uploads import TellUploads, UploadsTold
+from engine.uploads import UploadsTold
 from mountctl.supervisor import endings, handover, inflight, tally, telling
 from mountctl.supervisor.access import AccessHub, Word, later
 from mountctl.supervisor.bequest import Bequest
@@ -288,6 +287,8 @@ class Engines:
             resend=session.generation > 0 and session.has_resend,
             waits=beside or self._host.settling.waits,
             bequeathed=bool(session.bequest.fds) and not beside,
+            log_form=self._logs.form,
+            log_level=self._logs.levels.of(spec),
         )
         process = await self._zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
         engine = Engine(process, spec, generation=session.generation)
@@ -302,8 +303,7 @@ class Engines:
         known = change.access if change is not None and others else self._known
         engine.reopen_log()
         if engine.adopted:
-            engine.post(Beat())  # tells that it serves
-            engine.post(TellUploads())  # what it told the supervisor before may not have been written down
+            engine.greet_adopted(self._logs.levels.of(self._host.spec))
         if known is not None:
             engine.post(known)
 

@@ -47,6 +47,7 @@ class Kind(StrEnum):
         "a reload begins; what it did to each mount that it changed; its end. An upgrade, `confirm` likewise",
     )
     CONFIG = "config", "a configuration was refused, and why"
+    LOG = "log", "the level of a mount's log, or of all, was changed"
     HOLD = "hold", "an operator has stopped a mount, or started it"
     SUPERVISOR = "supervisor", "it begins, or ends"
 

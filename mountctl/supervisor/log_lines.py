@@ -10,7 +10,10 @@ from collections.abc import Collection
 from itertools import islice
 from typing import Final
 
+from engine.log_format import TextFormat
+from engine.logged import Form
 from mountctl.supervisor.changes import Changes
+from mountctl.supervisor.log_levels import LogLevels
 
 # What a person reads of a mount's trouble; and, with long lines, what a thousand mounts may cost: 64 MiB.
 LINES_MAX: Final = 300
@@ -55,6 +58,8 @@ class Logs:
     """The rings of all mounts."""
 
     def __init__(self) -> None:
+        self.levels: Final = LogLevels()
+        self.form: Form | None = None  # of the log of engines that start
         self._lines: dict[str, LogLines] = {}
 
     def of(self, name: str) -> LogLines:
@@ -67,10 +72,16 @@ class Logs:
             for name in self._lines.keys() - set(names):
                 self._lines.pop(name).end()
 
+    def split(self, record: logging.LogRecord) -> tuple[str, str]:
+        """Which mount the supervisor logs of: by our habit its message begins with the name and a colon."""
+        text = record.getMessage()
+        name, separator, rest = text.partition(": ")
+        return (name, rest) if separator and name in self._lines else ("", text)
+
     def hear(self, record: logging.LogRecord, text: str) -> None:
-        """Add what the supervisor logs of a mount: by our habit its message begins with the name and a colon."""
-        name, separator, _ = record.getMessage().partition(": ")
-        if separator and name in self._lines:
+        """Add what the supervisor logs of a mount."""
+        name, _ = self.split(record)
+        if name:
             self._lines[name].add(text)
 
 
@@ -83,7 +94,7 @@ class Listener(logging.Handler):
 
     def __init__(self, logs: Logs) -> None:
         super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.setFormatter(TextFormat(logs.split, time=True))
         self._logs = logs
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -266,7 +266,7 @@ class Mount:
                 self._abort()
                 return MountEvent.ENGINE_LOST, "somebody else ended its FUSE connection"
             then = "it is over" if self.transient else "mounting it again"
-            _log.warning("%s: %s was unmounted by somebody else; %s", self.spec.name, session.mountpoint, then)
+            telling.unmounted(self.spec.name, session.mountpoint, then)
             session.detach()
             self._drop_session()
             return MountEvent.UNMOUNTED, "it was unmounted by somebody else"

@@ -14,6 +14,7 @@ from mountctl.errors import UnknownMount
 from mountctl.supervisor import abilities, fusectl, log_place
 from mountctl.supervisor.fdstore import HolderState
 from mountctl.supervisor.holds import Hold
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.results import Reload
 from mountctl.supervisor.session import Session
@@ -50,8 +51,11 @@ def status(
     if present_only:
         running = [name for name in running if name in supervisor.mounts]
     mounts = [_mount(mount, supervisor) for mount in (chosen(supervisor, running) if running or not names else [])]
-    mounts += [_starting(spec) for name, spec in coming.items() if not names or name in names]
-    mounts += [_held(supervisor.config.mounts[name], hold) for name, hold in held.items() if not names or name in names]
+    logs = supervisor.logs
+    mounts += [_starting(spec, logs) for name, spec in coming.items() if not names or name in names]
+    mounts += [
+        _held(supervisor.config.mounts[name], hold, logs) for name, hold in held.items() if not names or name in names
+    ]
     return contract.Status(
         schema_version=contract.SCHEMA,
         health=contract.health((mount.state for mount in mounts), reload_ok=supervisor.last_reload.ok),
@@ -82,7 +86,7 @@ def _coming(supervisor: Supervisor) -> Mapping[str, MountSpec]:
     return {name: spec for name, spec in declared if name not in supervisor.mounts}
 
 
-def _starting(spec: MountSpec) -> contract.MountStatus:
+def _starting(spec: MountSpec, logs: Logs) -> contract.MountStatus:
     return contract.MountStatus(
         name=spec.name,
         mountpoint=spec.mountpoint,
@@ -90,11 +94,11 @@ def _starting(spec: MountSpec) -> contract.MountStatus:
         state="starting",
         since=contract.utc(_BEGAN),
         reason="the supervisor has just begun",
-        log=log_place.of(spec),
+        log=log_place.of(spec, logs),
     )
 
 
-def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
+def _held(spec: MountSpec, hold: Hold, logs: Logs) -> contract.MountStatus:
     return contract.MountStatus(
         name=spec.name,
         mountpoint=spec.mountpoint,
@@ -102,7 +106,7 @@ def _held(spec: MountSpec, hold: Hold) -> contract.MountStatus:
         state="held",
         since=contract.utc(hold.at),
         reason=f"{hold} (`mountctl start {spec.name}` mounts it)",
-        log=log_place.of(spec),
+        log=log_place.of(spec, logs),
     )
 
 
@@ -158,7 +162,7 @@ def _mount(mount: Mount, supervisor: Supervisor) -> contract.MountStatus:
         ),
         credentials=_credentials(mount),
         stats=mount.stats.model_dump(),
-        log=log_place.of(mount.spec),
+        log=log_place.of(mount.spec, supervisor.logs),
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),
         last_error=mount.last_error,

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import RELOAD, RELOAD_REFUSED
 from mountctl.errors import MountctlError
 from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.mount import Mount
@@ -50,21 +52,21 @@ def told(results: Mapping[str, str]) -> str:
 
 def step(events: Events, text: str) -> None:
     """Something about a reload as a whole."""
-    _log.info("%s", text)
+    _log.info("%s", text, extra=about(RELOAD))
     events.note(Kind.RELOAD, text)
 
 
 def refused(events: Events, problems: Sequence[str]) -> None:
     """A configuration is not put in force."""
     for problem in problems:
-        _log.error("reload refused, nothing changed: %s", problem)
+        _log.error("reload refused, nothing changed: %s", problem, extra=about(RELOAD_REFUSED))
     more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
     events.note(Kind.CONFIG, f"reload refused, nothing changed: {problems[0]}{more}")
 
 
 def ended(events: Events, what: str, results: Mapping[str, str], *, level: int = logging.INFO) -> None:
     """A reload or an upgrade came to its end: each mount's result, and all of it. `level`: in the log."""
-    _log.log(level, "%s: %s", what, told(results))
+    _log.log(level, "%s: %s", what, told(results), extra=about(RELOAD))
     changed = {name: result for name, result in results.items() if result != UNCHANGED}
     for name, result in changed.items():
         events.note(Kind.RELOAD, result, mount=name)

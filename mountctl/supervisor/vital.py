@@ -10,6 +10,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from engine.facts import about
+from engine.message_ids import INTERNAL_ERROR
 from mountctl.errors import MountctlError
 
 EXIT_INTERNAL_ERROR: Final = 70  # EX_SOFTWARE of sysexits.h
@@ -29,7 +31,8 @@ def vital(task: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]
         except Exception as error:
             if _is_told(error):
                 raise
-            _log.critical("internal error; what is mounted is left to the next supervisor", exc_info=True)
+            text = "internal error; what is mounted is left to the next supervisor"
+            _log.critical(text, exc_info=True, extra=about(INTERNAL_ERROR))
             for handler in logging.getLogger().handlers:
                 handler.flush()
             os._exit(EXIT_INTERNAL_ERROR)

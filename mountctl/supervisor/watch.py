@@ -13,7 +13,9 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
 from engine.link import Heartbeat
+from engine.message_ids import ENGINE_HUNG
 from mountctl.supervisor import fusectl
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.engine import Engine
@@ -63,7 +65,8 @@ class Watch:
         while True:
             await trio.sleep(LOOK_SECONDS)
             if (reason := self._look()) is not None:
-                _log.error("%s: the engine hangs and is killed: %s", self._session.spec.name, reason)
+                name = self._session.spec.name
+                _log.error("%s: the engine hangs and is killed: %s", name, reason, extra=about(ENGINE_HUNG))
                 self._engine.give_up(reason, Ending.HUNG)
                 return
             # One that takes a mount over may have to wait for credentials; it is well as long as its heart beats.

@@ -12,7 +12,9 @@ from typing import Final, Self
 import trio
 from pydantic import SecretStr
 
+from engine.facts import about
 from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, ZygoteReady, pair
+from engine.message_ids import HELPER_GONE
 from mountctl.supervisor.process import ForkedProcess
 
 # A fork takes 10-30 ms, the imports before the first one a second on a busy machine; beyond this it is stuck.
@@ -123,7 +125,7 @@ class Zygote:
                 return await self._order_fork(order, before, behind)
             except LinkClosed:
                 # Killed or crashed: no reason to keep programs waiting for a mount's next try.
-                _log.warning("the zygote is gone; starting another")
+                _log.warning("the zygote is gone; starting another", extra=about(HELPER_GONE))
             await self._restart()
             try:
                 return await self._order_fork(order, before, behind)
@@ -141,7 +143,7 @@ class Zygote:
                 pid, pidfd = await self._ask(order, (*before, theirs.fileno(), *behind))
         except trio.TooSlowError as error:
             ours.close()
-            _log.warning("the zygote is stuck; starting another")
+            _log.warning("the zygote is stuck; starting another", extra=about(HELPER_GONE))
             await self._restart()
             raise ForkError(f"the zygote did not answer within {FORK_TIMEOUT_SECONDS:.0f} s") from error
         except BaseException:

@@ -49,7 +49,7 @@ class Order:
 def main(order_json: str, directory: str) -> int:
     """Serve as ordered. Returns the exit code."""
     order = Order(**json.loads(order_json))
-    log.set_up("observed", debug=True)
+    log.set_up("observed", level="debug")
     crowd.NAMES_BYTES_MAX = order.names_bytes_max  # type: ignore[misc]
     hedging.HEDGES_SAVED_MAX = 0.0  # type: ignore[misc]  # requests are counted, and a busy machine's pauses are no lag
     stats = EngineStats()

@@ -52,7 +52,7 @@ def test_a_mount_reads_on_without_a_supervisor_and_the_next_one_adopts_its_engin
 @pytest.mark.parametrize(
     ("module", "line", "number"),
     [
-        ("daemon.py", "self._debug = not self._debug", signal.SIGUSR2),
+        ("daemon.py", "by_hand.switch_debug(self._supervisor)", signal.SIGUSR2),
         ("supervisor/supervisor.py", "results.append(await self._reload(wish))", signal.SIGHUP),
     ],
 )

@@ -1,10 +1,16 @@
 """Options whose work crosses processes: read by root, handed to an engine that may not read them, kept by the next."""
 
+import json
 import os
 import signal
 import stat
 from pathlib import Path
 
+import pytest
+
+from engine.message_ids import REQUEST_FAILED, S3_REQUEST_FAILED
+from mountctl.control.client import ControlClient
+from mountctl.errors import Refused
 from tests.certificates import Authority
 from tests.faults import Answer, FaultyProxy, Seen, error
 from tests.servers import S3Server
@@ -77,6 +83,76 @@ def test_sigusr2_switches_the_debug_level_of_running_engines_on_and_off(running:
         running.process.send_signal(signal.SIGUSR2)
         poll_until(lambda: not is_debug(), "them to stop")
         assert running.mount("data")["engine"]["pid"] == pid
+
+
+def level_of(running: Running, name: str) -> tuple[str, bool]:
+    """The level that counts, and whether its time is told."""
+    log = running.mount(name)["log"]
+    return log["level"], log["level_until"] is not None
+
+
+def test_the_log_level_of_one_mount_is_changed_while_it_serves(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    running.configure(moto, data={"bucket": bucket}, other={"bucket": bucket}, quiet={"bucket": bucket, "no_log": True})
+
+    def is_debug(name: str) -> bool:
+        before = running.log_text().count(f"DEBUG {name}: HeadObject")
+        assert not (running.mountpoint(name) / "missing").exists()
+        return running.log_text().count(f"DEBUG {name}: HeadObject") > before
+
+    with running.running():
+        pid = running.mount("data")["engine"]["pid"]
+        assert running.run("log-level", "data", "debug").stdout == "data: debug until a reload\n"
+        poll_until(lambda: is_debug("data"), "lines at debug level")
+        assert not is_debug("other")
+        assert (level_of(running, "data"), level_of(running, "other")) == (("debug", False), ("info", False))
+        kill_engine(running, "data")
+        pid = running.mount("data")["engine"]["pid"]
+        poll_until(lambda: is_debug("data"), "the next engine to log as the one before")
+        client = ControlClient(running.work / "run")
+        assert client.reload().ok
+        poll_until(lambda: not is_debug("data"), "a reload to end it")
+        assert level_of(running, "data") == ("info", False)
+        assert client.set_log_level("data", "debug", 1.0) == {"data": "debug for 1 s"}
+        poll_until(lambda: level_of(running, "data") == ("info", False), "its time to be over")
+        assert "data: log level: info, as its time is over" in running.log_text()
+        assert running.mount("data")["engine"]["pid"] == pid
+        with pytest.raises(Refused, match="quiet logs nothing: it has no-log"):
+            client.set_log_level("quiet", "debug", None)
+        assert "data: log level by root: debug until a reload" in running.log_text()
+
+
+def test_json_on_standard_error_and_in_a_file_tells_what_s3_said(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"refused")
+    logs = running.work / "logs"
+
+    def refuse(seen: Seen) -> Answer | None:
+        return error(403, "AccessDenied", "no") if seen.method == "GET" and seen.target.endswith("/x") else None
+
+    with FaultyProxy(moto.endpoint, refuse) as server:
+        of_file = {"bucket": bucket, "log_directory": str(logs), "log_format": "json"}
+        running.configure(server.endpoint, data={"bucket": bucket}, filed=of_file)
+        running.config.write_text('[supervisor]\nlog-format = "json"\n' + running.config.read_text())
+        with running.running():
+            for name in ("data", "filed"):
+                for _ in range(3):
+                    with pytest.raises(PermissionError):
+                        (running.mountpoint(name) / "x").read_bytes()
+
+    told = [json.loads(line) for line in running.log_text().splitlines() if line.startswith("{")]
+    lines = [*told, *map(json.loads, (logs / "mountctl-filed.log").read_text().splitlines())]
+    for name in ("data", "filed"):
+        refused = [each for each in lines if each.get("mount") == name and each.get("key") == "x"]
+        once = [each for each in refused if each.get("verb") == "GetObject" and "repeats" not in each]
+        assert [(each["s3_code"], each["status"], each["request_id"]) for each in once] == [
+            ("AccessDenied", 403, "REQ1")
+        ]
+        count = [each for each in refused if "repeats" in each and each["verb"] == "GetObject"]
+        assert sum(each["repeats"] for each in count) >= 2
+        assert {each["errno"] for each in refused if "errno" in each} == {"EACCES"}
+        assert {each["message_id"] for each in refused} == {REQUEST_FAILED.id, S3_REQUEST_FAILED.id}
+    assert any(each["message"].startswith("starting -> ready") for each in told if each.get("mount") == "data")
 
 
 def test_variables_that_do_nothing_are_told_at_the_start(running: Running, moto: S3Server) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.message_ids import MOUNT_STATE, NAME_HIDDEN
 from tests.servers import S3Server
 from tests.service import systemd_host
 from tests.service.systemd_host import SystemdHost
@@ -90,6 +91,46 @@ def test_the_log_of_a_mount_is_in_the_journal_and_shown_from_there(
     host.run("mountctl restart data")
     host.wait_until("grep -F 'handed over by the one before' /run/followed")
     host.run("kill $(cat /run/follower)")
+
+
+def test_the_journal_has_fields_of_what_the_supervisor_and_an_engine_log(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    moto.put(bucket, "odd//name")  # which a listing leaves out, and the engine tells
+    moto.put(bucket, "late//name")
+    long = f"{'long/' * 20}{'ä' * 60}//name"
+    moto.put(bucket, long)
+    host.run("mkdir -p /usr/lib/systemd/catalog")
+    host.run(f"cp {REPOSITORY}/systemd/mountctl.catalog /usr/lib/systemd/catalog/ && journalctl --update-catalog")
+    host.run(f"ls /mnt/data/odd '/mnt/data/{long.rpartition('//')[0]}'")
+    [mounted] = entries(host, f"MESSAGE_ID={MOUNT_STATE.id} MOUNTCTL_MOUNT=data", 1)
+    assert mounted["MESSAGE"] == "data: starting -> ready"
+    assert (mounted["PRIORITY"], mounted["SYSLOG_IDENTIFIER"]) == ("6", "mountctl")
+    assert mounted["_SYSTEMD_UNIT"] == "mountctl.service"
+    hidden = entries(host, f"MESSAGE_ID={NAME_HIDDEN.id} MOUNTCTL_MOUNT=data", 2)
+    assert {each["MOUNTCTL_KEY"] for each in hidden} == {"odd//", long.removesuffix("name")}
+    pid, uid = hidden[0]["_PID"], hidden[0]["_UID"]
+    assert (pid, hidden[0]["_SYSTEMD_UNIT"]) == (_engine(host), "mountctl.service")
+    assert int(uid) > 0  # an engine's own
+    host.wait_until("mountctl logs data | grep -F 'WARNING data: '")
+    explained = host.run(f"journalctl --catalog --no-pager MESSAGE_ID={NAME_HIDDEN.id}").stdout
+    assert f"Subject: {NAME_HIDDEN.subject}" in explained
+    host.run("systemctl restart systemd-journald && ls /mnt/data/late")
+    assert entries(host, "MOUNTCTL_MOUNT=data MOUNTCTL_KEY=late//", 1)[0]["_PID"] == pid
+
+
+def _engine(host: SystemdHost) -> str:
+    """The process of the engine of the one mount."""
+    return str(json.loads(host.run("mountctl status --json").stdout)["mounts"][0]["engine"]["pid"])
+
+
+def entries(host: SystemdHost, match: str, count: int) -> list[dict[str, str]]:
+    """The last entries of the journal that match, once there are so many of them."""
+    found = host.wait_until(
+        f"journalctl --output=json --no-pager --lines={count} {match} | tee /run/found;"
+        f" test $(wc -l </run/found) -eq {count}"
+    )
+    return [json.loads(line) for line in found.splitlines()]
 
 
 def test_reload_applies_the_file_and_a_broken_one_fails_the_reload(

@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from engine.logged import Level
 from engine.spec import MountSpec
 from mountctl.control import server
 from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
@@ -32,6 +33,7 @@ class Supervisor:
         self.reloads = 0
         self.wishes: list[Wish] = []
         self.added: list[MountSpec] = []
+        self.levels: list[tuple[str, Level | None, float | None, int]] = []
         self.reload_may_end = trio.Event()
         self.reload_may_end.set()
         self.error: Exception | None = None
@@ -63,6 +65,12 @@ class Supervisor:
     def log_lines(self, name: str) -> LogLines:
         self.status([name])
         return self.logs.of(name)
+
+    async def set_log_level(self, name: str, level: Level | None, seconds: float | None, uid: int) -> str:
+        await trio.lowlevel.checkpoint()
+        self.status([name])
+        self.levels.append((name, level, seconds, uid))
+        return f"{level} for {seconds}"
 
     async def add(self, spec: MountSpec) -> None:
         await trio.lowlevel.checkpoint()

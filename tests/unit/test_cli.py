@@ -23,6 +23,7 @@ COMMANDS = (
     "status",
     "events",
     "logs",
+    "log-level",
     "wait",
     "plan",
     "reload",

@@ -42,11 +42,11 @@ def test_words_that_change_nothing_are_taken_as_mountpoint_takes_them() -> None:
 
     assert spec_from("my-bucket", "/x", foreground=True, bucket_type=None) == plain
     spec = spec_from("my-bucket", "/x", bucket_type="general-purpose", auto_unmount=True, debug_crt=True)
-    assert (spec.bucket_type, spec.auto_unmount, spec.is_debug, plain.is_debug) == (
+    assert (spec.bucket_type, spec.auto_unmount, spec.log_level, plain.log_level) == (
         "general-purpose",
         True,
-        True,
-        False,
+        "debug",
+        "info",
     )
 
 

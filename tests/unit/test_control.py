@@ -1,6 +1,7 @@
 """The control socket: who may come in, what is answered, and how little a bad peer can do."""
 
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -311,3 +312,30 @@ def test_a_supervisor_that_does_not_answer_is_told_in_time(tmp_path: Path, monke
         stuck.listen()
         with pytest.raises(SupervisorSilent, match="did not answer within"):
             ControlClient(tmp_path).status()
+
+
+def test_a_log_level_is_changed_for_one_mount(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        client = ControlClient(runtime_dir)
+
+        async def ask(*arguments: object) -> dict[str, str]:
+            return await trio.to_thread.run_sync(client.set_log_level, *arguments)
+
+        assert await ask("zwei ü", "debug", 60.0) == {"zwei ü": "debug for 60.0"}
+        assert await ask("one", "default", None) == {"one": "None for None"}
+        uid = os.getuid()
+        assert supervisor.levels == [("zwei ü", "debug", 60.0, uid), ("one", None, None, uid)]
+        for name, level, seconds, about in (
+            ("one", "loud", None, "level must be one of debug, info, warning, error, default"),
+            ("one", "debug", -1.0, "seconds must be more than 0"),
+            ("one", "debug", float("nan"), "seconds must be more than 0"),
+            ("", "debug", None, "which mount"),
+        ):
+            with pytest.raises(Refused, match=about):
+                await ask(name, level, seconds)
+        with pytest.raises(UnknownMount):
+            await ask("three", "debug", None)
+        assert b"405" in await exchange(runtime_dir, b"GET /v1/log-level?name=one HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert len(supervisor.levels) == 2
+
+    serving(tmp_path, body)

@@ -70,6 +70,7 @@ _TEXTS = {
     "upload-checksums": "off",
     "fetchers": "auto",
     "log-directory": "/var/log",
+    "log-format": "json",
     "read-part-size": "8388608",
     "write-part-size": "8388608",
     "part-size": "8388608",
@@ -86,7 +87,7 @@ def test_every_option_of_a_mount_can_be_given(key: str) -> None:
         item, wanted = f"{key} {text}", int(text) if text.isdigit() and not takes_mode(field) else text
     flags = parse([item])
     assert flags.options[key] in (wanted, [wanted])
-    more = ["sse aws:kms"] if key == "sse-kms-key-id" else []
+    more = {"sse-kms-key-id": ["sse aws:kms"], "log-format": ["log-directory /var/log"]}.get(key, [])
     understood(publish(flags=[item, *more]), "driver")  # and makes a mount
 
 

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from engine import log
+from engine.log_output import ToStream
 from mountctl.supervisor.log_file import LogFileUnusable, opened, path_of
 
 
@@ -20,8 +21,7 @@ def root_logger() -> Iterator[None]:
     handlers, level = root.handlers[:], root.level
     yield
     for handler in root.handlers:
-        ours = handler not in handlers and isinstance(handler, logging.StreamHandler)
-        if ours and handler.stream is not sys.stderr:
+        if handler not in handlers and isinstance(handler, ToStream) and handler.stream is not sys.stderr:
             handler.stream.close()
     root.handlers[:], root.level = handlers, level
 
@@ -66,7 +66,7 @@ def test_a_silent_engine_logs_nothing(capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_botocore_has_to_say_is_not_logged_as_it_may_quote_a_secret(
     debug: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    log.set_up("data", debug=debug)
+    log.set_up("data", level="debug" if debug else "info")
     for level in (logging.DEBUG, logging.WARNING, logging.ERROR):
         logging.getLogger("botocore.credentials").log(level, "a token")
         logging.getLogger("urllib3.connectionpool").log(level, "a token")

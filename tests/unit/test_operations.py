@@ -68,6 +68,9 @@ class Named:
     def handle(self, handle: int) -> str:
         return "s3://b/k"
 
+    def key(self, told: str) -> str:
+        return told.removeprefix("s3://b/")
+
 
 def operations(failure: Exception, ttl: Ttl = "minimal") -> tuple[Operations, EngineStats]:
     stats = EngineStats()

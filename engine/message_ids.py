@@ -1,0 +1,156 @@
+"""Kinds of log messages that somebody may want to find, count or be woken by: each has an id that never changes.
+
+In the journal it is MESSAGE_ID, in JSON `message_id`: the text may be written better one day, the id stays.
+docs/reference/log-messages.md and systemd/mountctl.catalog are made from this table. Only what an operator can do
+something about, or wants to know of later, is here.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Kind(NamedTuple):
+    """A kind of message.
+
+    Args:
+        id: 128 random bits in hex (`journalctl --new-id128`).
+        subject: what has happened, in a few words.
+        meaning: what that is, in a sentence or two.
+        remedy: what to do about it; empty: nothing.
+    """
+
+    id: str
+    subject: str
+    meaning: str
+    remedy: str = ""
+
+
+REQUEST_FAILED: Final = Kind(
+    "75cd6455a8564e3ea225e823a80d571c",
+    "A request of a program failed",
+    "A program that uses the mount was answered the errno that is told, for the key that is told.",
+    "The S3 code, or the reason in the message, says what is to be mended: a permission, an object that was replaced "
+    "while it was read, S3 being away. Programs that try again need no help.",
+)
+REQUEST_BUG: Final = Kind(
+    "8d18a8f5580c442093b851676c652368",
+    "A request of a program failed by an error in the engine",
+    "The engine met something that it does not know, and answered EIO. It goes on serving.",
+    "It is a bug: report it with the lines that follow.",
+)
+S3_REQUEST_FAILED: Final = Kind(
+    "b66d93ccee1e4933938560d0d055e72b",
+    "A request to S3 failed for good",
+    "S3 refused it, or did not answer, also after the attempts that are told.",
+    "Look at the S3 code. Amazon's support wants both ids of the request.",
+)
+CREDENTIALS_LACKING: Final = Kind(
+    "0ee38219b04b4072ad8f6c3b33782f46",
+    "No credentials can be had",
+    "Where the mount's keys come from gives none, or no newer ones. Keys that there are serve until they expire.",
+    "Mend what the message names; it is tried again by itself.",
+)
+UPLOAD_LOST: Final = Kind(
+    "417db2991c6e418ea88664ae71d7dda1",
+    "A file that was being written is not stored",
+    "What a program wrote did not become an object; what was in S3 under that key before still is. The program may not "
+    "have been told, if it had closed the file or the engine ended.",
+    "Write the file again.",
+)
+UPLOAD_LEFT: Final = Kind(
+    "bac9d9b7dc674686b6f1a84d3263c085",
+    "A multipart upload may be left in S3",
+    "Parts of a file that was not completed could not be removed, and cost what they take.",
+    "Have a lifecycle rule of the bucket abort incomplete multipart uploads.",
+)
+NAME_HIDDEN: Final = Kind(
+    "bcce97cc4cb7468798ab9c2beb0f95ca",
+    "A key can't be shown as a file",
+    "Its name is no file name, or a directory has the same one. Told once for a directory.",
+    "Reach it by another tool, or name it otherwise.",
+)
+ENGINE_DIED: Final = Kind(
+    "0274e49e56fe406eac85c27c4f4e67b6",
+    "The engine before died while it served",
+    "The requests that are told were being answered when it died; the engine that came after it answers them.",
+    "If it happens again with the same key, report it.",
+)
+COUNTERS: Final = Kind(
+    "b3c923da11c740c49acb1df8475b907d",
+    "Counters of a mount",
+    "What option `log-metrics` asks for: the counters that have changed within five seconds.",
+)
+FETCHER_GONE: Final = Kind(
+    "22a77217fff54208aa58c471581f0fc7",
+    "A fetcher is gone",
+    "A process that fetches for an engine has died or hung. The engine goes on without it, and starts another.",
+)
+MOUNT_STATE: Final = Kind(
+    "d8bfd8ce3a1c4bd6a393af86c1c8db74",
+    "A mount is in another state",
+    "The states before and after are told, and the reason, if it is not ready.",
+    "Look at `mountctl status`.",
+)
+S3_STATE: Final = Kind(
+    "2009557131a44228b32684dad7b445cf",
+    "S3 answers a mount no longer, or again",
+    "Told once when S3 can't be reached or refuses the mount's keys, and once when that is over.",
+    "Look for what the reason names: a network, a proxy, an endpoint, keys.",
+)
+ENGINE_CHANGED: Final = Kind(
+    "c439159f209f4f4788c1219a7a8d5050",
+    "The engine of a mount ended, or another serves",
+    "An engine died, took a mount over or was handed it. Programs wait for a moment, and see no error.",
+    "One that dies again and again is to be reported, with its lines before that.",
+)
+ENGINE_HUNG: Final = Kind(
+    "8fe5f7a3c6ec4e9db40313c0be990cb1",
+    "An engine hangs and is killed",
+    "It has not said a word for too long, or programs wait and nothing is answered. Another takes over.",
+    "If the host was not just out of CPU or memory, report it.",
+)
+UNMOUNTED: Final = Kind(
+    "05c776dfc8f445348185549185bb242b",
+    "A mount was unmounted by somebody else",
+    "Not by the supervisor: by umount(8), or systemd.",
+    "`mountctl stop NAME` is for a mount that is to stay away.",
+)
+HELD: Final = Kind(
+    "e6d8237570d246f09ca255f7979d668d",
+    "An operator has stopped or started a mount",
+    "By `mountctl stop` or `mountctl start`.",
+)
+RELOAD: Final = Kind(
+    "5d2a01bfe3814c3bbdee0faa368c5546",
+    "The configuration is put in force",
+    "A reload or an upgrade began, or ended with the results that are told.",
+)
+RELOAD_REFUSED: Final = Kind(
+    "242453d4217b44be93a0fbf218207d8c",
+    "A configuration was refused",
+    "It has an error, or would do what only an operator may ask for. Nothing has changed.",
+    "`mountctl check` and `mountctl plan` show all of it.",
+)
+LOG_LEVEL: Final = Kind(
+    "8814d0461e2e4ebfa0f41be91c454a81",
+    "The log level of mounts was changed",
+    "By `mountctl log-level`, by SIGUSR2, by a reload, or because its time was over.",
+)
+CONTROL_REFUSED: Final = Kind(
+    "ae6cde136cc941838f170af912cb9c7b",
+    "A user was refused at the control socket",
+    "Only root, and members of `control-group`, may use it.",
+    "If that user should: make it a member of the group.",
+)
+HELPER_GONE: Final = Kind(
+    "c66e19b96a3c484cbcb64d52989d8dd1",
+    "A process of the supervisor's is gone",
+    "The broker (credentials) or the zygote (new engines) has ended; another is started. Mounts go on.",
+)
+INTERNAL_ERROR: Final = Kind(
+    "d71def6d961d4720a8003051ffa8aa66",
+    "An internal error",
+    "Something went wrong that was not foreseen. What is mounted stays.",
+    "It is a bug: report it with the lines that follow.",
+)
+
+KINDS: Final[dict[str, Kind]] = {name: kind for name, kind in sorted(vars().items()) if isinstance(kind, Kind)}
