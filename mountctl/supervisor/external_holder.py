@@ -53,6 +53,8 @@ class ExternalFdStore:
         self._latest: dict[str, int] = {}  # the last such order for each name
         self._held: set[str] = set()  # names that the holder has acknowledged
         self._left: frozenset[str] | None = None  # those that were when this supervisor began to end
+        self._leaving = False
+        self._announced = False  # the holder that is connected knows that this supervisor leaves
         self._changes = Changes()
         self._sock: trio.socket.SocketType | None = None
         self._answered = trio.Event()
@@ -99,11 +101,17 @@ class ExternalFdStore:
         return held.issuperset(f"{mount}.{kind}" for kind in kinds)
 
     async def leaves(self) -> bool:
-        """Whether what is mounted stays: it does if the holder has it, which is waited for a while."""
-        if not self._has_all():
+        """Whether what is mounted stays: it does if the holder has it, which is waited for a while.
+
+        The holder's own end relies on a supervisor that has all. So it is told first that this one is none any more,
+        and counts once it has said that it knows.
+        """
+        self._leaving = True
+        self._changes.tell()
+        if self._sock is None and self._names():
             _log.info("waiting for the FD holder at %s, for %g s at most", self._path, self._leave_seconds)
         with trio.move_on_after(self._leave_seconds):
-            await self._changes.until(self._has_all)
+            await self._changes.until(lambda: self._has_all() or not self._names())
         self._left = frozenset(self._held)
         if self._names() - self._left:
             _log.warning("the FD holder has not taken all within %g s: the rest is unmounted", self._leave_seconds)
@@ -145,7 +153,13 @@ class ExternalFdStore:
         return not patience.cancelled_caught
 
     def _has_all(self) -> bool:
-        return self._sock is not None and not self._due and not self._asked and self._names() <= self._held
+        if self._sock is None or self._must_announce:
+            return False
+        return not self._due and not self._asked and self._names() <= self._held
+
+    @property
+    def _must_announce(self) -> bool:
+        return self._leaving and not self._announced
 
     def _names(self) -> set[str]:
         return {f"{mount}.{kind}" for mount, fds in self._kept.items() for kind in fds}
@@ -208,8 +222,14 @@ class ExternalFdStore:
         while True:
             while self._due:
                 await self._order(sock, next(iter(self._due)))
+            if self._must_announce:
+                await sock.send(holder.LEAVE)
+                await self._ping(sock)  # orders are carried out one after the other
+                self._announced = True
+                self._changes.tell()
+                continue
             with trio.move_on_after(PING_SECONDS) as patience:
-                await self._changes.until(lambda: bool(self._due))
+                await self._changes.until(lambda: bool(self._due) or self._must_announce)
             if patience.cancelled_caught:
                 await self._ping(sock)
 
@@ -261,10 +281,13 @@ class ExternalFdStore:
         found: dict[str, dict[str, int]] = defaultdict(dict)
         try:
             with trio.fail_after(ANSWER_SECONDS_MAX):
+                if self._leaving:
+                    await sock.send(holder.LEAVE)
                 await sock.send(b"take")
                 while True:
                     name, fds = await _receive(sock)
                     if name == holder.END:
+                        self._announced = self._leaving
                         return dict(found)
                     mount, _, kind = name.decode().rpartition(".")
                     if fds:
@@ -300,6 +323,7 @@ class ExternalFdStore:
         if self._sock is not None:
             self._sock.close()
             self._sock = None
+        self._announced = False
         self._held.clear()
         self._asked.clear()
         self._latest.clear()

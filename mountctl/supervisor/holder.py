@@ -8,6 +8,7 @@ order; descriptors go along by SCM_RIGHTS; what is not understood, a younger sup
     hold N NAME  the same, answered by `N` (a number of the asker's) when it is kept
     drop NAME    let go of it
     take         answered by a packet `NAME` with its descriptor for each that is kept, then `.`
+    leave        who asks is about to end, and has nothing from then on
     ping         answered by `.`
     bye          let go of all and end: the mounts are gone, or are nobody's any more
 
@@ -19,7 +20,7 @@ the link of an engine that has ended. Without a supervisor the holder ends when 
 `python holder.py LISTENER PATH external` is one that somebody else runs (mountctl/csi). Supervisors may stay away as
 long as it takes to fetch an image. So it holds what it has however long that is, unmounts nothing, and is there also
 when there is nothing to hold. Who runs it closes its standard input to end it: it does when it holds nothing, or
-when a supervisor has taken all that it holds; until then it would be the last that has it.
+when a supervisor has taken all that it holds and does not leave; until then it would be the last that has it.
 """
 
 import array
@@ -39,6 +40,7 @@ FUSE = "fuse"
 LINK = "link-"
 RECORD = "record"
 END = b"."
+LEAVE = b"leave"
 EXTERNAL = "external"
 # What a supervisor that takes over may need to read a packet; one that is stuck must not keep us from others.
 SEND_SECONDS_MAX = 2.0
@@ -71,6 +73,7 @@ class Holder:
         self._external = external
         self._unwanted = False  # whoever runs it wants it to end
         self._taken = set[int]()  # clients that have all that is kept
+        self._leaving = set[int]()  # clients that are about to end
         self._poll = select.epoll()
         self._poll.register(listener.fileno(), select.EPOLLIN)
         if external:
@@ -100,7 +103,7 @@ class Holder:
     def _is_over(self) -> bool:
         needed = any(_kind(name) == FUSE for name in self._kept)
         if self._external:
-            return self._unwanted and (not needed or bool(self._taken))
+            return self._unwanted and (not needed or bool(self._taken - self._leaving))
         return self._alone_since is not None and not needed
 
     def _accept(self) -> None:
@@ -143,6 +146,8 @@ class Holder:
                 client.sendmsg([kept.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
             client.send(END)
             self._taken.add(client.fileno())
+        elif what == "leave":
+            self._leaving.add(client.fileno())
         elif what == "ping":
             client.send(END)
         elif what == "bye":
@@ -172,6 +177,7 @@ class Holder:
         self._poll.unregister(client.fileno())
         del self._clients[client.fileno()]
         self._taken.discard(client.fileno())
+        self._leaving.discard(client.fileno())
         client.close()
         if not self._clients:
             self._alone_since = time.monotonic()
