@@ -13,6 +13,8 @@ from mountctl.command_line import Settings, command
 # Values, so that the driver can stand in for another one by its name.
 DRIVER_NAME: Final = "s3.mountctl.io"
 KUBELET_DIR: Final = Path("/var/lib/kubelet")
+# A supervisor's pod is about to start. Less than the grace period that pods have by default, 30 s.
+HOLDER_PATIENCE_SECONDS: Final = 20.0
 
 
 def register() -> None:
@@ -54,6 +56,23 @@ def csi_node(
             show_default=False,
         ),
     ] = None,
+    startup_taint: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--startup-taint/--no-startup-taint",
+            help="Remove the taint DRIVER/agent-not-ready from the node when the driver is there.",
+        ),
+    ] = True,
+    holder_patience: Annotated[
+        float,
+        typer.Option(
+            envvar="MOUNTCTL_HOLDER_PATIENCE",
+            help="How long the end waits for a supervisor to take mounts that nobody else holds, in seconds. "
+            "To be 10 s less than the pod's grace period.",
+            metavar="SECONDS",
+            min=0.0,
+        ),
+    ] = HOLDER_PATIENCE_SECONDS,
 ) -> int:
     """Be the CSI driver of a Kubernetes node, in the foreground: kubelet asks here, and the supervisor mounts."""
     from mountctl.commands import csi_node as body
@@ -68,6 +87,8 @@ def csi_node(
         healthz=healthz,
         self_register=self_register,
         driver_secret_dir=driver_secret_dir,
+        startup_taint=startup_taint,
+        holder_patience=holder_patience,
     )
 
 

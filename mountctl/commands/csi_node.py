@@ -34,6 +34,8 @@ def csi_node(
     healthz: str,
     self_register: bool,
     driver_secret_dir: Path | None,
+    startup_taint: bool,
+    holder_patience: float,
 ) -> int:
     """Serve until SIGTERM. Returns the exit code; raises MountctlError when it can't."""
     check(endpoint, node_id, driver_name)
@@ -56,14 +58,14 @@ def csi_node(
     beside: dict[str, errands.Errand] = {"sweep": lambda stop: errands.sweep(credentials, supervisor, stop)}
     if driver_secret_dir is not None:
         beside["driver-secret"] = DriverSecret(driver_secret_dir, files).keep
-    if api is not None:
+    if api is not None and startup_taint:
         beside["startup-taint"] = StartupTaint(api, node_id, driver_name).remove
     process = NodeProcess(
         NodeSettings(driver_name, node_id, volumes_max),
         Places(endpoint, kubelet_dir, self_register, healthz),
         supervisor,
         credentials,
-        HolderProcess(runtime_dir),
+        HolderProcess(runtime_dir, holder_patience),
     )
     return serve(process, errands.Errands(beside))
 

@@ -18,9 +18,6 @@ from mountctl.supervisor.held import SOCKET_NAME
 
 # One that ends again and again is not started more often than this.
 RESTART_SECONDS: Final = 0.5
-# How long an end waits for a supervisor to come and take what only the holder has: its pod is about to start. To be
-# less than the pod's grace period (30 s by default).
-PATIENCE_SECONDS: Final = 20.0
 _END_SECONDS: Final = 2.0
 # A supervisor, and one that is on its way out.
 _BACKLOG: Final = 4
@@ -39,9 +36,11 @@ class HolderProcess:
 
     Args:
         runtime_dir: the supervisor's, as this process has it.
+        patience_seconds: how long an end waits for a supervisor to come and take what only the holder has.
     """
 
-    def __init__(self, runtime_dir: Path) -> None:
+    def __init__(self, runtime_dir: Path, patience_seconds: float) -> None:
+        self._patience_seconds: Final = patience_seconds
         self._path: Final = runtime_dir / SOCKET_NAME
         self._listener: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -70,15 +69,15 @@ class HolderProcess:
         """Whether it runs now."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """End it: at once if a supervisor has all that it holds, else when one has, or after so many seconds."""
+    def stop(self) -> None:
+        """End it: at once if a supervisor has all that it holds and stays, else when one has, or when patience ends."""
         with self._starting:
             self._stopping.set()
         if self._process is not None:
             assert self._process.stdin is not None
             self._process.stdin.close()
             try:
-                self._process.wait(patience_seconds)
+                self._process.wait(self._patience_seconds)
             except subprocess.TimeoutExpired:
                 _log.warning("no supervisor has come for what the FD holder has: those mounts end with it")
                 self._process.kill()

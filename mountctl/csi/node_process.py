@@ -28,8 +28,8 @@ from mountctl.errors import MountctlError
 
 _log = logging.getLogger(__name__)
 
-# RPCs at work at the end get so long; kubelet asks again for those that are cut off. The rest of the 30 s that a pod
-# has to end by default is the holder's, which hands on what it holds.
+# RPCs at work at the end get so long; kubelet asks again for those that are cut off. The rest of a pod's
+# grace period is the holder's (--holder-patience), which hands on what it holds.
 END_SECONDS_MAX: Final = 8.0
 
 

@@ -18,7 +18,7 @@ _MS_SHARED: Final = 1 << 20
 _HOLDER: Final = """
 import pathlib, signal, sys
 from mountctl.csi.holder_process import HolderProcess
-it = HolderProcess(pathlib.Path(sys.argv[1]))
+it = HolderProcess(pathlib.Path(sys.argv[1]), float(sys.argv[2]))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 it.start()
 print("there", flush=True)
@@ -55,7 +55,7 @@ class Node(Running):
         """The node plugin's pod; there when it returns."""
         with self.log.open("ab") as log:
             self.pod = subprocess.Popen(
-                [*_UNSHARE, sys.executable, "-c", _HOLDER, str(self.work / "run")],
+                [*_UNSHARE, sys.executable, "-c", _HOLDER, str(self.work / "run"), str(WAIT_SECONDS_MAX)],
                 env=self.environment,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -7,6 +7,7 @@ import pytest
 
 from mountctl import parser
 from mountctl.config.load import examine
+from mountctl.csi.node_process import END_SECONDS_MAX
 from tests.csi import charts
 from tests.csi.charts import VALUES, rendered, values_of
 
@@ -58,6 +59,16 @@ def test_the_supervisor_has_time_to_end_before_it_is_killed() -> None:
         for container in pod["containers"]:
             if container["name"] == "supervisor":
                 assert parsed(container["args"])[1]["leave_seconds"] == 100
+            if container["name"] == "csi-node":
+                patience = parsed(container["args"])[1]["holder_patience"]
+                assert 100 < patience < pod["terminationGracePeriodSeconds"] - END_SECONDS_MAX
+
+
+def test_the_startup_taint_stays_where_the_chart_gives_no_permission_to_remove_it() -> None:
+    for removes in (True, False):
+        made = rendered({"node": {"removeStartupTaint": removes}})
+        [node] = [each for name, each in charts.containers(made) if name.endswith("-node")]
+        assert parsed(node["args"])[1]["startup_taint"] is removes
 
 
 @EACH_VALUES

@@ -1,10 +1,12 @@
 """mountctl/supervisor/external_holder.py with a real holder: what counts as kept, and that all of it is in the end."""
 
+import math
 import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import trio
@@ -13,18 +15,25 @@ from mountctl.csi.holder_process import HolderProcess
 from mountctl.supervisor import external_holder
 from mountctl.supervisor.external_holder import ExternalFdStore
 from mountctl.supervisor.fdstore import HolderState
+from tests.service.running import WAIT_SECONDS_MAX, poll_until
 
 
 @pytest.fixture
 def process(tmp_path: Path) -> Iterator[HolderProcess]:
-    it = HolderProcess(tmp_path)
+    it = HolderProcess(tmp_path, WAIT_SECONDS_MAX)
     yield it
-    it.stop(0.0)
+    it.stop()
 
 
 def pid(process: HolderProcess) -> int:
     assert process._process is not None
     return process._process.pid
+
+
+def stdin(process: HolderProcess) -> IO[bytes]:
+    assert process._process is not None
+    assert process._process.stdin is not None
+    return process._process.stdin
 
 
 def run(store: ExternalFdStore, test: Callable[[], Awaitable[None]]) -> None:
@@ -139,6 +148,74 @@ def test_the_end_of_a_supervisor_knows_what_stays_from_then_on(tmp_path: Path, p
     trio.run(store.settle)
     found = taken(tmp_path)
     assert found["m"].keys() == {"fuse", "bequest-0-0"}
+    for each in (fd, other, *found["m"].values()):
+        os.close(each)
+
+
+def test_the_end_of_a_supervisor_that_has_nothing_mounted_waits_for_no_holder(tmp_path: Path) -> None:
+    store, (fd, other) = ExternalFdStore(tmp_path, math.inf), os.pipe()
+
+    async def test() -> None:
+        store.keep("m", {"fuse": fd})
+        store.drop("m", ("fuse",))  # nobody could be told
+        assert not await store.leaves()
+
+    run(store, test)
+    os.close(fd)
+    os.close(other)
+
+
+def test_a_holder_that_is_to_end_does_not_rely_on_a_supervisor_that_leaves(
+    tmp_path: Path, process: HolderProcess
+) -> None:
+    process.start()
+    store, (fd, other) = ExternalFdStore(tmp_path, math.inf), os.pipe()
+    found: dict[str, dict[str, int]] = {}
+
+    async def test() -> None:
+        await until(store, HolderState.PRESENT)
+        store.keep("m", {"fuse": fd})
+        assert await store.leaves()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, process.stop)
+            await trio.to_thread.run_sync(poll_until, lambda: stdin(process).closed, "it to be told to end")
+            after = ExternalFdStore(tmp_path, math.inf)
+            found.update(await after.take())
+            after._let_go()
+
+    run(store, test)
+    assert found.keys() == {"m"}
+    for each in (fd, other, *found["m"].values()):
+        os.close(each)
+
+
+def test_a_supervisor_that_leaves_does_not_rely_on_a_holder_that_ends(tmp_path: Path, process: HolderProcess) -> None:
+    process.start()
+    store, (fd, other) = ExternalFdStore(tmp_path, math.inf), os.pipe()
+    found: dict[str, dict[str, int]] = {}
+    was_found = trio.Event()
+
+    async def test() -> None:
+        store.keep("m", {"fuse": fd})
+        await until(store, HolderState.PRESENT)
+        await trio.to_thread.run_sync(process.stop)  # it has ended, which the supervisor has not heard yet
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave, store)
+            await until(store, HolderState.ABSENT)
+            another = HolderProcess(tmp_path, 0.0)
+            another.start()
+            await was_found.wait()
+            await trio.to_thread.run_sync(another.stop)
+
+    async def _leave(it: ExternalFdStore) -> None:
+        assert await it.leaves()
+        after = ExternalFdStore(tmp_path, math.inf)
+        found.update(await after.take())
+        after._let_go()
+        was_found.set()
+
+    run(store, test)
+    assert found.keys() == {"m"}
     for each in (fd, other, *found["m"].values()):
         os.close(each)
 
