@@ -1,7 +1,8 @@
 """The few things that the driver asks of the Kubernetes API, from its pod: plain HTTPS, with an end to each wait.
 
-Used by credentials/roles.py (annotations of service accounts), startup_taint.py, and for events. Nothing of it is
-needed to serve volumes that are mounted. A client library would bring ten times as much into every node's pod.
+Used by credentials/roles.py (annotations of service accounts) and startup_taint.py. Nothing of it is needed to serve
+volumes that are mounted. A client library would bring ten times as much into every node's pod. Of what goes wrong it
+writes no Events: kubelet does, in the words of our answers.
 """
 
 import contextlib
@@ -13,8 +14,6 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -32,9 +31,7 @@ WAIT_SECONDS_MAX: Final = 5.0
 _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _JSON: Final = "application/json"
 _JSON_PATCH: Final = "application/json-patch+json"
-_COMPONENT: Final = "mountctl"
-# Of an event's message; the API refuses longer ones.
-_MESSAGE_CHARS_MAX: Final = 1024
+_USER_AGENT: Final = "mountctl"
 _REFUSED: Final = 400
 
 
@@ -44,18 +41,6 @@ class ApiError(MountctlError):
     def __init__(self, sentence: str, status: int | None = None) -> None:
         super().__init__(sentence)
         self.status = status
-
-
-@dataclass(frozen=True)
-class Event:
-    """What is told about a pod, for `kubectl describe pod`."""
-
-    namespace: str
-    pod: str
-    uid: str
-    reason: str
-    message: str
-    warning: bool = True
 
 
 class KubernetesApi:
@@ -121,34 +106,6 @@ class KubernetesApi:
         ]
         self._ask("PATCH", f"/api/v1/nodes/{_part(node)}", patch, _JSON_PATCH)
 
-    def post_event(self, event: Event, *, node: str) -> None:
-        """Tell something about a pod. Raises ApiError."""
-        now = datetime.now(UTC)
-        at = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        message = event.message
-        if len(message) > _MESSAGE_CHARS_MAX:
-            message = message[: _MESSAGE_CHARS_MAX - 3] + "..."
-        body = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"generateName": f"{event.pod[:200]}.", "namespace": event.namespace},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "namespace": event.namespace,
-                "name": event.pod,
-                "uid": event.uid,
-            },
-            "reason": event.reason,
-            "message": message,
-            "type": "Warning" if event.warning else "Normal",
-            "source": {"component": _COMPONENT, "host": node},
-            "firstTimestamp": at,
-            "lastTimestamp": at,
-            "count": 1,
-        }
-        self._ask("POST", f"/api/v1/namespaces/{_part(event.namespace)}/events", body)
-
     def _ask(self, method: str, path: str, body: Any = None, kind: str = _JSON) -> dict[str, Any]:
         """One request; the answer's object. Raises ApiError, which has nothing of what was sent but the path."""
         try:
@@ -159,7 +116,7 @@ class KubernetesApi:
             raise ApiError(f"{self._directory / 'ca.crt'} is no certificate of an authority") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ApiError(f"the pod's service account can't be read: {_reason(error)}") from None
-        headers = {"Authorization": f"Bearer {token}", "Accept": _JSON, "User-Agent": _COMPONENT}
+        headers = {"Authorization": f"Bearer {token}", "Accept": _JSON, "User-Agent": _USER_AGENT}
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), kind

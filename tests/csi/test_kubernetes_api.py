@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mountctl.csi.credentials.roles import Roles
-from mountctl.csi.kubernetes_api import ApiError, Event, KubernetesApi
+from mountctl.csi.kubernetes_api import ApiError, KubernetesApi
 from tests.certificates import Authority
 from tests.csi.api_server import TOKEN, Answer, ApiServer
 
@@ -84,18 +84,6 @@ def test_taints_are_replaced_only_if_they_are_as_they_were(server: ApiServer) ->
     with pytest.raises(ApiError) as caught:
         server.api().replace_taints("node-1", taints, [])
     assert caught.value.status == 422
-
-
-def test_an_event_is_about_the_pod_and_from_this_node(server: ApiServer) -> None:
-    event = Event("team", "pod-1", "uid-1", "VolumeDegraded", "m" * 2000)
-
-    server.api().post_event(event, node="node-1")
-
-    method, path, _, _, body = server.seen[0]
-    assert (method, path) == ("POST", "/api/v1/namespaces/team/events")
-    assert body["involvedObject"]["uid"] == "uid-1"
-    assert (body["reason"], body["type"], len(body["message"])) == ("VolumeDegraded", "Warning", 1024)
-    assert body["source"] == {"component": "mountctl", "host": "node-1"}
 
 
 @pytest.mark.parametrize(

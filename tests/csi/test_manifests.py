@@ -160,10 +160,7 @@ def test_the_supervisor_has_no_token_and_the_node_may_change_nothing_without_a_s
     supervisor = named("DaemonSet", "-supervisor", made)["spec"]["template"]["spec"]
     assert supervisor["automountServiceAccountToken"] is False
     rules = named("ClusterRole", "-node", made)["rules"]
-    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
-        (["serviceaccounts"], ["get"]),
-        (["events"], ["create"]),
-    ]
+    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [(["serviceaccounts"], ["get"])]
     with_taint = named("ClusterRole", "-node", rendered({}))["rules"]
     assert (["nodes"], ["get", "patch"]) in [(rule["resources"], rule["verbs"]) for rule in with_taint]
 
