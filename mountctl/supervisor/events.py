@@ -49,6 +49,10 @@ class Kind(StrEnum):
     CONFIG = "config", "a configuration was refused, and why"
     LOG = "log", "the level of a mount's log, or of all, was changed"
     HOLD = "hold", "an operator has stopped a mount, or started it"
+    VOLUME = (
+        "volume",
+        "a volume was bound at a target, or again since its mount has another session; or was released there",
+    )
     SUPERVISOR = "supervisor", "it begins, or ends"
 
 

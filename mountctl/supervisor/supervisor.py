@@ -250,6 +250,7 @@ class Supervisor:
 
     async def planned(self, only: Collection[str] = ()) -> wanted.Planned:
         """Read the configuration again, and say what a reload would do; touches nothing. Raises wanted.Refusal."""
+        self.volumes.roster.check(only)
         try:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:

@@ -1,6 +1,7 @@
 """Volumes of a real supervisor, with real FUSE and a real S3."""
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -69,6 +70,26 @@ def test_the_last_consumer_takes_the_mount_along(asking: Asking, bucket: str) ->
     assert not asking.target("b").exists()
     assert asking.running.status()["mounts"] == []
     assert asking.running.mounted() == []
+
+
+def test_who_came_and_went_is_among_the_events(asking: Asking, bucket: str) -> None:
+    asking.apply("data", "a", bucket=bucket)
+    asking.release("a")
+
+    told = [json.loads(line) for line in asking.running.run("events", "--json").stdout.splitlines()]
+    assert [(each["mount"], each["text"]) for each in told if each["kind"] == "volume"] == [
+        ("data", f"bound at {asking.target('a')} for pod team/web-0"),
+        ("data", f"released {asking.target('a')}"),
+    ]
+
+
+def test_a_reload_of_a_volume_alone_is_refused_with_what_to_do(asking: Asking, bucket: str) -> None:
+    asking.apply("data", "a", bucket=bucket)
+
+    done = asking.running.run("reload", "--only", "data")
+    assert done.returncode != 0
+    assert "data: is a volume" in done.stderr
+    assert "reload without --only" in done.stderr
 
 
 def test_a_bucket_that_is_missing_leaves_nothing(asking: Asking) -> None:

@@ -68,7 +68,7 @@ class Rebinding:
                     return
                 bound.place = await at_targets.place_of(target, directory)
                 if at_targets.bind(mount, bound):
-                    _log.info("%s: bound at %s again", volume.name, target)
+                    self._roster.tell(volume, f"bound at {target} again, to the session that its mount has now")
         except CannotApply as error:
             _log.error("%s: not bound again at %s: %s", volume.name, target, error)
             await trio.sleep(_AGAIN_SECONDS)

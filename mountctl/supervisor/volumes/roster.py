@@ -14,6 +14,7 @@ import trio
 from engine.spec import MountSpec
 from mountctl.config.diff import diff
 from mountctl.config.model import Config
+from mountctl.supervisor.events import Events, Kind
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.steps import RECOVER_SECONDS_MAX
@@ -35,6 +36,7 @@ class Host(Protocol):
 
     mounts: dict[str, Mount]
     config: Config
+    events: Events
 
     async def begin(self, make: Callable[[], MountSpec], *, transient: bool) -> Mount:
         """Start a mount that no file declares. Raises CannotAdd, and what `make` raises."""
@@ -96,6 +98,11 @@ class Roster:
         """It has that no more."""
         del volume.consumers[target], self.by_target[target]
 
+    def tell(self, volume: Volume, text: str) -> None:
+        """Something happened at one of its targets."""
+        _log.info("%s: %s", volume.name, text)
+        self._host.events.note(Kind.VOLUME, text, mount=volume.name)
+
     def wanted(self, config: Config) -> dict[str, MountSpec]:
         """What their mounts are to be by this configuration, by name: as far as consumers allow, or as they run."""
         specs = {}
@@ -119,6 +126,12 @@ class Roster:
     def running(self) -> dict[str, MountSpec]:
         """Their mounts as they run."""
         return {name: mount.spec for name, mount in self._host.mounts.items() if name in self.by_name}
+
+    def check(self, only: Collection[str]) -> None:
+        """Whether a reload can be about these mounts alone. Raises Refusal."""
+        if named := sorted(set(only) & self.by_name.keys()):
+            told = "is a volume, which changes with the templates that it uses: reload without --only"
+            raise Refusal([f"{name}: {told}" for name in named])
 
     async def join(self, planned: Planned, only: Collection[str]) -> Planned:
         """What a configuration means for them beside what it means for its mounts. Raises Refusal.

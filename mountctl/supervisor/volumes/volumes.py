@@ -21,7 +21,7 @@ from mountctl.supervisor.volumes.mounting import Mounting
 from mountctl.supervisor.volumes.rebinding import Rebinding
 from mountctl.supervisor.volumes.roster import Host, Roster
 from mountctl.supervisor.volumes.turns import Turns
-from mountctl.volume import Applied, Apply, Cause, Release, Released
+from mountctl.volume import Applied, Apply, Cause, Consumer, Release, Released
 
 # Longer than an engine may take to start (watch.START_TIMEOUT_SECONDS); whoever asked asks again.
 APPLY_SECONDS_MAX: Final = 60.0
@@ -97,7 +97,7 @@ class Volumes:
                 await self.roster.write()
             except CannotApply as error:  # the target is gone, which the next supervisor will see
                 _log.warning("%s: %s", volume.name, error)
-            _log.info("%s: released %s", volume.name, target)
+            self.roster.tell(volume, f"released {target}")
         if not was_last or not self._mounting.end_if_idle(volume):
             return Released(name=volume.name)
         with trio.move_on_after(0 if self._host.config.csi.linger else END_SECONDS_MAX):
@@ -153,7 +153,7 @@ class Volumes:
         finally:
             volume.claims -= 1
             self._mounting.end_if_idle(volume)
-        _log.info("%s: bound at %s", volume.name, target)
+        self.roster.tell(volume, f"bound at {target}{_of(asked.consumer)}")
         return self._applied(volume, fresh=before is None or top is None)
 
     def _volume(self, asked: Apply) -> Volume:
@@ -180,3 +180,7 @@ class Volumes:
                 except CannotApply as error:
                     _log.warning("%s: %s", volume.name, error)
         self.roster.remove_sources()
+
+
+def _of(consumer: Consumer) -> str:
+    return "" if consumer.pod is None else f" for pod {consumer.pod.namespace}/{consumer.pod.name}"
