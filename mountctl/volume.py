@@ -32,7 +32,7 @@ class Cause(StrEnum):
     UNREACHABLE = "unreachable"  # S3, or what gives credentials, does not answer
     NODE = "node"  # this host can't: no /dev/fuse, the kernel refused
     BUSY = "busy"  # too many ask at once
-    STARTING = "starting"  # it was not ready when the time was over; it goes on
+    STARTING = "starting"  # it was not ready when the time was over: a new mount is gone again then
     INTERNAL = "internal"  # a bug of ours
 
 

@@ -234,13 +234,16 @@ def _error(status: int, answer: dict[str, Any]) -> ControlDenied | UnknownMount 
     kinds: dict[int, type[ControlDenied | UnknownMount | Refused]] = {
         _FORBIDDEN: ControlDenied,
         _NOT_FOUND: UnknownMount,
-        _BUSY: SupervisorBusy,
     }
     told = str(answer.get("error", f"the supervisor answered {status}"))
     if (cause := answer.get("cause")) is not None:
         from mountctl.volume import Cause
 
         return Refused(told, Cause(cause) if cause in set(Cause) else Cause.INTERNAL)
+    if status == _BUSY:
+        from mountctl.volume import Cause
+
+        return SupervisorBusy(told, Cause.BUSY)
     return kinds.get(status, Refused)(told)
 
 

@@ -7,7 +7,7 @@ import grpc
 
 from mountctl.csi.credentials_interface import CredentialsError
 from mountctl.csi.refusal import Refusal
-from mountctl.errors import MountctlError, Refused, SupervisorBusy, SupervisorNotRunning, SupervisorSilent, UnknownMount
+from mountctl.errors import MountctlError, Refused, SupervisorNotRunning, SupervisorSilent, UnknownMount
 from mountctl.volume import Cause
 
 _Code = grpc.StatusCode
@@ -36,8 +36,6 @@ def refusal(error: Exception) -> Refusal:
             return error
         case CredentialsError():
             return Refusal(CODES[error.cause], str(error))
-        case SupervisorBusy():
-            return Refusal(CODES[error.cause or Cause.BUSY], str(error))
         case Refused():
             return Refusal(CODES[error.cause or Cause.INTERNAL], str(error))
         case UnknownMount():

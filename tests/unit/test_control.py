@@ -22,6 +22,7 @@ from mountctl.errors import (
     SupervisorSilent,
     UnknownMount,
 )
+from mountctl.volume import Cause
 from tests.unit.controlled import Supervisor, serving
 
 STATUS = b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -217,8 +218,9 @@ def test_one_more_than_may_be_open_is_told_when_all_are_at_work(
         for each in working:
             await each.send_all(RELOAD)
         await trio.testing.wait_all_tasks_blocked()
-        with pytest.raises(SupervisorBusy, match="2 connections are open"):
+        with pytest.raises(SupervisorBusy, match="2 connections are open") as caught:
             await trio.to_thread.run_sync(ControlClient(runtime_dir).status)
+        assert caught.value.cause is Cause.BUSY
         supervisor.reload_may_end.set()
         for each in working:
             assert (await each.receive_some()).startswith(b"HTTP/1.1 200 ")

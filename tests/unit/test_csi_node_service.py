@@ -179,7 +179,7 @@ def test_every_cause_has_a_code_of_an_error() -> None:
     [
         (SupervisorNotRunning("no supervisor"), Code.UNAVAILABLE),
         (SupervisorSilent("it did not answer"), Code.DEADLINE_EXCEEDED),
-        (SupervisorBusy("64 commands are at work"), Code.RESOURCE_EXHAUSTED),
+        (SupervisorBusy("64 commands are at work", Cause.BUSY), Code.RESOURCE_EXHAUSTED),
         (ControlDenied("you may not"), Code.FAILED_PRECONDITION),
         (UnknownMount("no mount"), Code.NOT_FOUND),
         (Refused("for no cause"), Code.INTERNAL),
