@@ -1,15 +1,17 @@
 """boto3's clients for the controller: which keys, which endpoint, how patient. boto3 is imported when one is made."""
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+
 import engine
+from mountctl.csi.credentials.keys import Keys, NoKeys, found_in, mounted
 from mountctl.csi.provisioned import Place
-from mountctl.csi.refusal import InvalidArgument
+from mountctl.csi.refusal import InvalidArgument, Refusal
 from mountctl.csi.s3_refusals import refused, unanswered
 
 # external-provisioner gives a call 10 s unless told otherwise, and asks again: S3 that answers nothing is told in time.
@@ -20,11 +22,6 @@ _ATTEMPTS: Final = 3
 _DEFAULT_REGION: Final = "us-east-1"
 # StorageClasses differ in few places; each client keeps some MiB.
 _CLIENTS_MAX: Final = 16
-
-# A secret's keys, as the CSI drivers for S3 call them and as the AWS tools do.
-_KEY_ID: Final = ("key_id", "AWS_ACCESS_KEY_ID", "accessKeyID")
-_SECRET_KEY: Final = ("access_key", "AWS_SECRET_ACCESS_KEY", "secretAccessKey")
-_SESSION_TOKEN: Final = ("session_token", "AWS_SESSION_TOKEN", "sessionToken")
 
 
 @contextlib.contextmanager
@@ -63,8 +60,8 @@ class Clients:
 
         Raises Refusal.
         """
-        if given := secrets or mounted_secret(self._secret_directory):
-            made = self._make(place, _keys(given))
+        if (keys := _given(secrets, self._secret_directory)) is not None:
+            made = self._make(place, keys)
             try:
                 yield made
             finally:
@@ -77,7 +74,7 @@ class Clients:
         like = (place.endpoint_url, place.region, place.path_style)
         if (kept := self._kept.get(like)) is not None:
             return kept
-        made = self._make(place, {})
+        made = self._make(place, None)
         with self._lock, asking("find credentials"):
             if self._of_boto3().get_credentials() is not None:
                 while len(self._kept) >= _CLIENTS_MAX:  # the oldest; whoever uses it still has it
@@ -85,7 +82,7 @@ class Clients:
                 self._kept[like] = made
         return made
 
-    def _make(self, place: Place, keys: Mapping[str, str]) -> Any:
+    def _make(self, place: Place, keys: Keys | None) -> Any:
         """A client with these keys; without any it has what boto3 finds."""
         from botocore.config import Config
 
@@ -106,9 +103,9 @@ class Clients:
                 region_name=place.region or session.region_name or _DEFAULT_REGION,
                 endpoint_url=place.endpoint_url,
                 config=config,
-                aws_access_key_id=keys.get(_KEY_ID[1]),
-                aws_secret_access_key=keys.get(_SECRET_KEY[1]),
-                aws_session_token=keys.get(_SESSION_TOKEN[1]),
+                aws_access_key_id=keys and keys.access_key,
+                aws_secret_access_key=keys and keys.secret_key,
+                aws_session_token=(keys and keys.token) or None,
             )
 
     def _of_boto3(self) -> Any:
@@ -120,25 +117,12 @@ class Clients:
         return self._session
 
 
-def mounted_secret(directory: Path | None) -> dict[str, str]:
-    """What of a mounted Secret may be keys, of one moment: kubelet exchanges all its files at once, by a symlink."""
-    if directory is None:
-        return {}
-    there = Path(os.path.realpath(directory / "..data"))
-    secret = {}
-    for name in (*_KEY_ID, *_SECRET_KEY, *_SESSION_TOKEN):
-        with contextlib.suppress(FileNotFoundError):
-            secret[name] = ((there if there.is_dir() else directory) / name).read_text()
-    return secret
-
-
-def _keys(secrets: Mapping[str, str]) -> dict[str, str]:
-    """A secret's keys, by the names that AWS has for them. Never shows a value."""
-    found = {}
-    for names in (_KEY_ID, _SECRET_KEY, _SESSION_TOKEN):
-        # `echo` leaves a newline behind, which is no part of any key.
-        if value := next((text for name in names if (text := secrets.get(name, "").strip())), ""):
-            found[names[1]] = value
-        elif names is not _SESSION_TOKEN:
-            raise InvalidArgument(f"the secret with the keys has no {names[0]} (or {names[1]})")
-    return found
+def _given(secrets: Mapping[str, str], directory: Path | None) -> Keys | None:
+    """A request's keys, else those of a mounted Secret. Raises Refusal."""
+    try:
+        given = secrets or ({} if directory is None else mounted(directory))
+        return found_in(given) if given else None
+    except NoKeys as error:
+        raise InvalidArgument(f"the secret with the keys is of no use: {error}") from None
+    except OSError as error:
+        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, f"{error.filename}: {error.strerror}") from None

@@ -6,7 +6,6 @@ without credentials of their own, and the broker sees a change within two second
 """
 
 import logging
-import os
 import threading
 from pathlib import Path
 from typing import Final
@@ -18,8 +17,6 @@ from mountctl.csi.credentials.files import CredentialFiles
 NAME: Final = "_driver"
 # How often the directory is looked at; kubelet itself takes a minute or so to change it.
 LOOK_SECONDS: Final = 2.0
-# Of one file; a session token has a few thousand.
-_BYTES_MAX: Final = 64 * 1024
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ class DriverSecret:
         Keys that are gone are removed; of half a Secret nothing is made, and what was there stays.
         """
         try:
-            secret = self._read()
+            secret = keys.mounted(self._directory)
             if not secret:
                 self._tell(f"{self._directory} has no keys: mounts of the driver have what else the supervisor finds")
                 had = self.path.exists()
@@ -72,19 +69,6 @@ class DriverSecret:
         while not stop.is_set():
             self.render()
             stop.wait(LOOK_SECONDS)
-
-    def _read(self) -> dict[str, str]:
-        """What of the Secret may be keys, of one moment: kubelet exchanges all its files at once, by a symlink."""
-        there = Path(os.path.realpath(self._directory / "..data"))
-        directory = there if there.is_dir() else self._directory
-        secret = {}
-        for name in keys.NAMES:
-            try:
-                with (directory / name).open("rb") as file:
-                    secret[name] = file.read(_BYTES_MAX).decode("utf-8", "replace")
-            except FileNotFoundError:
-                continue
-        return secret
 
     def _tell(self, sentence: str) -> None:
         if sentence != self._said:

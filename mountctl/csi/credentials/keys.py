@@ -1,7 +1,12 @@
-"""Access keys as a Kubernetes Secret has them, to a file as the AWS SDKs read it. Pure. No error shows a value."""
+"""Access keys as a Kubernetes Secret has them, given or mounted, to a file as the AWS SDKs read it.
 
+Pure, but for `mounted`. No error shows a value.
+"""
+
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 # Of each key, how people and other drivers spell it; the first that is there counts.
@@ -16,9 +21,11 @@ _SECRET_KEY: Final = (
 _TOKEN: Final = ("session_token", "AWS_SESSION_TOKEN", "aws_session_token", "sessionToken")
 # The file that the SDKs read them from, in a directory of its own.
 FILE: Final = "credentials"
-NAMES: Final = (*_ACCESS_KEY, *_SECRET_KEY, *_TOKEN)
+_NAMES: Final = (*_ACCESS_KEY, *_SECRET_KEY, *_TOKEN)
 # An access key has 20 characters, a secret 40, a session token some hundred to a few thousand.
 _CHARS_MAX: Final = 16 * 1024
+# Of one file of a mounted Secret.
+_BYTES_MAX: Final = 64 * 1024
 
 
 class NoKeys(ValueError):
@@ -49,6 +56,22 @@ def found_in(secret: Mapping[str, str]) -> Keys:
         spelt = f"{_ACCESS_KEY[0]} and {_SECRET_KEY[0]} (or {_ACCESS_KEY[1]} and {_SECRET_KEY[1]})"
         raise NoKeys(f"{' and '.join(lacking)} missing: it needs the keys {spelt}")
     return Keys(access_key, secret_key, _one(secret, _TOKEN))
+
+
+def mounted(directory: Path) -> dict[str, str]:
+    """What of a mounted Secret may be keys, of one moment: kubelet exchanges all its files at once, by a symlink.
+
+    Raises OSError.
+    """
+    there = Path(os.path.realpath(directory / "..data"))
+    secret = {}
+    for name in _NAMES:
+        try:
+            with ((there if there.is_dir() else directory) / name).open("rb") as file:
+                secret[name] = file.read(_BYTES_MAX).decode("utf-8", "replace")
+        except FileNotFoundError:
+            continue
+    return secret
 
 
 def _one(secret: Mapping[str, str], names: tuple[str, ...]) -> str:

@@ -325,10 +325,11 @@ def test_a_secret_without_a_key_is_refused(moto: S3Server) -> None:
 
     told = code(bucket.provisioner.create, NAME, SIZE, bucket.parameters(), {"key_id": "test", "password": "hidden"})
 
-    assert told == (
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "the secret with the keys has no access_key (or AWS_SECRET_ACCESS_KEY)",
+    both = "(or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+    sentence = (
+        f"the secret with the keys is of no use: access_key missing: it needs the keys key_id and access_key {both}"
     )
+    assert told == (grpc.StatusCode.INVALID_ARGUMENT, sentence)
 
 
 def test_without_a_secret_the_controllers_own_credentials_count(
