@@ -27,8 +27,9 @@ class Prepared:
     """A mount's credentials are where its engine finds them.
 
     Args:
-        identity: whose they are, as far as it is not in the request: equal for pods that may share a mount (for a
-            pod's own: its namespace, service account and role). No secret.
+        identity: whose they are and all else that makes environment and options, as far as it is not in the request:
+            equal for pods that may share a mount (for a pod's own: its namespace, service account, role, and where that
+            is asked for). No secret.
         environment: for the mount: names of files and roles, never keys.
         options: for the mount, beside those: such as `ca-bundle`.
     """

@@ -20,6 +20,8 @@ def mount_name(
     templates: Sequence[str],
     credentials: Sequence[str],
     fs_group: str,
+    *,
+    inline: bool = False,
 ) -> str:
     """A readable part and a key. Whether a pod only reads is not in it: that is a matter of its own target.
 
@@ -30,8 +32,9 @@ def mount_name(
         templates: of the configuration, in their order.
         credentials: all that decides which keys are used.
         fs_group: the group of the files.
+        inline: a pod asks for it by itself.
     """
-    parts = [driver, volume_id, options, [*templates], [*credentials], fs_group]
+    parts = [driver, volume_id, options, [*templates], [*credentials], fs_group, inline]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode(errors="surrogateescape")).digest()
     key = base64.b32encode(digest).decode().lower()[:KEY_CHARS]

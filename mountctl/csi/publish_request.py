@@ -86,6 +86,7 @@ class PublishRequest:
             [*self.templates],
             [self.source, identity, self.role_arn, self.sts_region, self.ca_certificates],
             self.fs_group,
+            inline=self.inline,
         )
 
     def apply(self, identity: str, environment: Mapping[str, str], options: Mapping[str, Any]) -> Apply:

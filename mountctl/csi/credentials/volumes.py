@@ -18,6 +18,8 @@ from mountctl.errors import MountctlError
 from mountctl.volume import Cause, Pod
 
 _CERTIFICATES_FILE: Final = "ca.pem"
+# In place of a mount's directory, which is named after the rest.
+_WHEREVER: Final = Path("/")
 _OF_THE_CSIDRIVER: Final = "the CSIDriver object must have it below tokenRequests"
 
 
@@ -40,14 +42,18 @@ class VolumeCredentials:
     def prepare(self, request: PublishRequest) -> Prepared:
         """Write what a mount needs that is about to be made. Raises CredentialsError."""
         texts = _texts(request)
-        identity, role = "", ""
+        whose, role = "", ""
         if request.source is Source.POD:
             who = _who(request)
             role = self._role(request, who)
-            identity = f"{who.namespace}/{who.service_account}/{role}"
+            whose = f"{who.namespace}/{who.service_account}"
+        # All that the mount is told counts, also what this process adds, and another version of it may add otherwise:
+        # the supervisor refuses other options under a name that is in use.
+        told = self._environment(request, _WHEREVER, role)
+        identity = " ".join([whose, *(f"{key}={value}" for key, value in sorted(told.items()))]).strip()
         name = request.mount_name(identity)
         directory = self._files.path(name)
-        environment = {} if request.source is Source.DRIVER else self._environment(request, directory, role)
+        environment = self._environment(request, directory, role)
         options = {"ca-bundle": str(directory / _CERTIFICATES_FILE)} if request.ca_certificates else {}
         try:
             if texts:
@@ -72,7 +78,9 @@ class VolumeCredentials:
         return self._files.sweep(names)
 
     def _environment(self, request: PublishRequest, directory: Path, role: str) -> dict[str, str]:
-        """What the mount's chain of credentials sees, which ends there."""
+        """What the mount's chain of credentials sees, which ends there; nothing, if it is the supervisor's."""
+        if request.source is Source.DRIVER:
+            return {}
         region = pod.regional(request, self._environ)
         if request.pod is None or request.source is Source.SECRET:
             return pod.isolated(directory) | {"AWS_SHARED_CREDENTIALS_FILE": str(directory / keys.FILE)} | region
