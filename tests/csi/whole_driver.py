@@ -5,6 +5,7 @@ No deployment has them so; csi-sanity asks one endpoint for all.
 
 import contextlib
 import logging
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,13 +38,19 @@ def whole_driver(running: Running, endpoint: Path) -> Iterator[None]:
             stderr=log,
         )
     try:
-        poll_until(endpoint.exists, "the driver to listen")
+        poll_until(lambda: listens(endpoint), "the driver to listen")
         yield
         process.terminate()
         assert process.wait(WAIT_SECONDS_MAX) == 0
     finally:
         process.kill()
         process.wait()
+
+
+def listens(endpoint: Path) -> bool:
+    """Whether somebody does; a socket is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(endpoint)) == 0
 
 
 def main(runtime_dir: str, endpoint: str) -> int:
