@@ -154,12 +154,19 @@ def remount_read_only(path: str) -> None:
     _check(_libc.mount(None, place, None, ctypes.c_ulong(flags), None), "mount")
 
 
-def attach_beneath(mount_fd: int, path: str) -> None:
+def attach_beneath(mount_fd: int, path: str) -> bool:
     """Put a detached mount beneath what is mounted on top at `path`: seen when that is unmounted. Raises OSError.
 
-    Asks neither of the two, so it works on mounts that are hung or dead.
+    Asks neither of the two, so it works on mounts that are hung or dead. False: nothing was done, as the kernel can't
+    keep that where mounts are shared so that one would come over another.
     """
-    _move_mount(mount_fd, _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_BENEATH)
+    try:
+        _move_mount(mount_fd, _AT_FDCWD, path, _MOVE_MOUNT_F_EMPTY_PATH | _MOVE_MOUNT_BENEATH)
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return False
+        raise
+    return True
 
 
 def knows_beneath() -> bool:

@@ -204,8 +204,8 @@ class Session:
     def replace(self, other: "Session") -> None:
         """Attach where another session is, and detach that one. Files open on it go on with it, or not at all.
 
-        With MOVE_MOUNT_BENEATH the path is never without a mount; else for about a millisecond. Works whatever the
-        other one's state: hung, aborted, or well. Raises SessionError.
+        With MOVE_MOUNT_BENEATH the path is never without a mount; else, or where the kernel refuses that, it is for
+        about a millisecond. Works whatever the other one's state: hung, aborted, or well. Raises SessionError.
         """
         if (place := other.place()) is None:
             self.attach()
@@ -214,20 +214,20 @@ class Session:
             raise SessionError(f"{over}: unmount that first")
         made, other.made_directory = other.made_directory, False  # the directory stays
         try:
-            if abilities.beneath():
-                self._attach_at(lambda: mount_api.attach_beneath(self.mount_fd, place))
-                other.detach()
-            else:
-                other.detach()
+            beneath = abilities.beneath() and self._attach_at(lambda: mount_api.attach_beneath(self.mount_fd, place))
+            other.detach()
+            if not beneath:
                 self._attach_at(lambda: mount_api.attach(self.mount_fd, place))
         except SessionError:
             other.made_directory = made
             raise
         self.made_directory = made
 
-    def _attach_at(self, attach: Callable[[], None]) -> None:
+    def _attach_at(self, attach: Callable[[], bool | None]) -> bool:
+        """Whether it could be: False if `attach` says so. Raises SessionError."""
         try:
-            attach()
+            if attach() is False:
+                return False
         except OSError as error:
             raise SessionError(f"cannot mount at {self.mountpoint}: {error.strerror or error}") from error
         self.attached = True
@@ -236,6 +236,7 @@ class Session:
         os.close(self.mount_fd)
         self.mount_fd = -1
         self.write_record()
+        return True
 
     def connected(self) -> bool:
         """Whether the kernel still has a connection for it. Nobody can serve one that was aborted."""

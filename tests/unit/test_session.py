@@ -1,5 +1,6 @@
 """Sessions on the real kernel: made, attached, detached, with no engine anywhere near."""
 
+import errno
 import itertools
 import os
 import subprocess
@@ -131,6 +132,31 @@ def test_a_session_takes_the_place_of_one_that_nobody_serves(
     old.close()
     new.close()
     abilities.beneath.cache_clear()
+
+
+def test_a_session_takes_the_place_of_another_where_the_kernel_refuses_to_put_it_beneath(
+    mountpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(errno.EINVAL, "move_mount")
+
+    old, new = Session.create(spec(mountpoint)), Session.create(spec(mountpoint))
+    old.attach()
+    assert abilities.beneath(), "which is found out once, and by the same call"
+    with monkeypatch.context() as patched:
+        move_mount = mount_api._move_mount
+        patched.setattr(
+            mount_api,
+            "_move_mount",
+            lambda *given: refuse() if given[3] & mount_api._MOVE_MOUNT_BENEATH else move_mount(*given),
+        )
+        new.replace(old)
+
+    found = [entry.mount_id for entry in mountinfo.entries() if entry.mountpoint == str(mountpoint)]
+    assert found == [new.mount_id]
+    new.detach()
+    old.close()
+    new.close()
 
 
 def test_a_session_whose_place_is_covered_by_somebody_is_not_replaced(mountpoint: Path) -> None:

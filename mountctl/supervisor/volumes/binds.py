@@ -125,17 +125,10 @@ def _clone(source: str, *, read_only: bool) -> int:
 
 
 def _replace(mount_fd: int, place: str) -> None:
-    if abilities.beneath():
-        try:
-            mount_api.attach_beneath(mount_fd, place)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # where mounts are shared in ways that the kernel can't keep
-                raise
-        else:
-            _umount(place)
-            return
+    beneath = abilities.beneath() and mount_api.attach_beneath(mount_fd, place)
     _umount(place)
-    mount_api.attach(mount_fd, place)
+    if not beneath:
+        mount_api.attach(mount_fd, place)
 
 
 def _umount(place: str) -> None:
