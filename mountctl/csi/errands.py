@@ -14,11 +14,9 @@ from mountctl.csi.credentials.volumes import VolumeCredentials
 from mountctl.csi.supervisor import STATUS_SECONDS_MAX, Supervisor
 from mountctl.errors import MountctlError
 
-# Not before: a supervisor that has just begun does not know all its mounts yet, and kubelet, which publishes each
+# Not sooner: a supervisor that has just begun does not know all its mounts yet, and kubelet, which publishes each
 # volume again every two minutes or so, has told by then whose files are in use.
-SWEEP_AFTER_SECONDS: Final = 600.0
-# A supervisor that does not answer then is asked again.
-_SWEEP_AGAIN_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 600.0
 # They end at once when they are asked, but for one that waits for the API (kubernetes_api.py).
 _END_SECONDS_MAX: Final = 1.0
 
@@ -62,18 +60,21 @@ class Errands:
 
 
 def sweep(credentials: VolumeCredentials, supervisor: Supervisor, stop: threading.Event) -> None:
-    """Once the supervisor knows its mounts, remove the credentials of others that a driver before has left."""
-    wait = SWEEP_AFTER_SECONDS
-    while not stop.wait(wait):
-        wait = _SWEEP_AGAIN_SECONDS
+    """Now and then, remove the credentials of mounts that are gone: a driver before has left them, or a mount went by
+    itself, after it had stayed for a while without a consumer ([csi] linger).
+    """
+    before: set[str] = set()
+    while not stop.wait(SWEEP_SECONDS):
         try:
             names = {str(mount["name"]) for mount in supervisor.status(seconds=STATUS_SECONDS_MAX)["mounts"]}
-            gone = credentials.sweep(names)
         except (MountctlError, TypeError, LookupError):
             continue  # it does not answer; whoever publishes a volume is told
+        try:
+            # Both: a supervisor that has just begun does not know all its mounts yet.
+            gone = credentials.sweep(names | before)
         except OSError as error:
             _log.warning("credentials of mounts that are gone can't be removed: %s", error.strerror)
-            return
+            continue
+        before = names
         if gone:
             _log.info("removed the credentials of mounts that are gone: %s", ", ".join(gone))
-        return

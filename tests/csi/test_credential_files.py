@@ -84,12 +84,29 @@ def test_a_sweep_leaves_mounts_that_are_there_and_what_was_written_since(tmp_pat
     files.write("again", {"token": "new"})
     files.write("new", {"token": "new"})
 
-    assert files.sweep({"there"}) == ["gone", "stray"]
+    assert files.sweep({"there"}, 60.0) == ["gone", "stray"]
     assert sorted(each.name for each in (tmp_path / "credentials").iterdir()) == ["again", "new", "there"]
 
 
+def test_a_sweep_takes_what_this_process_has_written_once_its_mount_can_not_be_under_way(tmp_path: Path) -> None:
+    now = 1000.0
+    files = CredentialFiles(tmp_path, lambda: now)
+    for name in ("lingered", "renewed"):
+        files.write(name, {"token": name})
+    now += 60.0
+    files.write("renewed", {"token": "renewed"})  # nothing has changed, and somebody has it
+    files.write("new", {"token": "new"})
+
+    assert files.sweep(["lingered"], 60.0) == []
+    assert files.sweep([], 60.0) == []
+    now += 1.0
+    assert files.sweep([], 60.0) == ["lingered"]
+    now += 60.0
+    assert files.sweep([], 60.0) == ["new", "renewed"]
+
+
 def test_a_sweep_before_anything_was_written_finds_nothing(files: CredentialFiles) -> None:
-    assert files.sweep(()) == []
+    assert files.sweep((), 60.0) == []
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../x", ".hidden", "a" * 64])

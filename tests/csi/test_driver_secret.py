@@ -85,7 +85,7 @@ def test_a_sweep_leaves_it(secret: Mounted, driver: DriverSecret, tmp_path: Path
     secret.set(key_id="AKIDONE", access_key="very-secret")
     driver.render()
 
-    assert CredentialFiles(tmp_path / "run").sweep(()) == []
+    assert CredentialFiles(tmp_path / "run").sweep((), 0.0) == []
     assert driver.path.exists()
 
 

@@ -34,19 +34,61 @@ class Supervisor:
         raise NotImplementedError
 
 
-def test_a_sweep_waits_for_a_supervisor_and_leaves_what_is_mounted_or_was_written_since(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(errands, "SWEEP_AFTER_SECONDS", 0.01)
-    monkeypatch.setattr(errands, "_SWEEP_AGAIN_SECONDS", 0.01)
+class Listing(Supervisor):
+    """Answers with these names, one list after the other, and has the sweep end after the last one."""
+
+    def __init__(self, stop: threading.Event, *lists: tuple[str, ...] | None) -> None:
+        super().__init__()
+        self.lists = [*lists]
+        self.stop = stop
+
+    def status(self, names: Any = (), *, seconds: float | None = None) -> dict[str, Any]:
+        told = self.lists.pop(0)
+        if not self.lists:
+            self.stop.set()
+        self.silent, self.names = (1, ()) if told is None else (0, told)
+        return super().status(names, seconds=seconds)
+
+
+def left(directory: Path) -> list[str]:
+    return sorted(each.name for each in (directory / "credentials").iterdir())
+
+
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(errands, "SWEEP_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_sweep_waits_for_a_supervisor_and_leaves_what_is_mounted_or_was_written_since(tmp_path: Path) -> None:
     for name in ("mounted", "gone", "republished"):
         CredentialFiles(tmp_path).write(name, {"token": "x"})
-    files = CredentialFiles(tmp_path)
+    files, stop = CredentialFiles(tmp_path), threading.Event()
     files.write("republished", {"token": "x"})
 
-    errands.sweep(VolumeCredentials(files), Supervisor("mounted", silent=2), threading.Event())
+    errands.sweep(VolumeCredentials(files), Listing(stop, None, None, ("mounted",)), stop)
 
-    assert sorted(each.name for each in (tmp_path / "credentials").iterdir()) == ["mounted", "republished"]
+    assert left(tmp_path) == ["mounted", "republished"]
+
+
+@pytest.mark.usefixtures("_at_once")
+def test_a_mount_that_went_by_itself_leaves_no_credentials(tmp_path: Path) -> None:
+    now, stop = 0.0, threading.Event()
+
+    def clock() -> float:
+        nonlocal now
+        now += 1000.0
+        return now
+
+    files = CredentialFiles(tmp_path, clock)
+    files.write("lingers", {"token": "x"})
+
+    errands.sweep(VolumeCredentials(files), Listing(stop, ("lingers",), ()), stop)
+    assert left(tmp_path) == ["lingers"], "a supervisor that has just begun may not know it yet"
+
+    stop.clear()
+    errands.sweep(VolumeCredentials(files), Listing(stop, ("lingers",), (), ()), stop)
+    assert left(tmp_path) == []
 
 
 def test_they_end_when_they_are_asked_and_before_their_time(tmp_path: Path) -> None:

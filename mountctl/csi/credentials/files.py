@@ -8,7 +8,8 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,11 +24,13 @@ class CredentialFiles:
 
     Args:
         runtime_directory: the supervisor's.
+        clock: seconds.
     """
 
-    def __init__(self, runtime_directory: Path) -> None:
+    def __init__(self, runtime_directory: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._root = runtime_directory / DIRECTORY
-        self._written: set[str] = set()
+        self._clock = clock
+        self._written: dict[str, float] = {}  # when it was last, by name
         self._mutex = threading.Lock()
 
     def path(self, name: str) -> Path:
@@ -45,7 +48,7 @@ class CredentialFiles:
         """
         directory = self.path(name)
         with self._mutex:
-            self._written.add(name)
+            self._written[name] = self._clock()
             _make_private(self._root)
             _make_private(directory)
             changed = [_replace(directory / file, text) for file, text in texts.items()]
@@ -54,7 +57,7 @@ class CredentialFiles:
     def remove(self, name: str) -> None:
         """A mount is gone. Nothing happens if there is nothing. Raises OSError."""
         with self._mutex:
-            self._written.discard(name)
+            self._written.pop(name, None)
             _remove(self.path(name))
 
     def remove_file(self, name: str, file: str) -> None:
@@ -62,21 +65,24 @@ class CredentialFiles:
         with self._mutex:
             (self.path(name) / file).unlink(missing_ok=True)
 
-    def sweep(self, names: Collection[str]) -> list[str]:
-        """Remove what was written, before this process began, for mounts that are gone. Raises OSError.
+    def sweep(self, names: Collection[str], seconds: float) -> list[str]:
+        """Remove what was written, by whomever, for mounts that are gone. Raises OSError.
 
         Args:
             names: of the mounts that are there.
+            seconds: what was written that lately stays: its mount may be about to be there.
 
         Returns: the names that were removed.
         """
         with self._mutex:
             if not self._root.is_dir():
                 return []
-            kept = {*names, *self._written}
+            since = self._clock() - seconds
+            kept = {*names, *(name for name, written in self._written.items() if written >= since)}
             gone = [each.name for each in self._root.iterdir() if each.name not in kept and not _is_ours(each.name)]
             for name in gone:
                 _remove(self._root / name)
+                self._written.pop(name, None)
             return sorted(gone)
 
 

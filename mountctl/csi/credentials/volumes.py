@@ -20,6 +20,8 @@ from mountctl.volume import Cause, Pod
 _CERTIFICATES_FILE: Final = "ca.pem"
 # In place of a mount's directory, which is named after the rest.
 _WHEREVER: Final = Path("/")
+# A publication takes less (calls.py, SECONDS_MAX), and so does a supervisor that nobody waits for any more.
+_UNDER_WAY_SECONDS: Final = 300.0
 _OF_THE_CSIDRIVER: Final = "the CSIDriver object must have it below tokenRequests"
 
 
@@ -74,8 +76,8 @@ class VolumeCredentials:
         self._files.remove(name)
 
     def sweep(self, names: Collection[str]) -> list[str]:
-        """Remove what an earlier process has written for mounts that are not among these. Raises OSError."""
-        return self._files.sweep(names)
+        """Remove what was written for mounts that are not among these, nor about to be. Raises OSError."""
+        return self._files.sweep(names, _UNDER_WAY_SECONDS)
 
     def _environment(self, request: PublishRequest, directory: Path, role: str) -> dict[str, str]:
         """What the mount's chain of credentials sees, which ends there; nothing, if it is the supervisor's."""
