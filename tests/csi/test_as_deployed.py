@@ -18,6 +18,7 @@ from mountctl.errors import MountctlError
 from tests.csi import charts, containers
 from tests.csi.charts import rendered
 from tests.csi.node.kubelet import Kubelet, kubelet, of_pod, publish
+from tests.csi.whole_driver import listens
 from tests.servers import MotoServer
 from tests.service.running import WAIT_SECONDS_MAX, poll_until
 
@@ -135,7 +136,7 @@ def published(node: Node, bucket: str) -> Iterator[tuple[Kubelet, Path]]:
     """Both pods run, and a pod has the bucket; at the end it has not."""
     node.start("supervisor")
     node.start("node", NODE_NAME="node-1")
-    poll_until((node.plugin / "csi.sock").exists, "the driver")
+    poll_until(lambda: listens(node.plugin / "csi.sock"), "the driver")
     target = node.kubelet / "pods/uid/volumes/kubernetes.io~csi/volume/mount"
     target.parent.mkdir(parents=True)
     with kubelet(node.plugin / "csi.sock") as asking:
