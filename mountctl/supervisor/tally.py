@@ -6,7 +6,9 @@ from typing import Final
 from engine.link import Stats
 
 # Gauges say how things are now: those of a dead engine are gone with it.
-_GAUGES: Final = frozenset({"inodes", "open_files", "open_directories", "arena_bytes", "answering", "fetchers"})
+_GAUGES: Final = frozenset(
+    {"inodes", "open_files", "open_directories", "uploads", "arena_bytes", "answering", "fetchers"}
+)
 
 
 def add(before: Stats, now: Stats) -> Stats:
