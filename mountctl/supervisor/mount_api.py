@@ -48,6 +48,7 @@ _MS_NODEV: Final = 4
 _MS_REMOUNT: Final = 0x20
 _MS_NOATIME: Final = 0x400
 _MS_BIND: Final = 0x1000
+_MS_PRIVATE: Final = 1 << 18
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
 MOUNT_ATTR_RDONLY: Final = 1
@@ -133,9 +134,11 @@ def clone(path: str) -> int:
     return _syscall(_NR_OPEN_TREE, "open_tree", directory, name, ctypes.c_uint(flags))
 
 
-def make_read_only(mount_fd: int) -> None:
-    """Have a detached mount refuse writing, and not its file system. Needs Linux 5.12; raises OSError (ENOSYS)."""
-    attributes = _MOUNT_ATTR.pack(MOUNT_ATTR_RDONLY, 0, 0, 0)
+def make_alone(mount_fd: int, *, read_only: bool) -> None:
+    """Have a detached mount not get what is mounted on the one that it was cloned of, nor the other way round, and
+    perhaps refuse writing, which its file system does not. Needs Linux 5.12; raises OSError (ENOSYS).
+    """
+    attributes = _MOUNT_ATTR.pack(MOUNT_ATTR_RDONLY if read_only else 0, 0, _MS_PRIVATE, 0)
     _syscall(
         _NR_MOUNT_SETATTR,
         "mount_setattr",
@@ -147,8 +150,14 @@ def make_read_only(mount_fd: int) -> None:
     )
 
 
+def make_private(path: str) -> None:
+    """The first half of that for what is mounted on top at `path`. Raises OSError."""
+    place = ctypes.c_char_p(os.fsencode(path))
+    _check(_libc.mount(None, place, None, ctypes.c_ulong(_MS_PRIVATE), None), "mount")
+
+
 def remount_read_only(path: str) -> None:
-    """The same for what is mounted on top at `path`, a mount as `fuse_fsmount` makes them. Raises OSError."""
+    """The second half for what is mounted on top at `path`, a mount as `fuse_fsmount` makes them. Raises OSError."""
     flags = _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV | _MS_NOATIME
     place = ctypes.c_char_p(os.fsencode(path))
     _check(_libc.mount(None, place, None, ctypes.c_ulong(flags), None), "mount")

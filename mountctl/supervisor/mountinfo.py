@@ -143,6 +143,11 @@ def at(path: str) -> MountEntry | None:
     return top(_at({path}))
 
 
+def count(path: str) -> int:
+    """How many mounts lie one upon the other at exactly this path."""
+    return len(_at({path}))
+
+
 def covering(entry: MountEntry) -> MountEntry | None:
     """What is mounted over a mount now, or over a directory above it."""
     path = PurePosixPath(entry.mountpoint)

@@ -8,7 +8,7 @@ nor is anything that is not mountctl's.
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import trio
@@ -42,13 +42,14 @@ async def clear(noted: Sequence[Noted], mounts: Collection[Mount]) -> None:
                 nursery.start_soon(_take_away, entry, not _is_one_of(mounts, entry))
 
 
-async def clear_dead(mounts: Collection[Mount]) -> None:
+async def clear_dead(mounts: Collection[Mount], is_wanted: Callable[[str], bool]) -> None:
     """Take away what is dead, whoever made it, unless a supervisor that lives keeps it (claims.py).
 
     May take its time, if there are others' mounts that do not answer.
 
     Args:
         mounts: this supervisor's, always as they are now.
+        is_wanted: whether something is to be mounted on what is dead at a path.
     """
     limit = trio.CapacityLimiter(_AT_ONCE)
 
@@ -60,7 +61,7 @@ async def clear_dead(mounts: Collection[Mount]) -> None:
 
     async with trio.open_nursery() as nursery:
         for entry in mountinfo.entries():
-            if entry.fstype == FSTYPE and not _is_one_of(mounts, entry):
+            if entry.fstype == FSTYPE and not _is_one_of(mounts, entry) and not is_wanted(entry.mountpoint):
                 nursery.start_soon(look_at, entry)
 
 

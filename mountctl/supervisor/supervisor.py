@@ -131,7 +131,7 @@ class Supervisor:
                 outer.start_soon(vital(self.fds.run))
                 outer.start_soon(vital(self._leftovers.run))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
-                outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values())
+                outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values(), self.volumes.are_seen_at)
                 self._running.set()
                 await self._make_it_so(self.config)
                 self.beginning = False

@@ -4,6 +4,8 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,12 +26,12 @@ from tests.csi.workloads import (
     killed_at_the_end,
 )
 from tests.servers import MotoServer
-from tests.service.running import gone, poll_until
+from tests.service.running import WAIT_SECONDS_MAX, gone, poll_until
 
 # kubelet's is a minute or two.
 REPUBLISH_SECONDS: Final = 0.2
 # Events of the long version; a seed makes them the same ones again.
-LONG: Final = 40
+LONG: Final = 25
 
 
 @dataclass
@@ -188,3 +190,17 @@ def test_pods_read_and_write_on_whatever_happens_one_after_the_other(moto: MotoS
 def _holder(node: NodeHost) -> int:
     """The process of the FD holder in the CSI node's pod."""
     return poll_until(lambda: node.csi_node.find(".*holder.sock"), "a holder")[0]
+
+
+def test_when_both_pods_are_killed_at_once_pods_that_can_have_the_volume_again(moto: MotoServer) -> None:
+    bucket = moto.bucket()
+    fill(moto, bucket)
+    alone = ("unshare", "--mount", "--propagation", "private", "--")
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "tests.csi.both_killed", moto.endpoint, bucket],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=4 * WAIT_SECONDS_MAX,
+    )
+    assert done.returncode == 0, done.stderr

@@ -261,7 +261,7 @@ def test_a_dead_mount_that_is_kept_is_its_supervisors_as_long_as_it_is_mounted(m
     assert not claims.is_claimed(session.minor)
 
     session.abort(held=False)
-    trio.run(old_mounts.clear_dead, ())
+    trio.run(old_mounts.clear_dead, (), lambda _place: False)
 
     assert claims.is_claimed(session.minor)
     assert session.alive()
@@ -275,7 +275,7 @@ def test_a_dead_mount_that_nobody_keeps_is_taken_away(mountpoint: Path) -> None:
     session.attach()
     session.close()
 
-    trio.run(old_mounts.clear_dead, ())
+    trio.run(old_mounts.clear_dead, (), lambda _place: False)
 
     assert not session.alive()
 

@@ -18,6 +18,9 @@ from mountctl.supervisor.session import FSTYPE, Session, SessionError
 _DIRECTORY_MODE: Final = 0o750
 # A crash between two steps leaves one more each time; more at one path is somebody's loop.
 _STACK_MAX: Final = 16
+# Dead sessions below the one that is seen: each took both keepers of its mount to die at once, or engines that die
+# again and again. After so many the youngest is taken away, and with it what containers have that began in its time.
+_DEAD_MAX: Final = 8
 # In the directory of the sources: nobody looks there, and no volume has a name with a dot in front.
 _WORKBENCH: Final = ".bind"
 
@@ -33,7 +36,7 @@ def is_bound(place: str, session: Session) -> bool:
 def bind(session: Session, place: str, *, read_only: bool) -> None:
     """Have a session seen there, instead of another of ours that may be. Makes the directory. Raises SessionError.
 
-    With MOVE_MOUNT_BENEATH the place is never without a mount. Mount namespaces that get what happens there
+    The place is never without a mount. Containers into which it was bound so that they get what is mounted there
     (HostToContainer) see the new one.
     """
     if (source := session.place()) is None:
@@ -97,13 +100,13 @@ def _prepare(place: str) -> None:
 
 
 def _clone(source: str, *, read_only: bool) -> int:
-    """Another mount of the session, attached nowhere. Read-only from the beginning, as its copies elsewhere must be."""
+    """Another mount of the session, attached nowhere. Read-only from the beginning, as its copies elsewhere must be,
+    and alone: what is mounted on one target (`_replace`) is for that one's containers, not for all targets.
+    """
     mount_fd = mount_api.clone(source)
-    if not read_only:
-        return mount_fd
     try:
         if abilities.may_set_attributes():
-            mount_api.make_read_only(mount_fd)
+            mount_api.make_alone(mount_fd, read_only=read_only)
             return mount_fd
     except OSError as error:
         if error.errno != errno.ENOSYS:
@@ -117,7 +120,9 @@ def _clone(source: str, *, read_only: bool) -> int:
     finally:
         os.close(mount_fd)
     try:
-        mount_api.remount_read_only(str(bench))
+        mount_api.make_private(str(bench))
+        if read_only:
+            mount_api.remount_read_only(str(bench))
         return mount_api.clone(str(bench))
     finally:
         mount_api.umount(str(bench), lazily=True)
@@ -125,10 +130,12 @@ def _clone(source: str, *, read_only: bool) -> int:
 
 
 def _replace(mount_fd: int, place: str) -> None:
-    beneath = abilities.beneath() and mount_api.attach_beneath(mount_fd, place)
-    _umount(place)
-    if not beneath:
-        mount_api.attach(mount_fd, place)
+    """A container has what is at the place now, and of what comes later it gets what is mounted on that: so the dead
+    one stays below.
+    """
+    if mountinfo.count(place) >= _DEAD_MAX:
+        _umount(place)
+    mount_api.attach(mount_fd, place)
 
 
 def _umount(place: str) -> None:

@@ -65,6 +65,10 @@ class Volumes:
             nursery.start_soon(self._rebinding.run)
             self._ready.set()
 
+    def are_seen_at(self, place: str) -> bool:
+        """Whether one of them is, or is to be, bound there: what is dead there gets the new session on it."""
+        return any(bound.place == place for each in self.roster.by_name.values() for bound in each.consumers.values())
+
     @property
     def _target_directory(self) -> str | None:
         return self._host.config.csi.target_directory
