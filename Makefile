@@ -8,7 +8,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # Fails on a link, an anchor or a page of the navigation that is not there. The variable silences an advertisement.
 SITE   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.PHONY: setup demo check docs test test-all bench bench-publish bench-cost bench-pauses bench-mount-s3 format clean
+.PHONY: setup demo check docs test test-all bench bench-publish bench-cost bench-pauses bench-csi bench-mount-s3 format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
 	@echo '               make bench-publish keeps them in docs/performance.md; make bench-cost: CPU by layer;'
 	@echo '               make bench-pauses: when something dies, how long commands take, and 200 mounts;'
+	@echo '               make bench-csi: what kubelet waits for, and what a volume takes of memory;'
 	@echo '               make bench-mount-s3 builds the peer mount-s3 (cargo, cmake, libclang; once, ten minutes)'
 
 setup: $(STAMP)
@@ -80,6 +81,10 @@ bench-pauses: setup
 	$(BIN)/python -m bench.takeover
 	$(BIN)/python -m bench.commands
 	$(BIN)/python -m bench.many
+
+bench-csi: setup
+	packaging/setup-bench
+	$(BIN)/python -m bench.csi
 
 bench-mount-s3: setup
 	$(BIN)/python -m bench.build_mount_s3
