@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.spec import MountSpec
 from mountctl.commands.mount import InvalidOptions, spec_from
-from mountctl.config.fstab import FstabError, options
+from mountctl.config.fstab import FstabError, declared, options
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorNotRunning
 from mountctl.supervisor import mountinfo
@@ -24,6 +24,10 @@ _ALONE: Final = "mounts"
 # mount(8), "EXIT STATUS".
 EXIT_USAGE: Final = 1
 EXIT_FAILED: Final = 32
+
+# A mount of the file can be used; and how long one is waited for, which is less than systemd gives a mount unit (90 s).
+_THERE: Final = ("ready", "degraded")
+_DECLARED_SECONDS_MAX: Final = 85.0
 
 _USAGE: Final = "usage: mount.mountctl s3://BUCKET/PREFIX DIR [-sfnv] [-o OPTIONS]"
 
@@ -88,6 +92,8 @@ def mount(call: Call, runtime_dir: Path, state_dir: Path, own_runtime_dir: Path 
 
     Raises MountctlError: InvalidOptions, and whatever keeps it from being mounted.
     """
+    if (name := declared(call.options)) is not None:
+        return _wait(runtime_dir, name)
     spec = spec_of(call)
     if call.fake:
         return 0
@@ -101,6 +107,13 @@ def mount(call: Call, runtime_dir: Path, state_dir: Path, own_runtime_dir: Path 
     except SupervisorNotRunning:
         _mount_alone(spec, runtime_dir if own_runtime_dir is None else own_runtime_dir / spec.name, state_dir)
     return 0
+
+
+def _wait(runtime_dir: Path, name: str) -> int:
+    """The supervisor mounts it by itself, as its file says."""
+    from mountctl.commands import wait
+
+    return wait.wait(runtime_dir, [name], _THERE, _DECLARED_SECONDS_MAX, every=False, as_json=False)
 
 
 def _is_automount(mountpoint: str) -> bool:

@@ -16,6 +16,8 @@ _NOT_OURS: Final = frozenset(
 )
 # Written by somebody for somebody who knows: x-systemd.automount, x-initrd.mount.
 _PRIVATE: Final = "x-"
+# Of the units that mountctl-generator makes.
+_DECLARED: Final = "declared="
 _ESCAPED: Final = frozenset(',\\"')
 # The fields of MountSpec by their keys, but for what the line's other columns say.
 _NAMES: Final = {kebab(name): name for name in MountSpec.model_fields if name not in ("name", "bucket", "mountpoint")}
@@ -47,6 +49,11 @@ def options(text: str, *, sloppy: bool = False) -> Options:
         elif word != "rw" and word not in _NOT_OURS and not word.startswith(_PRIVATE):
             _add(found, word, sloppy=sloppy)
     return found
+
+
+def declared(text: str) -> str | None:
+    """The mount of the configuration file that the options name, which is to be waited for; None: they ask for one."""
+    return next((word.removeprefix(_DECLARED) for word in text.split(",") if word.startswith(_DECLARED)), None)
 
 
 def split(text: str) -> list[str]:

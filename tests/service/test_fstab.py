@@ -195,3 +195,21 @@ def test_mount_8_itself_mounts_a_line_of_fstab(helper: Helper, moto: S3Server) -
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "by mount"
     poll_until(lambda: not helper.background(), "the background supervisor's end")
+
+
+def test_a_mount_of_the_file_is_waited_for_and_made_by_its_supervisor_alone(
+    helper: Helper, bucket: str, moto: S3Server
+) -> None:
+    running = helper.running
+    running.configure(moto, data={"bucket": bucket})
+    running.start()
+    done = helper.run("mountctl", str(running.mountpoint("data")), "-o", "declared=data,_netdev")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    [mount] = running.status()["mounts"]
+    assert (mount["state"], mount["transient"]) == ("ready", False)
+
+    missing = helper.run("mountctl", str(running.mountpoint("dat")), "-o", "declared=dat,_netdev")
+    assert missing.returncode == 32
+    assert "dat" in missing.stderr
+    assert running.stop() == 0

@@ -4,7 +4,7 @@ import pytest
 
 from mountctl.commands.fstab import Call, WrongCall, spec_of, take_apart
 from mountctl.commands.mount import InvalidOptions
-from mountctl.config.fstab import FstabError, Options, options
+from mountctl.config.fstab import FstabError, Options, declared, options
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,11 @@ def test_an_arn_is_a_source_and_relative_paths_are_those_of_the_shell() -> None:
 
     assert (spec.bucket, spec.prefix) == (source, "p/")
     assert spec.mountpoint.endswith("/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("declared=a-b.c,_netdev", "a-b.c"), ("rw,declared=x", "x"), ("ro", None), ("x-declared=x", None)],
+)
+def test_a_mount_of_the_file_is_named_by_the_units_of_the_generator(text: str, name: str | None) -> None:
+    assert declared(text) == name
