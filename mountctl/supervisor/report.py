@@ -5,9 +5,9 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
-from importlib.metadata import version
 from typing import Final
 
+import engine
 from engine.spec import MountSpec
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
@@ -30,7 +30,7 @@ _WITHOUT_HOLDER: Final[Mapping[HolderState | None, str]] = {
     HolderState.FILLING: "the FD holder has not all yet: should this supervisor be killed now, mounts may end with it",
 }
 
-VERSION: Final = version("mountctl-s3")
+VERSION: Final = engine.__version__
 
 
 def status(
