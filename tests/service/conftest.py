@@ -1,11 +1,13 @@
 """Fixtures of the service tests."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.servers import MotoServer
+from tests.service.installed import built, other_version
 from tests.service.poison import POISONED
 from tests.service.running import Running
 
@@ -31,3 +33,15 @@ def bucket(moto: MotoServer) -> str:
     made = moto.bucket()
     moto.put(made, "x", b"x")
     return made
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory for hosts to see: our packages, and another version, one that does not run, one after that."""
+    into = tmp_path_factory.mktemp("packages")
+    deb = built(into).rename(into / "first.deb")
+    other_version(deb, "9.0.0")
+    other_version(deb, "9.1.0", {"engine/run.py": "\nraise ImportError('no such library')\n"})
+    other_version(deb, "9.2.0")
+    yield into
+    shutil.rmtree(into)

@@ -72,8 +72,10 @@ class SystemdHost:
             self._poll(lambda directory=directory: _removed(directory), alive=False)
         shutil.rmtree(self._work)
 
-    def run(self, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """A shell command inside. Raises CalledProcessError."""
+    def run(
+        self, command: str, *, check: bool = True, seconds_max: float = BOOT_SECONDS_MAX
+    ) -> subprocess.CompletedProcess[str]:
+        """A shell command inside. Raises CalledProcessError, and TimeoutExpired."""
         return subprocess.run(
             [
                 "nsenter",
@@ -90,7 +92,7 @@ class SystemdHost:
             capture_output=True,
             text=True,
             check=check,
-            timeout=BOOT_SECONDS_MAX,
+            timeout=seconds_max,
         )
 
     def show(self, unit: str, name: str) -> str:
@@ -105,6 +107,11 @@ class SystemdHost:
             return done if done.returncode == 0 else None
 
         return self._poll(succeeded).stdout
+
+    def shut_down(self) -> None:
+        """Power off, and wait for the end. Raises TimeoutExpired."""
+        self.run("systemctl --no-block poweroff", check=False)
+        self._process.wait(BOOT_SECONDS_MAX)
 
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Signal a process by its number inside."""
