@@ -1,0 +1,91 @@
+"""Live processes of the programs, by /proc: their command lines, and of their environment the names alone.
+
+A mount is not touched. A process that a unit has started is the unit's.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from mountctl.importing.command_lines import mount_of, take_apart
+from mountctl.importing.found import Found, Process, Unit, Unusable, User
+from mountctl.importing.host import Host
+
+_SERVICE: Final = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
+_BYTES_MAX: Final = 1024 * 1024
+# Of the environment these say where S3 and its keys are; they are no secrets.
+_READ: Final = frozenset(
+    {
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_PROFILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONFIG_FILE",
+        "AWS_ROLE_ARN",
+    }
+    | {
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_EC2_METADATA_DISABLED",
+        "AWS_MAX_ATTEMPTS",
+        "RCLONE_CONFIG",
+        "AWS_ENDPOINT_URL",
+    }
+)
+
+
+def of_host(host: Host) -> Iterator[Found | Unusable]:
+    """The mounts of all live processes, by their numbers; of several processes of one mount the first."""
+    pids = sorted(int(each.name) for each in host.proc.iterdir() if each.name.isdigit())
+    seen: set[str] = set()
+    for pid in pids:
+        found = of_process(pid, host)
+        if isinstance(found, Found) and found.mountpoint not in seen:
+            seen.add(found.mountpoint)
+            yield found
+
+
+def of_process(pid: int, host: Host) -> Found | Unusable | None:
+    """The mount of a process; None if it is of none of the programs, or has just ended."""
+    place = host.proc / str(pid)
+    words = _strings(place / "cmdline")
+    command = take_apart(words) if words else None
+    if command is None:
+        return None
+    variables = dict(each.partition("=")[::2] for each in _strings(place / "environ"))
+    known = {name: value for name, value in variables.items() if name in _READ}
+    service = _service(place)
+    whole = type(command)(command.program, command.arguments, known)
+    return mount_of(
+        whole,
+        f"process {pid}",
+        way=Process(pid) if service is None else Unit(service),
+        user=_user(place, host),
+        unread=frozenset(variables) - _READ,
+    )
+
+
+def _strings(path: Path) -> list[str]:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return [each.decode(errors="surrogateescape") for each in file.read(_BYTES_MAX).split(b"\0") if each]
+    return []
+
+
+def _service(place: Path) -> str | None:
+    """The unit that a process is of; None if it is of somebody's session."""
+    with contextlib.suppress(OSError):
+        text = (place / "cgroup").read_text()
+        found = _SERVICE.search(text)
+        if found is not None and "/user.slice/" not in text:
+            return found[1]
+    return None
+
+
+def _user(place: Path, host: Host) -> User | None:
+    with contextlib.suppress(OSError):
+        for line in (place / "status").read_text(errors="replace").splitlines():
+            if line.startswith("Uid:"):
+                uid = line.split()[1]
+                return None if uid == "0" else host.user(uid)
+    return None
