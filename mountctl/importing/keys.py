@@ -109,6 +109,8 @@ def write(path: Path, profiles: Mapping[str, Keys]) -> list[str]:
         for name in profiles.keys() - new.keys():
             if not _is_same(there[name], profiles[name]):
                 raise NoKeys(f"{path} has a profile {name} with other keys: rename or remove it")
+        if not new:
+            return []
         text = before.rstrip("\n") + "\n\n" if before.strip() else ""
         text += "\n".join(_section(name, keys) for name, keys in new.items())
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,10 +19,11 @@ _USERS = {
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
     there = {"/home/deploy/.aws/credentials", *(str(tmp_path / "files" / each.name) for each in FILES.iterdir())}
+    (tmp_path / "proc").mkdir()
     return Host(
         fstab=tmp_path / "fstab",
         units=(tmp_path / "units",),
         proc=tmp_path / "proc",
         user=lambda name: _USERS.get(name, User(name)),
-        is_file=lambda path: path in there or path.startswith(str(tmp_path / "units")),
+        is_file=lambda path: path in there or (path.startswith(str(tmp_path / "units")) and Path(path).is_file()),
     )
