@@ -18,6 +18,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
 from engine.logged import Form, Level, LogFile, Logged, LogLevel
+from engine.restores import RestoreMessage
 from engine.spec import MountSpec
 from engine.uploads import AbortUploads, TellUploads, UploadsTold
 
@@ -270,7 +271,8 @@ Message = Annotated[
     | Logged
     | UploadsTold
     | TellUploads
-    | AbortUploads,
+    | AbortUploads
+    | RestoreMessage,
     Field(discriminator="type"),
 ]
 _ADAPTER: Final[TypeAdapter[Any]] = TypeAdapter(Message)

@@ -20,6 +20,7 @@ import trio
 
 from engine import __version__, log
 from engine import link as links
+from engine.archives import Archives
 from engine.assembly import serving
 from engine.errors import S3Error
 from engine.facts import about
@@ -52,6 +53,7 @@ from engine.logged import LogFile, Logged, LogLevel
 from engine.message_ids import CREDENTIALS_LACKING, UPLOAD_LOST
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
+from engine.restores import AskRestore
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
@@ -75,6 +77,8 @@ SYSTEM_AUTHORITIES: Final = Authorities()
 
 # Keys change every hour or so; one more than is being applied never waits.
 _ACCESS_WAITING_MAX: Final = 8
+# The supervisor has four on their way at once.
+_RESTORES_WAITING_MAX: Final = 16
 
 
 def run_engine(
@@ -127,6 +131,7 @@ class _Engine:
         self._handing_over = False
         self._session_scope = trio.CancelScope()
         self._uploads = UploadTeller(self._tell)
+        self._restores, self._asked_restores = trio.open_memory_channel[AskRestore](_RESTORES_WAITING_MAX)
 
     async def run(self) -> int:
         self._link = Link(self._sock, fds_max=links.FDS_MAX)
@@ -191,6 +196,7 @@ class _Engine:
             prober = BackendProber(client, self._stats, prefix=self._spec.prefix, explain=self._explain)
             nursery.start_soon(self._apply_access, client, prober)
             nursery.start_soon(prober.run)
+            nursery.start_soon(Archives(client, self._spec.prefix, self._tell).serve, self._asked_restores)
             if self._spec.log_metrics:
                 nursery.start_soon(log_metrics, self._stats)
             async with serving(
@@ -268,6 +274,8 @@ class _Engine:
                         self._uploads.tell_all()
                     case AbortUploads():
                         self._uploads.abort(message.uploads)
+                    case AskRestore():
+                        await self._restores.send(message)
                     case LogFile():
                         log.use_file(fds[0], message.form)
                     case Beat():

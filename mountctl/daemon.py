@@ -17,6 +17,7 @@ import trio
 
 from engine import stderr
 from engine.logged import Level
+from engine.restores import AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.config.watch import Watcher
@@ -262,6 +263,10 @@ class _Daemon:
     async def users(self, name: str) -> UsersResult:
         """The control socket's `users`."""
         return UsersResult(users=await by_hand.users(report.chosen(self._supervisor, [name])[0]))
+
+    async def restore(self, name: str, asked: AskRestore) -> RestoreTold:
+        """The control socket's `restore`."""
+        return await by_hand.restore(report.chosen(self._supervisor, [name])[0], asked)
 
     async def confirm(self) -> None:
         """The control socket's `confirm`."""

@@ -7,13 +7,14 @@ from typing import Any
 import typer
 from typer._completion_classes import completion_init
 
-from mountctl import csi_commands, file_commands, import_command, mount_command, supervisor_commands
+from mountctl import csi_commands, file_commands, import_command, mount_command, restore_command, supervisor_commands
 from mountctl.command_line import app
 from mountctl.commands.completion import VARIABLE
 
 supervisor_commands.register()
 file_commands.register()
 import_command.register()
+restore_command.register()
 csi_commands.register()
 
 

@@ -87,6 +87,13 @@ class LogStatus(_Part):
     level_until: AwareDatetime | None = Field(None, description="then it is the file's again; None: with a reload")
 
 
+class RestoresStatus(_Part):
+    """Archived objects that S3 restores now, as the mount's engine knows it; `mountctl restore --status` asks S3."""
+
+    under_way: int = 0
+    next_expected: AwareDatetime | None = Field(None, description="when the next ones may be there, as a rule")
+
+
 class MountStatus(_Part):
     """One mount."""
 
@@ -105,6 +112,7 @@ class MountStatus(_Part):
     transient: bool = Field(default=False, description="no file declares it: it is over when somebody unmounts it")
     volume: VolumeStatus | None = Field(None, description="an orchestrator has asked for it; None: nobody has")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
+    restores: RestoresStatus = RestoresStatus()
 
 
 class LastReload(_Part):

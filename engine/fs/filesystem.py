@@ -13,7 +13,6 @@ from typing import Final
 import trio
 
 from engine.errors import (
-    Archived,
     BadHandle,
     Deleted,
     EngineError,
@@ -35,6 +34,7 @@ from engine.fs.inherited import Inherited, InheritedFile
 from engine.fs.ledger import Ledger, inherit, inode_records, parsed, snapshot
 from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
 from engine.fs.policy import Access, access, check_synchronous, is_direct, rename_refused, writes
+from engine.fs.readable import check_readable
 from engine.fs.takeover import inherit_names, left
 from engine.fs.writing import Writing
 from engine.namespace import names
@@ -42,7 +42,7 @@ from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import lifetimes
 from engine.namespace.lookup import Lookup
-from engine.s3.interface import ObjectClient, ObjectInfo
+from engine.s3.interface import ObjectClient
 from engine.spec import MountSpec
 from engine.stats import EngineStats
 from engine.write.uploader import Uploader
@@ -199,7 +199,7 @@ class S3Filesystem:
         new = self.writing.is_new(inode)
         if access(flags, new=new, allow_overwrite=self._spec.allow_overwrite) is Access.WRITE:
             return Opened(await self.writing.open(inode, flags, process), direct=True)
-        _check_readable(inode)
+        check_readable(inode, self._spec)
         await self.writing.admit_reader(inode)
         return self._open_for_reading(inode, flags)
 
@@ -339,7 +339,7 @@ class S3Filesystem:
             self.writing.inherit(inherited)
 
     def _open_for_reading(self, inode: Inode, flags: int) -> Opened:
-        info = _check_readable(inode)
+        info = check_readable(inode, self._spec)
         if self._table.find(inode.number) is not inode:
             raise Stale(f"{inode.location!r} was forgotten while it was being opened")
         data = self._ahead.take(inode, info) or self._opener.open(info.key, info.etag, info.size)
@@ -390,11 +390,3 @@ class S3Filesystem:
 
     def _files_open(self, count: int) -> None:
         self._stats.open_files = count + len(self._writers)
-
-
-def _check_readable(inode: Inode) -> ObjectInfo:
-    info = inode.info
-    assert info is not None, "an inode never changes its kind"
-    if info.archived:
-        raise Archived(f"{info.key!r} is in {info.storage_class} and must be restored before it can be read")
-    return info

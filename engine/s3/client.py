@@ -38,6 +38,7 @@ from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
 from engine.s3.pool import CONNECTIONS_MAX, Pool
 from engine.s3.request import Request, Sender
+from engine.s3.restoring import Restores
 from engine.s3.writes import Writes
 from engine.stats import EngineStats
 
@@ -57,7 +58,7 @@ _REQUESTER_PAYS: Final = ("x-amz-request-payer", "requester")
 _ASKING_OR_REMOVING: Final = frozenset({"HeadObject", "AbortMultipartUpload", "DeleteObject"})
 
 
-class HttpClient(Writes, Beginning):
+class HttpClient(Writes, Restores, Beginning):
     """One bucket of S3.
 
     Args:

@@ -26,6 +26,7 @@ _HTTP_DATE: Final = re.compile(r"^\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\
 # A size in bytes that S3 can mean: its largest objects need 14 digits. More would not fit where sizes are kept.
 SIZE_DIGITS_MAX: Final = 14
 _BEGINNING: Final = re.compile(r"^bytes 0-\d+/(\d+)$")
+_RESTORING: Final = 'ongoing-request="true"'
 _RESTORED: Final = re.compile(r'^ongoing-request="false", expiry-date="([^"]+)"$')
 
 
@@ -149,6 +150,7 @@ def object_of_headers(key: str, headers: Mapping[str, str], now: float) -> Objec
             last_modified=parse_http_date(headers["last-modified"]),
             storage_class=headers.get("x-amz-storage-class") or "STANDARD",
             restored=is_restored(headers.get("x-amz-restore", ""), now),
+            restoring=headers.get("x-amz-restore", "").startswith(_RESTORING),
         )
     except (KeyError, ValueError) as error:
         raise BadResponse(f"S3's metadata of an object is not usable: {error!r}", key=key) from error
@@ -247,6 +249,7 @@ def _listed_object(entry: dict[str, ET.Element], now: float, *, encoded: bool) -
             last_modified=parse_iso_date(entry["LastModified"].text or ""),
             storage_class=(storage_class.text if storage_class is not None else None) or "STANDARD",
             restored=restore is not None and _is_restored_listing(restore, now),
+            restoring=restore is not None and _is_restoring_listing(restore),
         )
     except (KeyError, ValueError) as error:
         raise BadResponse(f"S3's listing has an entry that is not usable: {error!r}") from error
@@ -265,6 +268,10 @@ def _is_restored_listing(status: ET.Element, now: float) -> bool:
         return parse_iso_date(said.get("RestoreExpiryDate", "")) > now
     except ValueError:
         return False
+
+
+def _is_restoring_listing(status: ET.Element) -> bool:
+    return any(name_of(part) == "IsRestoreInProgress" and part.text == "true" for part in status)
 
 
 def _size(text: str) -> int:

@@ -41,6 +41,9 @@ class ObjectInfo:
     storage_class: str = "STANDARD"
     restored: bool = False  # an archived object that has a restored copy whose expiry is still to come
 
+    # S3 makes a copy of an archived object now. Of no version's identity.
+    restoring: bool = field(default=False, compare=False)
+
     @property
     def archived(self) -> bool:
         """Must be restored before it can be read."""

@@ -22,6 +22,7 @@ from mountctl.errors import (
 )
 
 if TYPE_CHECKING:
+    from engine.restores import AskRestore, RestoreTold
     from mountctl.control.protocol import ReloadResult, RestartResult
     from mountctl.volume import Applied, Apply, Release, Released
 
@@ -39,6 +40,8 @@ ADD_SECONDS_MAX: Final = 360.0
 # The supervisor gives a volume a minute (supervisor/volumes/volumes.py, APPLY_SECONDS_MAX), and clears away for a while
 # what can't be had.
 APPLY_SECONDS_MAX: Final = 90.0
+# The engine asks S3 for each of ten thousand objects at most (supervisor/restores.py).
+RESTORE_SECONDS_MAX: Final = 630.0
 # It waits for as long as an apply of the same target, and for the end of a mount in bounded time.
 RELEASE_SECONDS_MAX: Final = 120.0
 # A stream has a sign of life every second (streams.py); a supervisor that gives none for so long is stuck.
@@ -153,6 +156,13 @@ class ControlClient:
         """The processes that have a mount open, each as `command (pid)`. Raises as `status` does."""
         answer = self._ask("GET", _target("/v1/users", [("name", name)]), STATUS_SECONDS_MAX)
         return [str(each) for each in answer.get("users", [])]
+
+    def restore(self, name: str, asked: "AskRestore") -> "RestoreTold":
+        """Have S3 restore archived objects of a mount; waits until it has been asked. Raises as `status` does."""
+        from engine.restores import RestoreTold
+
+        target = _target("/v1/restore", [("name", name)])
+        return RestoreTold.model_validate(self._ask("POST", target, RESTORE_SECONDS_MAX, asked.model_dump_json()))
 
     def upgrade(self) -> "ReloadResult":
         """Have all mounts served by the engine that is installed now; waits until they are. Raises as `status` does."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from engine.logged import Level
+from engine.restores import AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.plan import Plan
@@ -68,6 +69,10 @@ class Control(Protocol):
 
     async def users(self, name: str) -> UsersResult:
         """Who has this mount open. Raises UnknownMount."""
+        ...
+
+    async def restore(self, name: str, asked: AskRestore) -> RestoreTold:
+        """Have S3 restore archived objects of this mount. Raises UnknownMount; MountctlError when it can't be asked."""
         ...
 
     async def confirm(self) -> None:

@@ -22,6 +22,8 @@
     POST /v1/log-level?name=NAME&level=LEVEL[&seconds=N]
                                      200 RestartResult: the level that counts now; 404 no mount of that name
     GET  /v1/users?name=NAME         200 UsersResult: who has it open
+    POST /v1/restore?name=NAME       200 RestoreTold (engine/restores.py), when S3 has been asked; the body is an
+                                     AskRestore; 404 as above
     POST /v1/restart?name=NAME...    200 RestartResult, when each is up or known not to be; 404 no mount of that name
     POST /v1/upgrade                 200 ReloadResult: all mounts served by the engine that is installed now
     POST /v1/reload[?yes=1][&atomic=1][&confirm=SECONDS][&only=NAME]...

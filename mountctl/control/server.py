@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from engine.facts import about
 from engine.message_ids import CONTROL_REFUSED
+from engine.restores import AskRestore
 from engine.spec import MountSpec
 from mountctl.control import level_route, streams, volume_routes
 from mountctl.control.answers import Answer, problem, told
@@ -89,6 +90,10 @@ async def serve(
 class _Request:
     head: h11.Request
     body: bytes
+
+
+class _Wrong(Exception):
+    """The request says what it may not; the text is a sentence."""
 
 
 class _TooLong(Exception):
@@ -196,6 +201,8 @@ class _Server:
             return await self._route(request, peer)
         except UnknownMount as error:
             return problem(404, str(error))
+        except _Wrong as error:
+            return problem(400, str(error))
         except MountctlError as error:
             return problem(500, str(error))
         except Exception:  # noqa: BLE001 - a bug in one answer is told, and ends nothing
@@ -236,6 +243,8 @@ class _Server:
                 return Answer(200, packed(await self._control.restart(names)))
             case b"POST", "/v1/upgrade":
                 return Answer(200, packed(await self._control.upgrade()))
+            case b"POST", "/v1/restore" if names:
+                return Answer(200, packed(await self._control.restore(names[0], _restore_of(request.body))))
             case b"POST", "/v1/mounts":
                 return await self._add(request.body, peer)
             case _, "/v1/mounts/apply" | "/v1/mounts/release":
@@ -246,7 +255,10 @@ class _Server:
                 return problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
-            case _, "/v1/reload" | "/v1/confirm" | "/v1/stop" | "/v1/start" | "/v1/restart" | "/v1/upgrade":
+            case (
+                _,
+                "/v1/restore" | "/v1/reload" | "/v1/confirm" | "/v1/stop" | "/v1/start" | "/v1/restart" | "/v1/upgrade",
+            ):
                 return problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return problem(404, f"nothing is at {path}")
@@ -288,6 +300,13 @@ class _Server:
             return problem(400, f"that is not a mount: {told(error)}")
         await self._control.add(spec)
         return Answer(200, packed(self._control.status([spec.name])))
+
+
+def _restore_of(body: bytes) -> AskRestore:
+    try:
+        return AskRestore.model_validate_json(body)
+    except ValidationError as error:
+        raise _Wrong(f"that is not a request to restore: {told(error)}") from error
 
 
 async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -> _Request | None:

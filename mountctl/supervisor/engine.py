@@ -15,12 +15,14 @@ import trio
 
 from engine.link import FDS_MAX, Beat, HandOver, LinkClosed, Message, Prepared, Stop, TakeOver, Unavailable
 from engine.logged import Level, LogFile, LogLevel
+from engine.restores import AskRestore, RestoresUnderWay, RestoreTold
 from engine.spec import MountSpec
 from engine.uploads import TellUploads
 from mountctl.supervisor import log_file
 from mountctl.supervisor.adoption import kinds_of
 from mountctl.supervisor.endings import Ending
 from mountctl.supervisor.process import Exit, ForkedProcess
+from mountctl.supervisor.restores import Restores
 from mountctl.supervisor.volumes.causes import of_unavailable
 from mountctl.volume import Cause
 
@@ -60,6 +62,7 @@ class Engine:
         self.cause: Cause | None = None  # why it can't serve, by its own word
         self.killed_for: str | None = None
         self.ending: Ending | None = None  # what its end will have been, where that is known before
+        self.restores: Final = Restores()
         self._generation: Final = generation
         self._process = process
         self._spec = spec
@@ -131,6 +134,8 @@ class Engine:
             except EndOfConversation as end:
                 self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or str(end)
+            finally:
+                self.restores.engine_is_gone()
             nursery.cancel_scope.cancel()
 
     async def prepared(self, hear: Hearer) -> bool:
@@ -218,6 +223,8 @@ class Engine:
                 self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or message.reason
                 self.cause = of_unavailable(message)
+            elif isinstance(message, AskRestore | RestoreTold | RestoresUnderWay):
+                self.restores.heard(message)
             else:
                 await hear(message, fds)
 

@@ -166,7 +166,15 @@ def _mount(mount: Mount, supervisor: Supervisor) -> contract.MountStatus:
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),
         last_error=mount.last_error,
+        restores=_restores(mount),
     )
+
+
+def _restores(mount: Mount) -> contract.RestoresStatus:
+    if mount.engine is None:
+        return contract.RestoresStatus()
+    known = mount.engine.restores.under_way
+    return contract.RestoresStatus(under_way=known.count, next_expected=_utc(known.next_expected))
 
 
 def _credentials(mount: Mount) -> contract.CredentialsStatus:

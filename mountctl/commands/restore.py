@@ -1,0 +1,184 @@
+"""`mountctl restore PATH...`: have S3 restore archived objects, say how many first, and wait for them if asked.
+
+Called by restore_command.py. A path is looked up among the mountpoints by its text: the mount is not touched, as it may
+hang. The mount's engine asks S3, with the mount's own keys.
+"""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from engine.restores import KEYS_MAX, AskRestore, RestoreTold, Tier
+from mountctl.control.client import ControlClient
+from mountctl.errors import MountctlError
+from mountctl.guard import tell
+
+EXIT_FAILED: Final = 1
+# A look costs a request for each path, or for each thousand objects; the quickest tier takes a minute.
+_LOOK_SECONDS_MIN, _LOOK_SECONDS_MAX = 2.0, 60.0
+_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+class NoMount(MountctlError):
+    """A path is in none of the mounts."""
+
+
+class NotRestored(MountctlError):
+    """More would be restored than the limits allow, or S3 refuses; the text says which."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked for.
+
+    Args:
+        paths: files, or directories with `recursive`.
+        recursive: all below them.
+        tier: how fast, which is what it costs.
+        days: how long copies are kept.
+        objects_max: how many at most.
+        bytes_max: how much at most; None: any.
+    """
+
+    paths: Sequence[str]
+    recursive: bool = False
+    tier: Tier = "Standard"
+    days: int = 7
+    objects_max: int = 1000
+    bytes_max: int | None = None
+
+
+def restore(runtime_dir: Path, wanted: Wanted, *, wait: bool, as_json: bool) -> int:
+    """Count, then ask. Returns the exit code: 1 if not all was taken on. Raises MountctlError."""
+    client = ControlClient(runtime_dir)
+    requests = _requests(client, wanted)
+    counted = _all(client, requests, begin=False)
+    _must_fit(counted, wanted)
+    tell(f"mountctl: {_objects(counted.archived)} ({_size(counted.archived_bytes)}) to be restored, tier {wanted.tier}")
+    done = _all(client, requests, begin=True) if counted.archived else counted
+    if wait and not done.failed:
+        done = _wait(client, requests, done)
+    _print(done, as_json=as_json)
+    return EXIT_FAILED if done.failed else 0
+
+
+def status(runtime_dir: Path, wanted: Wanted, *, as_json: bool) -> int:
+    """Show what S3 says of paths, or of all mounts what their engines know. Returns the exit code: 0."""
+    client = ControlClient(runtime_dir)
+    if wanted.paths:
+        _print(_all(client, _requests(client, wanted), begin=False), as_json=as_json)
+        return 0
+    mounts = {mount["name"]: mount.get("restores", {}) for mount in client.status()["mounts"]}
+    if as_json:
+        typer.echo(json.dumps({"schema": 1, "mounts": mounts}, indent=2))
+        return 0
+    for name, known in mounts.items():
+        if count := known.get("under_way"):
+            typer.echo(f"{name}: {_objects(count)} under way, the next expected by {known.get('next_expected')}")
+    return 0
+
+
+def _requests(client: ControlClient, wanted: Wanted) -> list[tuple[str, AskRestore]]:
+    """Requests by mounts, each of some paths."""
+    mounts = client.status()["mounts"]
+    by_mount: dict[str, list[str]] = {}
+    for path in wanted.paths:
+        name, below = place(path, mounts)
+        by_mount.setdefault(name, []).append(below)
+    return [
+        (
+            name,
+            AskRestore(
+                paths=some,
+                recursive=wanted.recursive,
+                tier=wanted.tier,
+                days=wanted.days,
+                objects_max=wanted.objects_max,
+                bytes_max=wanted.bytes_max,
+            ),
+        )
+        for name, paths in by_mount.items()
+        for some in _in_pieces(list(dict.fromkeys(paths)))
+    ]
+
+
+def _in_pieces(paths: list[str]) -> list[tuple[str, ...]]:
+    return [tuple(paths[start : start + KEYS_MAX]) for start in range(0, len(paths), KEYS_MAX)]
+
+
+def place(path: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
+    """The mount that a path is in, and the path below its mountpoint. By the text alone. Raises NoMount."""
+    whole = os.path.abspath(path)
+    for mount in sorted(mounts, key=lambda each: -len(each["mountpoint"])):
+        there = mount["mountpoint"]
+        if whole == there or whole.startswith(f"{there}/"):
+            return mount["name"], whole[len(there) :].strip("/")
+    raise NoMount(
+        f"{whole} is in no mount of this supervisor's (links are not followed: give the path below a mountpoint)"
+    )
+
+
+def _all(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], *, begin: bool) -> RestoreTold:
+    """The answers to all requests as one. Raises NotRestored for one that could not even be counted."""
+    total: dict[str, int] = {}
+    failure = ""
+    for name, asked in requests:
+        told = client.restore(name, asked.model_copy(update={"begin": begin}))
+        if told.failure and not told.asked and not told.under_way and not told.archived:
+            raise NotRestored(f"{name}: {told.failure}")
+        failure = failure or told.failure
+        for key in ("archived", "archived_bytes", "under_way", "readable", "asked", "failed"):
+            total[key] = total.get(key, 0) + getattr(told, key)
+    return RestoreTold(failure=failure, **total)
+
+
+def _must_fit(counted: RestoreTold, wanted: Wanted) -> None:
+    """The limits are of all paths together. Raises NotRestored."""
+    if counted.archived > wanted.objects_max:
+        raise NotRestored(
+            f"{_objects(counted.archived)} would be restored: more than --max-objects {wanted.objects_max}"
+        )
+    if wanted.bytes_max is not None and counted.archived_bytes > wanted.bytes_max:
+        raise NotRestored(
+            f"{_size(counted.archived_bytes)} would be restored: more than --max-bytes {wanted.bytes_max}"
+        )
+
+
+def _wait(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], done: RestoreTold) -> RestoreTold:
+    """Until S3 restores nothing more of it."""
+    pause = _LOOK_SECONDS_MIN
+    while done.under_way:
+        time.sleep(pause)
+        pause = min(2 * pause, _LOOK_SECONDS_MAX)
+        now = _all(client, requests, begin=False)
+        done = done.model_copy(update={"under_way": now.under_way, "readable": now.readable})
+    return done
+
+
+def _print(done: RestoreTold, *, as_json: bool) -> None:
+    if as_json:
+        data = done.model_dump(exclude={"type", "number"})
+        typer.echo(json.dumps({"schema": 1, **data}, indent=2))
+        return
+    typer.echo(
+        f"asked for {done.asked}, under way {done.under_way}, readable {done.readable}, "
+        f"archived {done.archived - done.asked}" + (f", failed {done.failed}: {done.failure}" if done.failed else "")
+    )
+
+
+def _objects(count: int) -> str:
+    return f"{count} object" if count == 1 else f"{count} objects"
+
+
+def _size(count: float) -> str:
+    for unit in _UNITS:
+        if count < 1024 or unit == _UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == _UNITS[0] else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
