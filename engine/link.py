@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, T
 from engine.logged import Form, Level, LogFile, Logged, LogLevel
 from engine.restores import RestoreMessage
 from engine.spec import MountSpec
-from engine.uploads import AbortUploads, TellUploads, UploadsTold
+from engine.uploads import UploadMessage
 
 # A packet must fit SO_SNDBUF (208 KiB by default on Linux); the largest message, a spec, is far below.
 PACKET_BYTES_MAX: Final = 64 * 1024
@@ -269,9 +269,7 @@ Message = Annotated[
     | LogLevel
     | Beat
     | Logged
-    | UploadsTold
-    | TellUploads
-    | AbortUploads
+    | UploadMessage
     | RestoreMessage,
     Field(discriminator="type"),
 ]

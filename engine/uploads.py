@@ -41,3 +41,6 @@ class AbortUploads(BaseModel):
 
     type: Literal["abort-uploads"] = "abort-uploads"
     uploads: dict[str, str] = Field(description="keys by upload id")
+
+
+UploadMessage = UploadsTold | TellUploads | AbortUploads

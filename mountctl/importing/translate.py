@@ -24,6 +24,8 @@ _NAME_CHARACTERS_MAX: Final = 63
 
 def translate(found: Found, host: Host) -> Draft:
     """The draft of a mount. Raises Refused if it can be none of ours."""
+    if any(map(_is_no_text, (found.source, found.mountpoint, *(each.value or "" for each in found.options)))):
+        raise Refused("it has bytes that are no text, which a configuration can't have: rename what has them")
     draft = Draft(found, has_file=host.is_file)
     TRANSLATE[found.program](draft)
     draft.keys["mountpoint"] = found.mountpoint.rstrip("/") or "/"
@@ -34,6 +36,11 @@ def translate(found: Found, host: Host) -> Draft:
         draft.keys["environment"] = dict(sorted(draft.environment.items()))
     _judge(draft)
     return draft
+
+
+def _is_no_text(value: str) -> bool:
+    """A NUL, or bytes that are no UTF-8."""
+    return "\0" in value or any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def name_for(draft: Draft, taken: Collection[str]) -> str:

@@ -146,3 +146,19 @@ def test_keys_that_are_not_there_are_told_without_what_is_there(tmp_path: Path) 
 
 def test_a_host_without_anything_has_no_mounts(host: Host) -> None:
     assert collect([], [], host).drafts == {}
+
+
+@pytest.mark.parametrize("name", [b"\xff".decode(errors="surrogateescape"), "a\0b"])
+def test_what_is_no_text_is_refused(host: Host, name: str) -> None:
+    host.fstab.write_bytes(f"bucket /mnt/{name} fuse.s3fs ro 0 0\n".encode(errors="surrogateescape"))
+
+    made = collect([str(host.fstab)], [], host)
+
+    assert made.drafts == {}
+    assert "bytes that are no text" in made.unusable[0].reason
+
+
+def test_a_value_that_no_terminal_shows_is_written_as_an_escape(host: Host) -> None:
+    made = collect([], ["s3fs bucket /mnt/\U000e0001\u2028 -o ro"], host)
+
+    assert 'mountpoint = "/mnt/\\U000e0001\\U00002028"' in writing.document(made)

@@ -44,7 +44,7 @@ def test_without_a_supervisor_names_are_the_files_and_a_broken_one_has_none(tmp_
 
 
 def test_commands_are_completed() -> None:
-    assert completed("mountctl re") == ["reload", "restart"]
+    assert completed("mountctl re") == ["reload", "restart", "restore"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
