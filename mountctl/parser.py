@@ -7,7 +7,15 @@ from typing import Any
 import typer
 from typer._completion_classes import completion_init
 
-from mountctl import csi_commands, file_commands, import_command, mount_command, restore_command, supervisor_commands
+from mountctl import (
+    csi_commands,
+    doctor_commands,
+    file_commands,
+    import_command,
+    mount_command,
+    restore_command,
+    supervisor_commands,
+)
 from mountctl.command_line import app
 from mountctl.commands.completion import VARIABLE
 
@@ -15,6 +23,7 @@ supervisor_commands.register()
 file_commands.register()
 import_command.register()
 restore_command.register()
+doctor_commands.register()
 csi_commands.register()
 
 

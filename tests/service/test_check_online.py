@@ -4,16 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import botocore.session
 import pytest
 
 from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, MotoServer, S3Server
+from tests.service.guarded import Guarded
 
 MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
 # What a busy machine may need; a test that passes never waits for it.
@@ -126,46 +125,10 @@ def test_a_file_without_mounts_asks_nothing(tmp_path: Path) -> None:
     assert _check(tmp_path, "").stdout == f"{tmp_path}/m.toml: 0 mounts, no errors\n"
 
 
-class _Guarded:
-    """A server that asks who may do what, and a user on it."""
-
-    def __init__(self, server: MotoServer) -> None:
-        self.server = server
-        self.bucket = server.bucket()
-        server.put(self.bucket, "p/a", b"data")
-        self._iam = botocore.session.Session().create_client(
-            "iam",
-            endpoint_url=server.endpoint,
-            region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
-        )
-        self._iam.create_user(UserName="user")
-        keys = self._iam.create_access_key(UserName="user")["AccessKey"]
-        self.keys = _Keys(keys["AccessKeyId"], keys["SecretAccessKey"])
-
-    def allow(self, permissions: set[str]) -> None:
-        """Let the user do just this."""
-        statement = {"Effect": "Allow", "Action": sorted(permissions), "Resource": "*"}
-        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-        self._iam.put_user_policy(UserName="user", PolicyName="p", PolicyDocument=policy)
-
-    def guard(self, *, on: bool) -> None:
-        """From now on, everybody is asked for leave; or nobody, for the test to look around."""
-        url, free = f"{self.server.endpoint}/moto-api/reset-auth", b"0" if on else b"1000000"
-        with urllib.request.urlopen(
-            urllib.request.Request(url, data=free, headers={"Content-Type": "text/plain"}, method="POST")
-        ) as answer:
-            answer.read()
-
-    def close(self) -> None:
-        self._iam.close()
-
-
 @pytest.fixture(scope="module")
-def guarded() -> Iterator[_Guarded]:
+def guarded() -> Iterator[Guarded]:
     with MotoServer() as server:
-        made = _Guarded(server)
+        made = Guarded(server)
         yield made
         made.close()
 
@@ -174,13 +137,13 @@ def guarded() -> Iterator[_Guarded]:
     ("lacking", "step"), [*zip(PERMISSIONS, ("list", "get", "put", "put"), strict=True), (None, None)]
 )
 def test_the_permission_that_a_policy_lacks_is_named_and_nothing_is_left(
-    tmp_path: Path, guarded: _Guarded, lacking: str | None, step: str | None
+    tmp_path: Path, guarded: Guarded, lacking: str | None, step: str | None
 ) -> None:
     guarded.allow({each for each in PERMISSIONS if each != lacking})
     text = _mount("a", guarded.server.endpoint, guarded.bucket, 'prefix = "p/"')
     guarded.guard(on=True)
     try:
-        done = _check(tmp_path, text, "--json", keys=guarded.keys)
+        done = _check(tmp_path, text, "--json", keys=_Keys(guarded.access_key, guarded.secret_key))
     finally:
         guarded.guard(on=False)
     refused = [each for each in json.loads(done.stdout)["online"][0]["steps"] if each["ok"] is False]
