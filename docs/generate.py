@@ -1,7 +1,7 @@
 """Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
 mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md (docs/supervisor_pages.py), log-messages.md and
-systemd/mountctl.catalog (docs/log_messages.py); config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml
-(docs/sample.py).
+systemd/mountctl.catalog (docs/log_messages.py); troubleshooting.md from doctor's checks (docs/troubleshooting.py);
+config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml (docs/sample.py).
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
 page is not what the code says. Never edits a page written by hand.
@@ -18,7 +18,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs import log_messages, mount_s3_options, sample, supervisor_pages
+from docs import log_messages, mount_s3_options, sample, supervisor_pages, troubleshooting
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
@@ -27,6 +27,7 @@ from mountctl.config.read import DROP_INS_MAX, FILE_BYTES_MAX
 from mountctl.config.words import fields, limits, wanted
 
 REFERENCE: Final = Path(__file__).parent / "reference"
+GUIDES: Final = Path(__file__).parent / "guides"
 SCHEMA: Final = Path(__file__).parent.parent / "config" / "mountpoint-s3.schema.json"
 CATALOG: Final = Path(__file__).parent.parent / "systemd" / "mountctl.catalog"
 SAMPLE: Final = Path(__file__).parent.parent / "packaging" / "mountpoint-s3.toml"
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str]) -> int:
         REFERENCE / "events.md": supervisor_pages.events(_GENERATED),
         REFERENCE / "log-messages.md": log_messages.page(_GENERATED),
         CATALOG: log_messages.catalog(),
+        GUIDES / "troubleshooting.md": troubleshooting.page(_GENERATED),
         SCHEMA: schema.text(),
         SAMPLE: sample.text(),
     }

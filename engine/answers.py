@@ -35,3 +35,40 @@ class Answer(BaseModel):
 
     name: str
     steps: tuple[Step, ...]
+
+
+class Reach(BaseModel):
+    """How a mount's S3 is reached (engine/reach.py), as far as it was found out.
+
+    Args:
+        name: the mount.
+        trouble: why nothing more is known: no endpoint, no usable proxy.
+        endpoint: the URL in front of keys.
+        host: its host's name.
+        proxy: host and port of the proxy that it is reached by; empty: none.
+        proxy_from: the variable that names it.
+        name_trouble: why the name (the proxy's, where there is one) has no address; empty: it has.
+        addresses: that it has.
+        date_trouble: why no answer came; empty: one came, or none was asked for.
+        ahead_seconds: by how much this host's clock is ahead of S3's; None: not known.
+        credentials_source: which link of the chain gave keys; empty: none, or not asked.
+        credentials_trouble: why there are none.
+        metadata: what the instance's metadata service said: `ok`, `silent` to a request of a token although it is
+            there, `absent`; empty: it was not asked, as no keys come from it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    trouble: str = ""
+    endpoint: str = ""
+    host: str = ""
+    proxy: str = ""
+    proxy_from: str = ""
+    name_trouble: str = ""
+    addresses: tuple[str, ...] = ()
+    date_trouble: str = ""
+    ahead_seconds: float | None = None
+    credentials_source: str = ""
+    credentials_trouble: str = ""
+    metadata: str = ""

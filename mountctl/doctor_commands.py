@@ -3,6 +3,7 @@
 Registered by parser.py. The bodies are in mountctl/commands, imported when called.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -12,7 +13,25 @@ from mountctl.command_line import AsJson, Settings, SomeNames, command
 
 def register() -> None:
     """Add the commands to the program."""
+    command(doctor)
     command(iam_policy)
+
+
+def doctor(
+    settings: Settings,
+    names: SomeNames = None,
+    as_json: AsJson = False,  # noqa: FBT002
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="PATH", help="Write a tar.gz for a bug report there, without secrets."),
+    ] = None,
+) -> int:
+    """Look for what is wrong with the host, the file, each mount and what runs. Exit code 1: warnings, 2: errors."""
+    from mountctl.commands import doctor as body
+
+    return body.doctor(
+        settings.config, settings.runtime_dir, settings.state_dir, names or (), as_json=as_json, bundle=bundle
+    )
 
 
 def iam_policy(

@@ -2,10 +2,12 @@
 
 Used by words.py, references.py, origins.py and mountctl/plan.py (what looks secret is shown nowhere) and by advice.py
 (which warns of secrets in the file). It goes by looks and so is no proof of anything: it may only hide and warn, never
-refuse. No other module of the control plane knows what a secret looks like.
+refuse. What is sent away (doctor --bundle) goes through `redacted`. No other module of the control plane knows what a
+secret looks like.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 # IAM user guide, "Unique identifiers": long-lived keys begin with AKIA, temporary ones with ASIA.
@@ -26,6 +28,38 @@ KEY_WITH_NAME: Final = r"(?<![a-z])secret[-_ ]?(?:access[-_ ]?)?key[\"']?\s*[=:]
 _MARKED: Final = re.compile(f"{ACCESS_KEY_ID}|{PRIVATE_KEY}|{WEB_TOKEN}")
 _SPOKEN: Final = re.compile(r"secret|passw|token", re.IGNORECASE)
 _NAME: Final = re.compile(r"secret|token|passw|credential|private|(?:api|access)[-_.]?key", re.IGNORECASE)
+# What a whole text may hold, of which everything else is to be shown: logs, events, errors of other programs.
+_PRIVATE_KEY_BLOCK: Final = re.compile(f"{PRIVATE_KEY}.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\\Z)", re.DOTALL)
+# A value behind a name that says what it is, as in `aws_session_token = ...`, `X-Amz-Signature=...`.
+_NAMED: Final = re.compile(
+    r"((?:secret|token|passw[a-z]{0,8}|signature|authorization)(?:[-_ ]?(?:access[-_ ]?)?key)?"
+    r"[\"']?[ \t]*[=:][ \t]*[\"']?)"
+    r"(?:(?:basic|bearer) )?[^\s\"',;&)]{4,}",
+    re.IGNORECASE,
+)
+_USER_IN_URL: Final = re.compile(r"(?<=://)[^/\s@\"']{1,512}@")
+# Session tokens are base64 of some hundred characters; paths have other characters, or slashes at short distance.
+_LONG: Final = re.compile(r"(?<![\w+/=-])(?=[^A-Z]{0,200}[A-Z])(?=[^0-9]{0,200}[0-9])[\w+/-]{100,}={0,2}")
+# Amazon's account numbers: nothing secret, and nobody else's business.
+_ACCOUNT: Final = re.compile(r"(?<![\w.])[0-9]{12}(?![\w.])")
+_GONE: Final = "(hidden)"
+
+
+def redacted(text: str, known: Iterable[str] = ()) -> str:
+    """A text without what looks like a secret, without Amazon's account numbers, and without what is known to be one.
+
+    Args:
+        text: of any length.
+        known: secrets that may be in it, whatever they look like.
+    """
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, _GONE)
+    text = _PRIVATE_KEY_BLOCK.sub(_GONE, text)
+    text = _USER_IN_URL.sub(f"{_GONE}@", text)
+    text = _NAMED.sub(rf"\1{_GONE}", text)
+    for pattern in (_MARKED, _SECRET_KEY, _LONG, _ACCOUNT):
+        text = pattern.sub(_GONE, text)
+    return text
 
 
 def looks_secret(text: str) -> bool:

@@ -38,6 +38,7 @@ COMMANDS = (
     "schema",
     "completion",
     "version",
+    "doctor",
     "iam-policy",
     "csi-node",
     "csi-controller",
