@@ -2,6 +2,7 @@
 
 For development, benches and bug reports. Options are MountSpec's, as in the configuration file. Mounts by itself,
 prints `mounted` when the first request can be made, unmounts at SIGINT or SIGTERM. An unmount from outside ends it too.
+`python -m engine -` reads the mount, a MountSpec as JSON, from stdin.
 """
 
 import argparse
@@ -46,7 +47,8 @@ _POSITIONAL: Final = ("name", "bucket", "prefix", "mountpoint")
 def main(arguments: list[str]) -> int:
     """Serve until told to end. Returns the exit code: 0, 2 for a wrong command line, 3 if the mount can't be had."""
     try:
-        spec = _spec(arguments)
+        given = arguments == ["-"]
+        spec = MountSpec.model_validate_json(sys.stdin.buffer.read()) if given else _spec(arguments)
     except pydantic.ValidationError as error:
         for problem in error.errors():
             print(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}", file=sys.stderr)

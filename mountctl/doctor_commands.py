@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from mountctl.command_line import AsJson, Settings, SomeNames, command
+from mountctl.command_line import AsJson, Name, Settings, SomeNames, command
 
 
 def register() -> None:
     """Add the commands to the program."""
     command(doctor)
     command(iam_policy)
+    command(bench)
 
 
 def doctor(
@@ -47,3 +48,31 @@ def iam_policy(
     from mountctl.commands import iam_policy as body
 
     return body.iam_policy(settings.config, names or (), partition)
+
+
+def bench(
+    settings: Settings,
+    name: Name,
+    seconds: Annotated[
+        float, typer.Option("--seconds", metavar="SECONDS", min=1, max=600, help="About how long it takes.")
+    ] = 12.0,
+    size: Annotated[
+        int, typer.Option("--size", metavar="MIB", min=1, max=10_240, help="Of the file that --write makes.")
+    ] = 64,
+    write: Annotated[  # noqa: FBT002
+        bool, typer.Option("--write", help="Write, too, and delete what was written; needs allow-delete.")
+    ] = False,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Measure a mount's bucket by an engine beside it: reads what is there, counts requests and their price."""
+    from mountctl.commands import bench as body
+
+    return body.bench(
+        settings.config,
+        settings.runtime_dir,
+        name,
+        seconds=seconds,
+        size_mib=size,
+        write=write,
+        as_json=as_json,
+    )

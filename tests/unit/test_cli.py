@@ -40,6 +40,7 @@ COMMANDS = (
     "version",
     "doctor",
     "iam-policy",
+    "bench",
     "csi-node",
     "csi-controller",
 )
