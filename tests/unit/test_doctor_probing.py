@@ -1,0 +1,87 @@
+"""How doctor learns its facts: by processes that may hang or fail, and by what a supervisor has left on the host."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mountctl.doctor.facts import ServiceFacts
+from mountctl.doctor.host_probe import host, service, supervisor_pid
+from mountctl.doctor.probing import CONFIGURATION, ProbeFailed, environment_of, gather, run
+
+
+def test_a_probe_that_hangs_is_given_up_and_ended() -> None:
+    with pytest.raises(ProbeFailed, match="no answer within 1 s"):
+        run("http.server", ["0", "--bind", "127.0.0.1"], "", 1.0, os.environ)
+
+
+def test_a_probe_that_fails_says_why() -> None:
+    with pytest.raises(ProbeFailed, match="No module named"):
+        run("mountctl.nowhere", [], "", 60.0, os.environ)
+
+
+def test_this_host_has_what_the_suite_needs() -> None:
+    facts = host((Path("/run"), Path("/nowhere/at/all")))
+    assert (facts.fuse_device, facts.fuse_filesystem, facts.is_root) == ("ok", True, True)
+    assert facts.memory_bytes
+    assert [directory.exists for directory in facts.directories] == [True, False]
+
+
+def test_the_supervisor_is_found_by_the_lock_of_its_runtime_directory(tmp_path: Path) -> None:
+    assert supervisor_pid(tmp_path) is None
+    (tmp_path / "lock").write_text(f"{os.getpid()}\n")
+    assert supervisor_pid(tmp_path) == os.getpid()
+    assert service(os.getpid()).open_files
+    (tmp_path / "lock").write_text("no number")
+    assert supervisor_pid(tmp_path) is None
+
+
+def _is_first_process_shown() -> bool:
+    try:
+        return bool(os.readlink("/proc/1/ns/mnt"))
+    except PermissionError:
+        return False
+
+
+@pytest.mark.skipif(not _is_first_process_shown(), reason="the first process is guarded from root here")
+def test_a_process_in_a_mount_namespace_of_its_own_is_seen() -> None:
+    inside = subprocess.Popen(["unshare", "--mount", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert inside.stdin is not None
+    assert inside.stdout is not None
+    inside.stdin.write(b"x\n")
+    inside.stdin.flush()
+    inside.stdout.readline()  # it is cat now
+    try:
+        assert service(inside.pid).private_mounts is True
+    finally:
+        inside.communicate()
+
+
+def test_s3_is_asked_with_the_environment_of_the_supervisor_that_runs() -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", "print(flush=True); input()"],
+        env={"HTTPS_PROXY": "http://proxy:1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    other.stdout.readline()
+    try:
+        found = environment_of(ServiceFacts(pid=other.pid))
+    finally:
+        other.communicate(b"\n")
+    assert found["HTTPS_PROXY"] == "http://proxy:1"
+    assert "HOME" not in found
+    assert environment_of(None) == dict(os.environ)
+
+
+def test_a_configuration_with_errors_has_them_as_facts(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text("[mount.a]\n")
+    facts = gather(path, tmp_path / "run", tmp_path / "state", ())
+    assert {problem.key for problem in facts.problems} == {"mount.a.bucket", "mount.a.mountpoint"}
+    assert CONFIGURATION not in facts.missed
+    assert json.dumps(facts.missed) == "{}"
