@@ -8,7 +8,6 @@ import io
 import json
 import os
 import platform
-import subprocess
 import sys
 import tarfile
 import time
@@ -20,7 +19,7 @@ from typing import Any, Final
 import engine
 from mountctl.config.secrets import name_looks_secret, redacted
 from mountctl.control.client import ControlClient
-from mountctl.doctor.probing import Facts, environment_of
+from mountctl.doctor.probing import Facts, ProbeFailed, environment_of, output
 from mountctl.errors import MountctlError
 from mountctl.supervisor.session import FSTYPE
 
@@ -81,19 +80,20 @@ def members(
 ) -> Iterator[tuple[str, str | Mapping[str, Any] | Sequence[Any]]]:
     """Names and contents, not redacted yet."""
     client = ControlClient(runtime)
+    environment = environment_of(facts.service)
     yield "README.txt", README
     yield "doctor.json", findings
     yield "versions.json", _versions()
     yield "status.json", facts.status or {"error": str(facts.status_trouble)}
     yield "plan.json", _asked(client.plan) if facts.status else {"error": str(facts.status_trouble)}
     yield "events.json", facts.events
-    yield "config.txt", _command("--config", os.fspath(config), "config", "show", "--origin")
+    yield "config.txt", _command(environment, "--config", os.fspath(config), "config", "show", "--origin")
     yield "mountinfo.txt", _mountinfo()
     until = time.monotonic() + _LOGS_SECONDS_MAX
     for mount in facts.status.get("mounts", ())[:LOGS_MAX]:
         if time.monotonic() < until:
-            text = _command("--runtime-dir", os.fspath(runtime), "logs", mount["name"], "--lines", str(LOG_LINES))
-            yield f"logs/{mount['name']}.log", text
+            told = ("--runtime-dir", os.fspath(runtime), "logs", mount["name"], "--lines", str(LOG_LINES))
+            yield f"logs/{mount['name']}.log", _command(environment, *told)
 
 
 def known_secrets(*environments: Mapping[str, str]) -> set[str]:
@@ -155,16 +155,10 @@ def _mountinfo() -> str:
     return "".join(f"{line}\n" for line in text.split("\n") if f" - {FSTYPE} " in line)
 
 
-def _command(*arguments: str) -> str:
+def _command(environment: Mapping[str, str], *arguments: str) -> str:
     """What a command of ours prints, on both."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-c", _PROGRAM, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=_COMMAND_SECONDS_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"no answer within {_COMMAND_SECONDS_MAX:.0f} s\n"
-    return done.stdout.decode(errors="backslashreplace")
+        _, out, err = output([sys.executable, "-P", "-c", _PROGRAM, *arguments], _COMMAND_SECONDS_MAX, environment)
+    except ProbeFailed as error:
+        return f"{error}\n"
+    return err + out

@@ -81,13 +81,23 @@ class ProbeFailed(Exception):
 
 
 def run(module: str, arguments: Sequence[str], given: str, seconds: float, environment: Mapping[str, str]) -> list[str]:
-    """The lines that `python -m MODULE` prints. Raises ProbeFailed. Nobody waits for one that hangs in the kernel."""
+    """The lines that `python -m MODULE` prints. Raises ProbeFailed."""
+    code, out, err = output([sys.executable, "-P", "-m", module, *arguments], seconds, environment, given)
+    lines = out.splitlines()
+    if code:
+        raise ProbeFailed(err.strip().rpartition("\n")[2][:_REASON_CHARACTERS_MAX] or f"exit code {code}", lines)
+    return lines
+
+
+def output(
+    command: Sequence[str], seconds: float, environment: Mapping[str, str], given: str = ""
+) -> tuple[int, str, str]:
+    """A program's exit code, and what it prints on both. Raises ProbeFailed if it takes longer.
+
+    Nobody waits for one that hangs in the kernel's hands.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(environment),
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environment)
     )
     try:
         out, err = process.communicate(given.encode(), seconds)
@@ -101,11 +111,7 @@ def run(module: str, arguments: Sequence[str], given: str, seconds: float, envir
         for pipe in (process.stdin, process.stdout, process.stderr):
             with contextlib.suppress(OSError, ValueError):
                 pipe.close()  # type: ignore[union-attr]
-    lines = out.decode(errors="replace").splitlines()
-    if process.returncode:
-        said = err.decode(errors="replace").strip().rpartition("\n")[2][:_REASON_CHARACTERS_MAX]
-        raise ProbeFailed(said or f"exit code {process.returncode}", lines)
-    return lines
+    return process.returncode, out.decode(errors="backslashreplace"), err.decode(errors="backslashreplace")
 
 
 def gather(config: Path, runtime: Path, state: Path, names: Sequence[str]) -> Facts:

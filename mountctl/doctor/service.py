@@ -45,8 +45,8 @@ FDSTORE: Final = check(
 KILLMODE: Final = check(
     "unit-killmode",
     "warning",
-    "engines that outlive a stop go on serving mounts that nobody watches",
-    "set KillMode=mixed in the unit",
+    "when the supervisor dies, systemd kills its engines too: programs wait longer, and what is being written is lost",
+    "set KillMode=process in the unit, as ours has it: engines end by themselves when the service is stopped",
 )
 SANDBOX: Final = check(
     "unit-sandbox",
@@ -137,8 +137,8 @@ def _unit(facts: ServiceFacts, mounts: int) -> Iterator[Finding]:
     if (store := unit.get("FileDescriptorStoreMax", "")).isdecimal():
         told = f"FileDescriptorStoreMax={store}; {mounts} mounts need {_STORED_A_MOUNT * mounts}"
         yield FDSTORE.found(told) if int(store) < _STORED_A_MOUNT * mounts or store == "0" else FDSTORE.ok(told)
-    if unit.get("KillMode") in ("process", "none"):
-        yield KILLMODE.found(f"KillMode={unit['KillMode']}: the engines are not ended with the service")
+    if unit.get("KillMode") in ("control-group", "mixed"):
+        yield KILLMODE.found(f"KillMode={unit['KillMode']}: engines do not outlive their supervisor")
     if not unit.get("Type", "notify").startswith("notify"):
         yield UNIT_TYPE.found(f"Type={unit['Type']}: systemd does not wait until the mounts are there")
     if unit.get("Restart") == "no":

@@ -27,7 +27,7 @@ WELL: Final = HostFacts(
     memory_bytes=LARGE,
     directories=(Directory(path="/run/mountctl", fstype="tmpfs"), Directory(path="/var/lib/mountctl", fstype="ext4")),
 )
-UNIT: Final = {"LoadState": "loaded", "Type": "notify", "Restart": "always", "KillMode": "mixed"}
+UNIT: Final = {"LoadState": "loaded", "Type": "notify", "Restart": "always", "KillMode": "process"}
 SERVED: Final = ServiceFacts(
     pid=7, open_files=524288, private_mounts=False, systemd=True, unit={**UNIT, "FileDescriptorStoreMax": "1024"}
 )
@@ -109,7 +109,7 @@ def test_the_type_that_updatedb_is_to_pass_by_is_that_of_the_mounts() -> None:
         ({"unit": {}, "systemd": False}, {}),
         ({"unit": {**UNIT, "FileDescriptorStoreMax": "0"}}, {"unit-fdstore": "warning"}),
         ({"unit": {**UNIT, "FileDescriptorStoreMax": "4"}}, {"unit-fdstore": "warning"}),
-        ({"unit": {**UNIT, "KillMode": "process"}}, {"unit-killmode": "warning"}),
+        ({"unit": {**UNIT, "KillMode": "control-group"}}, {"unit-killmode": "warning"}),
         ({"unit": {**UNIT, "Type": "simple"}}, {"unit-type": "warning"}),
         ({"unit": {**UNIT, "Restart": "no"}}, {"unit-restart": "warning"}),
         *(({"unit": {**UNIT, name: "yes"}}, {"unit-sandbox": "error"}) for name in service.HIDING),
