@@ -31,8 +31,12 @@ _LEFT_BY_WORKERS: Final = pytest.StashKey[list[str]]()
 _LEFT: Final = "mountctl_left"  # in what a worker tells at its end
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the user's AWS settings out of reach."""
+    """Put the user's AWS settings out of reach; have paths in a worker be no longer than without workers."""
+    if hasattr(config, "workerinput"):
+        # pytest-xdist puts a worker's directories into the run's, and a socket's path has 107 bytes at most (unix(7)).
+        config.option.basetemp = tempfile.mkdtemp(prefix="m-", dir=os.environ["PYTEST_DEBUG_TEMPROOT"])
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]
     os.environ |= {
@@ -56,7 +60,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         pytest.exit("the suite needs " + "; and ".join(lacking), returncode=pytest.ExitCode.USAGE_ERROR)
     # pytest's tmp_path stays where it always is, and is kept after a failure; only what tests make themselves moves.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
-    base = Path(tempfile.mkdtemp(prefix="mountctl-tests-"))
+    base = Path(tempfile.mkdtemp(prefix="mountctl-tests-", dir=os.environ["PYTEST_DEBUG_TEMPROOT"]))
     session.config.stash[_BASE] = base
     os.environ["TMPDIR"] = tempfile.tempdir = str(base)
 
@@ -88,6 +92,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
         shutil.rmtree(base)
     if (worker_output := getattr(session.config, "workeroutput", None)) is not None:
         worker_output[_LEFT] = _sendable(left)
+        if not session.testsfailed and not mounts:
+            shutil.rmtree(session.config.option.basetemp)
         return
     left += session.config.stash.get(_LEFT_BY_WORKERS, [])
     if left:
