@@ -11,7 +11,7 @@ from mmap import mmap
 import trio
 
 from engine import malloc
-from engine.arena import Arena
+from engine.arena import SLOT_BYTES, Arena
 from engine.fetch.fetchers import Fetchers
 from engine.fs.filesystem import S3Filesystem
 from engine.fs.inherited import Inherited
@@ -58,6 +58,7 @@ async def serving(
     teller = teller or UploadTeller()
     arrival = Arrival(handed or ())
     arena = Arena(max(spec.memory_target * MiB, arrival.bytes))
+    stats.arena_bytes_max = arena.slots * SLOT_BYTES
     try:
         async with _reader(client, arena, fetchers) as reader, trio.open_nursery() as fetching:
             prefetcher = _prefetcher(reader, arena, fetching, spec, stats)

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
+from engine.counted import Stats
 from engine.logged import Form, Level, LogFile, Logged, LogLevel
 from engine.restores import RestoreMessage
 from engine.spec import MountSpec
@@ -182,29 +183,6 @@ class Unavailable(_Message):
     reason: str = Field(description="what is wrong, where, and how to mend it, in one sentence")
     code: str = Field("", description="S3's error code")
     status: int = Field(0, description="HTTP status, 0 if none")
-
-
-class Stats(_Message):
-    """Counters since the engine started, and gauges. Add freely; never rename."""
-
-    bytes_read: int = 0
-    bytes_written: int = 0
-    s3_requests: dict[str, int] = Field(default_factory=dict, description="by S3 operation, such as GetObject")
-    s3_errors: dict[str, int] = Field(default_factory=dict, description="failed for good, by S3 code or class")
-    s3_retries: int = 0
-    s3_hedges: int = Field(0, description="requests made because an answer lagged behind its like")
-    s3_bytes_received: int = 0
-    s3_bytes_sent: int = Field(0, description="of bodies, attempts that failed included")
-    fuse_requests: dict[str, int] = Field(default_factory=dict, description="by FUSE operation")
-    answering: int = Field(0, description="requests of programs being answered now")
-    fuse_errors: dict[str, int] = Field(default_factory=dict, description="by errno name")
-    inodes: int = 0
-    open_files: int = 0
-    open_directories: int = 0
-    uploads: int = Field(0, description="files being written, not complete in S3 yet")
-    hidden_names: int = Field(0, description="keys that listings left out: no valid name, or hidden by a directory")
-    arena_bytes: int = Field(0, description="memory holding data now")
-    fetchers: int = Field(0, description="fetcher processes running now")
 
 
 class Backend(_Message):

@@ -4,7 +4,9 @@ import errno
 from collections import Counter
 from collections.abc import Callable
 
-from engine.link import Backend, Stats
+from engine.counted import Stats
+from engine.latency import Latencies
+from engine.link import Backend
 
 
 class EngineStats:
@@ -14,12 +16,15 @@ class EngineStats:
         self.bytes_read = 0
         self.bytes_written = 0
         self.s3_requests: Counter[str] = Counter()
+        self.s3_answers: Counter[str] = Counter()  # `OPERATION STATUS`
         self.s3_errors: Counter[str] = Counter()
         self.s3_retries = 0
+        self.s3_throttles = 0
         self.s3_hedges = 0
         self.s3_bytes_received = 0
         self.s3_bytes_sent = 0  # of bodies, attempts that failed included
         self.fuse_requests: Counter[str] = Counter()
+        self.latencies = Latencies()
         self.answering = 0
         self.fuse_errors: Counter[str] = Counter()
         self.inodes = 0
@@ -28,6 +33,7 @@ class EngineStats:
         self.uploads = 0
         self.hidden_names = 0
         self.arena_bytes = 0
+        self.arena_bytes_max = 0
         self.fetchers = 0
         self.answers = 0  # of S3, whatever they said
         self.denials = 0  # requests that S3 let nobody do, for good: 403
@@ -74,12 +80,16 @@ class EngineStats:
             bytes_read=self.bytes_read,
             bytes_written=self.bytes_written,
             s3_requests=dict(self.s3_requests),
+            s3_answers=dict(self.s3_answers),
             s3_errors=dict(self.s3_errors),
             s3_retries=self.s3_retries,
+            s3_throttles=self.s3_throttles,
             s3_hedges=self.s3_hedges,
             s3_bytes_received=self.s3_bytes_received,
             s3_bytes_sent=self.s3_bytes_sent,
             fuse_requests=dict(self.fuse_requests),
+            fuse_latencies=self.latencies.buckets(),
+            fuse_microseconds=self.latencies.microseconds(),
             answering=self.answering,
             fuse_errors=dict(self.fuse_errors),
             inodes=self.inodes,
@@ -88,5 +98,6 @@ class EngineStats:
             uploads=self.uploads,
             hidden_names=self.hidden_names,
             arena_bytes=self.arena_bytes,
+            arena_bytes_max=self.arena_bytes_max,
             fetchers=self.fetchers,
         )

@@ -9,6 +9,7 @@ the modes).
 import contextlib
 import errno
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -306,6 +307,7 @@ class Operations(pyfuse3.Operations):
         self._stats.fuse_requests[verb] += 1
         self._stats.answering += 1
         slot = self._served.begin(verb, number, name)
+        began = time.perf_counter()
         try:
             yield
         except EngineError as error:
@@ -314,6 +316,7 @@ class Operations(pyfuse3.Operations):
             raise self._unexpected(verb, error, describe(number, name) if name else describe(number)) from error
         finally:
             self._stats.answering -= 1
+            self._stats.latencies.note(verb, time.perf_counter() - began)
             self._fs.ledger.flush()  # before the answer: what the kernel knows, a successor must know
             self._served.end(slot)
 

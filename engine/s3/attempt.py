@@ -108,6 +108,7 @@ class Attempter:
         self, current: Current, request: Request, receive: Receive[_T], head: Head, connection: Connection
     ) -> Awaitable[_T]:
         """What an answer brings, once its body is here. Raises the S3Error that it is."""
+        self._stats.s3_answers[f"{request.operation} {head.status}"] += 1
         if not retry.is_away(head.status):
             self._stats.answered()
         if head.status < 300:

@@ -243,6 +243,7 @@ class HttpClient(Writes, Restores, Beginning):
             except S3Error as error:
                 before = failure = error
             failures += 1
+            self._stats.s3_throttles += isinstance(failure, Throttled)
             if isinstance(failure, Throttled) or retry.is_away(failure.status):
                 self._attempter.hedging.calm()
             if failures > 1 and isinstance(failure, Unreachable):

@@ -12,16 +12,8 @@ from typing import Final
 
 import trio
 
-from engine.link import (
-    ForkEngine,
-    HandedOver,
-    Heartbeat,
-    Message,
-    Prepared,
-    Ready,
-    RefreshAccess,
-    Stats,
-)
+from engine.counted import Stats
+from engine.link import ForkEngine, HandedOver, Heartbeat, Message, Prepared, Ready, RefreshAccess
 from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import UploadsTold
@@ -102,6 +94,11 @@ class Engines:
     def stats(self) -> Stats:
         """Counters over all of them."""
         return tally.add(self._before, self._now)
+
+    @property
+    def counted_by_current(self) -> Stats:
+        """The current one's alone, as it told last."""
+        return self._now
 
     async def serve(self, session: Session) -> Gone:
         """One engine, and those that it hands over to, from its fork to the last one's end.

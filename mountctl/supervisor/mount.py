@@ -14,7 +14,8 @@ from typing import Final
 
 import trio
 
-from engine.link import Access, AccessFailed, Backend, Heartbeat, Stats
+from engine.counted import Stats
+from engine.link import Access, AccessFailed, Backend, Heartbeat
 from engine.spec import MountSpec
 from mountctl.supervisor import inflight, placing, telling
 from mountctl.supervisor.access import Known
@@ -34,8 +35,7 @@ from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, a
 from mountctl.supervisor.still import Reasons
 from mountctl.supervisor.zygote import ForkError
 
-# How often a mount that was given up is looked at: somebody may have unmounted what is left of it.
-_LOOK_SECONDS: Final = 2.0
+_LOOK_SECONDS: Final = 2.0  # one that was given up is looked at so often: somebody may have unmounted what is left
 
 _log = logging.getLogger(__name__)
 

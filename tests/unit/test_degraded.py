@@ -6,7 +6,8 @@ from typing import Any
 import trio
 import trio.testing
 
-from engine.link import AccessFailed, Backend, Heartbeat, Stats
+from engine.counted import Stats
+from engine.link import AccessFailed, Backend, Heartbeat
 from engine.spec import MountSpec
 from mountctl.supervisor.events import Events
 from mountctl.supervisor.log_lines import Logs

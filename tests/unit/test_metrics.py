@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from engine.link import Stats
+from engine.counted import Stats
 from engine.metrics import METRICS_SECONDS, changes, log_metrics
 from engine.stats import EngineStats
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.link import Stats
+from engine.counted import Stats
 from mountctl.status import (
     ConfigStatus,
     CredentialsStatus,

@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from engine.link import Stats
+from engine.counted import Stats
 from mountctl.supervisor import backoff, fuse_init, mountinfo, tally
 from mountctl.supervisor.state import SETTLED, TRANSITIONS, MountEvent, MountState, next_state
 
