@@ -1,4 +1,4 @@
-"""Many mounts under one supervisor: ready, one of them changed, adopted. `python -m bench.many`, as root.
+"""Many mounts under one supervisor: ready, scraped, one of them changed, adopted. `python -m bench.many`, as root.
 
 Prints seconds and, as a busy machine makes those longer, what CPU all its processes took in them, and the memory of an
 engine that has done nothing yet. Needs Debian's nginx (bench/fast_s3.py).
@@ -19,11 +19,16 @@ from typing import Any, Final
 from bench.fast_s3 import FastS3, telling_what_is_missing
 from bench.peers import BUCKET
 from bench.takeover import WAIT_SECONDS_MAX, Supervised
+from engine.link import HEARTBEAT_SECONDS
+from mountctl.control.client import SOCKET_NAME
+from mountctl.control.exchange import Exchange
 
 MOUNTS: Final = 200
 KILL_WAIT_SECONDS_MAX: Final = 10.0
 # The list of mounts is looked at so often: a status of hundreds takes as long to make.
 _POLL_SECONDS: Final = 0.05
+_SCRAPES: Final = 15
+_BETWEEN_SCRAPES_SECONDS: Final = 0.3
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _PSS: Final = re.compile(r"^Pss: +(\d+) kB", re.MULTILINE)
 # What is changed of one mount, one after the other: `[mount.m0]` is followed by these.
@@ -71,6 +76,24 @@ class Many(Supervised):
         found = [_PSS.search(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in self._children(engines=True)]
         return statistics.median(int(each[1]) for each in found if each is not None) / 1024
 
+    def use(self) -> None:
+        """Each mount a little, so that there is something to tell of it."""
+        for number in range(self._all):
+            os.listdir(self.path(number))
+            (self.path(number) / "object").read_bytes()
+
+    def scrape(self) -> tuple[list[float], int]:
+        """All metrics, asked for on the control socket: seconds of some times, in order, and the lines."""
+        took, lines = [], 0
+        for _ in range(_SCRAPES):
+            began = time.perf_counter()
+            with Exchange(self._work / "run" / SOCKET_NAME, KILL_WAIT_SECONDS_MAX) as exchange:
+                _, body = exchange.ask("GET", "/metrics")
+                lines = b"".join(body).count(b"\n")
+            took.append(time.perf_counter() - began)
+            time.sleep(_BETWEEN_SCRAPES_SECONDS)
+        return sorted(took), lines
+
     def _children(self, *, engines: bool = False) -> list[int]:
         assert self.process is not None
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
@@ -86,6 +109,11 @@ def measure(many: Many, mounts: int) -> None:
     """All of it, told line by line."""
     seconds = many.start()
     print(f"{mounts} mounts ready: {seconds:.2f} s, {many.cpu():.2f} s of CPU; an engine: {many.pss():.1f} MiB PSS")
+    many.use()
+    time.sleep(2 * HEARTBEAT_SECONDS)
+    took, count = many.scrape()
+    middle, best = statistics.median(took) * 1000, took[0] * 1000
+    print(f"a scrape of all metrics, {count} lines: {middle:.0f} ms, the fastest {best:.0f} ms")
     for kind, lines in _CHANGES.items():
         began, cpu = time.monotonic(), many.cpu()
         many.change(lines)

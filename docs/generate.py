@@ -1,7 +1,8 @@
-"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors, and
-mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md (docs/supervisor_pages.py), log-messages.md and
-systemd/mountctl.catalog (docs/log_messages.py); troubleshooting.md from doctor's checks (docs/troubleshooting.py);
-config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml (docs/sample.py).
+"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors,
+metrics.md (docs/metrics.py), mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md
+(docs/supervisor_pages.py), log-messages.md and systemd/mountctl.catalog (docs/log_messages.py); troubleshooting.md from
+doctor's checks (docs/troubleshooting.py); config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml
+(docs/sample.py).
 
 Run as `python -m docs.generate`, by `make format`; with `--check`, by `make check`, it writes nothing and fails if a
 page is not what the code says. Never edits a page written by hand.
@@ -18,7 +19,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs import log_messages, mount_s3_options, sample, supervisor_pages, troubleshooting
+from docs import log_messages, metrics, mount_s3_options, sample, supervisor_pages, troubleshooting
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
@@ -60,6 +61,8 @@ RULES: Final = {
     "control-group": "not empty",
     "target-directory": "absolute",
     "inline-buckets": "letters, digits, `.`, `-`, `_`, `:`, `/`, `*` and `?`",
+    "metrics-listen": "an IP address or `localhost`, and a port",
+    "price-currency": "not empty",
 }
 
 _GENERATED: Final = "<!-- Made by `python -m docs.generate` from the code: change it there. -->"
@@ -115,6 +118,7 @@ def main(arguments: Sequence[str]) -> int:
         REFERENCE / "log-messages.md": log_messages.page(_GENERATED),
         CATALOG: log_messages.catalog(),
         GUIDES / "troubleshooting.md": troubleshooting.page(_GENERATED),
+        REFERENCE / "metrics.md": metrics.page(_GENERATED),
         SCHEMA: schema.text(),
         SAMPLE: sample.text(),
     }

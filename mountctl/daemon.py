@@ -10,6 +10,7 @@ import resource
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.config.watch import Watcher
 from mountctl.control import server
+from mountctl.control.listening import Listening
 from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
 from mountctl.environment import unheeded
 from mountctl.errors import MountctlError
@@ -164,6 +166,10 @@ class _Daemon:
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
+        self._spending = found.spending
+        self._listening = Listening(
+            lambda: self._supervisor.config.supervisor.metrics_listen, self.changes, lambda: self.status(())
+        )
         self._supervisor = Supervisor(
             load_config,
             fds,
@@ -191,6 +197,8 @@ class _Daemon:
             if (interval := watchdog_seconds()) is not None:
                 nursery.start_soon(vital(self._feed_watchdog), interval)
             await nursery.start(vital(self._supervisor.run))
+            nursery.start_soon(vital(self._spending.run), lambda: self._supervisor.mounts)
+            nursery.start_soon(self._listening.run)
             failure = self._first_failure() if self._must_mount else None
             if failure is None:
                 self._notifier.ready(self._summary())
@@ -207,15 +215,23 @@ class _Daemon:
 
     def status(self, names: Sequence[str]) -> Status:
         """The control socket's `status`."""
-        watching = None if self._watcher is None else self._watcher.manner
-        return report.status(self._supervisor, names, watching)
+        return self._report(names)
 
     def present(self, names: Sequence[str], *, at_first: bool) -> Status:
         """The control socket's `status` while it is watched."""
         if at_first:
             report.known(self._supervisor, names)
-        watching = None if self._watcher is None else self._watcher.manner
-        return report.status(self._supervisor, names, watching, present_only=True)
+        return self._report(names, present_only=True)
+
+    def _report(self, names: Sequence[str], *, present_only: bool = False) -> Status:
+        return report.status(
+            self._supervisor,
+            names,
+            None if self._watcher is None else self._watcher.manner,
+            present_only=present_only,
+            cost=partial(self._spending.told, self._supervisor.config.supervisor.prices),
+            metrics=self._listening.state,
+        )
 
     @property
     def events(self) -> Events:

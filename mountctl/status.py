@@ -94,6 +94,25 @@ class RestoresStatus(_Part):
     next_expected: AwareDatetime | None = Field(None, description="when the next ones may be there, as a rule")
 
 
+class DayCost(_Part):
+    """What a day's requests to S3 cost; `put`, `get` and `free` are how many there were, by price."""
+
+    day: str = Field(description="UTC, as 2026-11-26")
+    cost: float = Field(description="in that currency")
+    put: int = Field(description="PUT, COPY, POST and LIST")
+    get: int = Field(description="GET, HEAD and others")
+    free: int = Field(description="DELETE, and aborts of uploads")
+
+
+class CostStatus(_Part):
+    """What a mount's requests to S3 cost, by the prices of the configuration. Requests only: no storage, no traffic."""
+
+    currency: str = Field(description="the option price-currency")
+    today: float = Field(description="since midnight, UTC")
+    total: float = Field(description="of all days that are known")
+    days: list[DayCost] = Field(description="the last ones, the newest first")
+
+
 class MountStatus(_Part):
     """One mount."""
 
@@ -113,6 +132,7 @@ class MountStatus(_Part):
     volume: VolumeStatus | None = Field(None, description="an orchestrator has asked for it; None: nobody has")
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
     restores: RestoresStatus = RestoresStatus()
+    cost: CostStatus | None = Field(None, description="None: it is not mounted")
 
 
 class LastReload(_Part):
@@ -134,17 +154,26 @@ class ConfigStatus(_Part):
     )
 
 
+class MetricsStatus(_Part):
+    """Where metrics and the status page are told beside the control socket."""
+
+    listen: str = Field(description="the option metrics-listen")
+    error: str | None = Field(None, description="why it is not listened there; it is tried again")
+
+
 class SupervisorStatus(_Part):
     """The supervisor itself. `generation` counts the configurations it has carried out."""
 
     pid: int
     version: str
     generation: int
+    started: AwareDatetime | None = Field(None, description="when it began")
     config: ConfigStatus
     fd_holder: Literal["present", "filling", "absent"] | None = Field(
         None, description="an FD holder that somebody else runs; filling: it has not all yet; None: it is not to be one"
     )
     fd_holder_reason: str | None = Field(None, description="what it means that it is not present, in one sentence")
+    metrics: MetricsStatus | None = Field(None, description="None: they are told on the control socket only")
 
 
 class Status(BaseModel):

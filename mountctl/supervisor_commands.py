@@ -6,6 +6,7 @@ The bodies are in mountctl/commands, imported when called.
 import gc
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,7 +24,7 @@ class FdHolder(StrEnum):
 
 def register() -> None:
     """Add the commands to the program."""
-    for each in (run, plan, status, events, logs, log_level, wait):
+    for each in (run, plan, status, metrics, events, logs, log_level, wait):
         command(each)
     for other in (reload, confirm, stop, start, restart, upgrade, version):
         command(other)
@@ -98,6 +99,31 @@ def status(
     if pod is not None:
         return body.of_pod(settings.runtime_dir, pod, as_json=as_json, no_color=no_color)
     return body.status(settings.runtime_dir, names or [], as_json=as_json, no_color=no_color, alive=alive)
+
+
+def metrics(
+    settings: Settings,
+    openmetrics: Annotated[bool, typer.Option("--openmetrics", help="As OpenMetrics, not as Prometheus.")] = False,  # noqa: FBT002
+    textfile: Annotated[
+        Path | None,
+        typer.Option("--textfile", metavar="PATH", help="Write them there, for node_exporter's textfile collector."),
+    ] = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option("--otlp", metavar="URL", help="Go on, and push them by OTLP over HTTP: http://localhost:4318."),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", min=1, help="How often they are pushed.")
+    ] = 60.0,
+) -> int:
+    """Print the metrics of all mounts, or hand them on."""
+    from mountctl.commands import metrics as body
+
+    if otlp is not None:
+        return body.push(settings.runtime_dir, otlp, interval)
+    if textfile is not None:
+        return body.write(settings.runtime_dir, textfile)
+    return body.show(settings.runtime_dir, openmetrics=openmetrics)
 
 
 def events(

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from engine.spec import MountSpec
+from mountctl.config.address import Address
 from mountctl.config.findings import Findings, TooMany
 from mountctl.config.layers import effective, used
 from mountctl.config.load import Examined
 from mountctl.config.secrets import ACCESS_KEY_ID, KEY_WITH_NAME, PRIVATE_KEY, WEB_TOKEN
-from mountctl.config.tables import MOUNT, TEMPLATE, USE, Setting
+from mountctl.config.tables import MOUNT, SUPERVISOR, TEMPLATE, USE, Setting
 from mountctl.config.words import HIDDEN, dotted
 from mountctl.errors import Problem
 
@@ -51,6 +52,7 @@ def advice(examined: Examined, occupied: Callable[[str], str | None] = lambda _:
         warnings.unused_templates()
         warnings.mountpoints(occupied)
         warnings.nobody_gets_in()
+        warnings.metrics_for_all()
         warnings.sharedprefixes()
     except TooMany:
         pass  # what was found is told, and that there is more
@@ -110,6 +112,18 @@ class Warnings:
             if spec.uid is not None and not spec.allow_other:
                 reason = "this user can't get in: mounts are root's, so nobody else may enter one without allow-other"
                 self._at(name, "uid", reason)
+
+    def metrics_for_all(self) -> None:
+        """What is told there needs no password."""
+        listen = self._examined.config.supervisor.metrics_listen
+        setting = self._tables.supervisor.get("metrics-listen")
+        if listen is None or setting is None or Address.parse(listen).is_loopback:
+            return
+        reason = (
+            "whoever reaches this address over the network may read metrics and status, names of buckets included: "
+            "have a firewall in front, or write 127.0.0.1"
+        )
+        self._findings.at_key(setting.document, (SUPERVISOR, "metrics-listen"), reason)
 
     def sharedprefixes(self) -> None:
         """Mounts of the same keys: two that write, and one that believes what it knows while another writes."""

@@ -10,15 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from engine.logged import Form
 from engine.spec import AbsolutePath, MountSpec, kebab
+from mountctl.config.address import Address
+from mountctl.cost import CURRENCY, GET_PRICE, PUT_PRICE, Prices
 
-# Told by both tables below: the option is known, and this version can't honour it.
-_LATER: Final = "not supported yet by this version: remove it"
 _NO_DISK_CACHE: Final = "not supported, because what was read is kept by the kernel, not on a disk: remove it"
-_NO_PUSH: Final = "not supported, because nothing is pushed: have a collector ask `mountctl status --json`"
+_NO_PUSH: Final = "not supported, because engines push nothing: run `mountctl metrics --otlp URL`, for all mounts"
 
 
 class SupervisorSpec(BaseModel):
@@ -42,6 +42,34 @@ class SupervisorSpec(BaseModel):
         description="What goes to standard error: `text`, `json` (an object a line), or `journal` (to journald, with "
         "fields). Engines that run keep theirs. Default: `journal` where that is the journal, else `text`.",
     )
+    metrics_listen: str | None = Field(
+        None,
+        description="Where metrics (`/metrics`) and a page of the status (`/`) are told over HTTP, beside the control "
+        "socket: `127.0.0.1:9464`. Whoever reaches it may read them.",
+    )
+    price_put: float = Field(
+        PUT_PRICE,
+        ge=0,
+        allow_inf_nan=False,
+        description="What 1,000 PUT, COPY, POST or LIST requests cost. The defaults are those of S3 Standard in "
+        "us-east-1, November 2026.",
+    )
+    price_get: float = Field(
+        GET_PRICE, ge=0, allow_inf_nan=False, description="What 1,000 other requests cost. DELETE costs nothing."
+    )
+    price_currency: str = Field(CURRENCY, min_length=1, description="What prices are in.")
+
+    @field_validator("metrics_listen")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            Address.parse(value)
+        return value
+
+    @property
+    def prices(self) -> Prices:
+        """Of requests to S3."""
+        return Prices(self.price_put, self.price_get, self.price_currency)
 
 
 # Of a bucket's name or an access point's ARN, with shell wildcards.
@@ -136,4 +164,4 @@ UNSUPPORTED_MOUNT_OPTIONS: Final = MappingProxyType(
     }
 )
 
-UNSUPPORTED_SUPERVISOR_OPTIONS: Final = MappingProxyType({"metrics-listen": _LATER})
+UNSUPPORTED_SUPERVISOR_OPTIONS: Final[MappingProxyType[str, str]] = MappingProxyType({})

@@ -19,6 +19,7 @@ from mountctl.config.words import (
     parts,
     takes_mode,
     takes_number,
+    takes_price,
     takes_seconds,
     takes_truth,
     takes_variables,
@@ -111,6 +112,8 @@ def _values(key: str, field: FieldInfo) -> list[dict[str, Any]]:
         pair = {"type": "string", "pattern": f"^({'|'.join(ALLOWED)})=."}
         table = {"type": "object", "additionalProperties": False, "properties": names}
         return [table, pair, {"type": "array", "items": pair}]
+    if takes_price(field):
+        return [{"type": "number", "minimum": 0}]
     types = parts(field)
     choices = [choice for each in types if get_origin(each) is Literal for choice in get_args(each)]
     words = [{"enum": choices}] if choices else []

@@ -100,7 +100,7 @@ def wanted(field: FieldInfo) -> str:
         return f"{', '.join(others)} or {last}" if others else last
     if any(get_origin(part) is tuple for part in types):
         return "an array of strings"
-    return "a string"
+    return "a number, 0 or more" if float in types else "a string"
 
 
 def takes_truth(field: FieldInfo) -> bool:
@@ -127,6 +127,11 @@ def takes_number(field: FieldInfo) -> bool:
     """Whether a key's value can be a decimal number. The digits of a mode are octal."""
     types = parts(field)
     return int in types and _OCTAL not in types
+
+
+def takes_price(field: FieldInfo) -> bool:
+    """Whether a key's value is a number, not below 0, that need not be whole."""
+    return float in parts(field)
 
 
 def limits(field: FieldInfo) -> tuple[int, int] | None:

@@ -10,11 +10,12 @@ from mountctl.volume import Cause
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: HTTP's status, a body, and the methods that are allowed, if another was used."""
+    """What goes back: HTTP's status, a body and its type, and the methods that are allowed, if another was used."""
 
     status: int
     body: bytes
     allow: str = ""
+    content_type: str = "application/json"
 
 
 def problem(status: int, sentence: str, *, allow: str = "", cause: Cause | None = None) -> Answer:

@@ -22,7 +22,7 @@ from engine.facts import about
 from engine.message_ids import CONTROL_REFUSED
 from engine.restores import AskRestore
 from engine.spec import MountSpec
-from mountctl.control import level_route, streams, volume_routes
+from mountctl.control import level_route, pages, streams, volume_routes
 from mountctl.control.answers import Answer, problem, told
 from mountctl.control.connections import Connection, Connections, Patience
 from mountctl.control.offer import Control
@@ -222,6 +222,8 @@ class _Server:
                 return self._streamed(path, asked)
             case b"GET", "/v1/status":
                 return Answer(200, packed(self._control.status(names)))
+            case b"GET", _ if path in pages.PATHS:
+                return self._page(path, request)
             case b"GET", "/v1/plan":
                 return Answer(200, packed(await self._control.plan()))
             case b"POST", "/v1/reload":
@@ -251,7 +253,7 @@ class _Server:
                 return await volume_routes.answer(request.head.method, path, request.body, self._control, peer)
             case b"HEAD", _:
                 return Answer(405, b"", allow="GET, POST")  # an answer to HEAD has no body
-            case _, "/v1/status" | "/v1/plan" | "/v1/users" | "/v1/events" | "/v1/logs":
+            case _, "/metrics" | "/v1/metrics" | "/v1/status" | "/v1/plan" | "/v1/users" | "/v1/events" | "/v1/logs":
                 return problem(405, f"{path} takes GET", allow="GET")
             case _, "/v1/mounts":
                 return problem(405, f"{MOUNTS_PATH} takes POST", allow="POST")
@@ -262,6 +264,12 @@ class _Server:
                 return problem(405, f"{path} takes POST", allow="POST")
             case _:
                 return problem(404, f"nothing is at {path}")
+
+    def _page(self, path: str, request: _Request) -> Answer:
+        accept = next((value.decode("latin-1") for name, value in request.head.headers if name == b"accept"), "")
+        found = pages.page(path, accept, lambda: self._control.status(()))
+        assert found is not None, "one of their paths"
+        return Answer(200, found.body, content_type=found.content_type)
 
     def _streamed(self, path: str, asked: Mapping[str, Sequence[str]]) -> "Answer | Stream":
         if self._streams >= STREAMS_MAX:
@@ -334,7 +342,7 @@ async def _read_request(stream: trio.SocketStream, connection: h11.Connection) -
 
 async def _send_answer(stream: trio.SocketStream, connection: h11.Connection, answer: Answer) -> None:
     headers = [
-        ("Content-Type", "application/json"),
+        ("Content-Type", answer.content_type),
         ("Content-Length", str(len(answer.body))),
         _CLOSE,
         *([("Allow", answer.allow)] if answer.allow else []),

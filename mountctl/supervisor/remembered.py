@@ -9,6 +9,7 @@ from mountctl.supervisor.events import Events, by_clock
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.spending import Spending
 from mountctl.supervisor.trial_file import TrialFile
 from mountctl.supervisor.uploads_file import UploadFiles
 from mountctl.supervisor.volumes.kept import VolumesFile
@@ -26,6 +27,7 @@ class Remembered:
         last_good: where what is in force is kept, for a start with a broken file; None: there is no file.
         trials: what is on trial; likewise.
         volumes: those that an orchestrator has asked for.
+        spending: the requests of each day.
     """
 
     noted: MountsFile
@@ -35,6 +37,7 @@ class Remembered:
     last_good: LastGood | None
     trials: TrialFile | None
     volumes: VolumesFile
+    spending: Spending
 
 
 def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
@@ -48,4 +51,5 @@ def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
         last_good=None if config is None else LastGood(state_dir, runtime_dir, config),
         trials=None if config is None else TrialFile(state_dir, runtime_dir),
         volumes=VolumesFile(state_dir, runtime_dir),
+        spending=Spending(None if config is None else state_dir, runtime_dir),
     )

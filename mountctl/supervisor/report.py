@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
 
 import engine
+from engine.counted import Stats
 from engine.spec import MountSpec
 from mountctl import status as contract
 from mountctl.errors import UnknownMount
@@ -34,7 +35,13 @@ VERSION: Final = engine.__version__
 
 
 def status(
-    supervisor: Supervisor, names: Sequence[str], watching: str | None = None, *, present_only: bool = False
+    supervisor: Supervisor,
+    names: Sequence[str],
+    watching: str | None = None,
+    *,
+    present_only: bool = False,
+    cost: Callable[[Mount, Stats], contract.CostStatus | None] = lambda _mount, _stats: None,
+    metrics: contract.MetricsStatus | None = None,
 ) -> contract.Status:
     """The status of all mounts, or of the named ones in their order. Raises UnknownMount.
 
@@ -43,6 +50,8 @@ def status(
         names: of the mounts; none: all.
         watching: how changes of the configuration are heard of; None: they are not.
         present_only: of those that are named leave out what there is not, instead of raising.
+        cost: of a mount's requests, by its counters.
+        metrics: where they are told.
     """
     watching = watching if supervisor.config.supervisor.watch else None
     held = {name: hold for name, hold in supervisor.holds.held().items() if _is_held(supervisor, name)}
@@ -50,7 +59,9 @@ def status(
     running = [name for name in names if name not in held and name not in coming]
     if present_only:
         running = [name for name in running if name in supervisor.mounts]
-    mounts = [_mount(mount, supervisor) for mount in (chosen(supervisor, running) if running or not names else [])]
+    mounts = [
+        _mount(mount, supervisor, cost) for mount in (chosen(supervisor, running) if running or not names else [])
+    ]
     logs = supervisor.logs
     mounts += [_starting(spec, logs) for name, spec in coming.items() if not names or name in names]
     mounts += [
@@ -63,6 +74,8 @@ def status(
             pid=os.getpid(),
             version=VERSION,
             generation=supervisor.generation,
+            started=contract.utc(_BEGAN),
+            metrics=metrics,
             config=contract.ConfigStatus(
                 path=str(supervisor.config.path),
                 last_reload=_reload(supervisor.last_reload),
@@ -140,7 +153,10 @@ def _instead(unknown: Sequence[str], there: Collection[str]) -> str:
     return f"{', '.join(map(repr, unknown))}{meant}; there is: {', '.join(listed[:_NAMES_MAX]) or 'none'}{more}"
 
 
-def _mount(mount: Mount, supervisor: Supervisor) -> contract.MountStatus:
+def _mount(
+    mount: Mount, supervisor: Supervisor, cost: Callable[[Mount, Stats], contract.CostStatus | None]
+) -> contract.MountStatus:
+    stats = mount.stats
     return contract.MountStatus(
         name=mount.spec.name,
         mountpoint=mount.spec.mountpoint,
@@ -161,12 +177,13 @@ def _mount(mount: Mount, supervisor: Supervisor) -> contract.MountStatus:
             reachable=mount.backend.reachable, error=mount.backend.error, refused=mount.backend.refused
         ),
         credentials=_credentials(mount),
-        stats=mount.stats.model_dump(),
+        stats=stats.model_dump(),
         log=log_place.of(mount.spec, supervisor.logs),
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),
         last_error=mount.last_error,
         restores=_restores(mount),
+        cost=cost(mount, stats),
     )
 
 

@@ -21,6 +21,7 @@ COMMANDS = (
     "run",
     "check",
     "status",
+    "metrics",
     "events",
     "logs",
     "log-level",
@@ -45,7 +46,7 @@ COMMANDS = (
     "csi-controller",
 )
 # They go on until they are stopped, and print nothing.
-WITHOUT_JSON = ("run", "mount", "csi-node", "csi-controller")
+WITHOUT_JSON = ("run", "mount", "metrics", "csi-node", "csi-controller")
 GROUPS = ("config",)
 GOOD = ("bucket", "/mnt/x")
 KMS_KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd"

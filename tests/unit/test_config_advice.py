@@ -127,6 +127,16 @@ def test_a_template_that_nobody_uses_is_told(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("address", "open_to_all"), [("127.0.0.1:1", 0), ("[::1]:1", 0), ("0.0.0.0:1", 1), ("[::]:1", 1)]
+)
+def test_metrics_that_others_can_reach_are_told(tmp_path: Path, address: str, open_to_all: int) -> None:
+    warnings = _warned(tmp_path, f'[supervisor]\nmetrics-listen = "{address}"\n')
+
+    assert len(warnings) == open_to_all
+    assert all("over the network" in each and each.startswith("2:1: warning: ") for each in warnings)
+
+
 def test_what_lies_at_a_mountpoint_is_told_at_its_key(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_text(_mount("a", "aaa") + _mount("b", "bbb"))

@@ -222,7 +222,7 @@ def test_what_is_no_mountpoint_is_told(tmp_path: Path, mountpoint: str, told: st
         ),
         (
             "[supervisor]\nmetrics-listen = 1\n",
-            "m.toml:2: supervisor.metrics-listen: not supported yet by this version: remove it",
+            "m.toml:2: supervisor.metrics-listen: must be a string, not the integer 1",
         ),
         (
             "[supervisor]\ncontrol-group = 1\n",

@@ -75,12 +75,14 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
 
     assert set(told) == {"schema", "health", "supervisor", "mounts"}
     assert told["schema"] == 1
-    assert set(told["supervisor"]) == {"pid", "version", "generation", "config", "fd_holder", "fd_holder_reason"}
+    assert set(told["supervisor"]) == {
+        *("pid", "version", "generation", "config", "fd_holder", "fd_holder_reason", "started", "metrics")
+    }
     assert told["supervisor"]["config"]["last_reload"] == {"ok": True, "errors": [], "at": "2026-11-22T12:00:00Z"}
     [one] = told["mounts"]
     assert set(one) == {
         *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error"),
-        *("transient", "credentials", "session", "log", "volume", "restores"),
+        *("transient", "credentials", "session", "log", "volume", "restores", "cost"),
     }
     assert one["since"] == "2026-11-22T11:55:00Z"
     assert one["engine"] == {

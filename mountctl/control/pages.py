@@ -1,0 +1,38 @@
+"""What can be looked at without any right to change: metrics and the page of the status, made of the status.
+
+Used by server.py on the control socket, and by listener.py where metrics-listen says.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from mountctl import status_page
+from mountctl.metrics import exposition
+from mountctl.status import Status
+
+METRICS: Final = ("/metrics", "/v1/metrics")
+STATUS_PAGE: Final = "/"
+PATHS: Final = (*METRICS, STATUS_PAGE)
+
+
+class Page(NamedTuple):
+    """An answer.
+
+    Args:
+        content_type: of the body.
+        body: it.
+    """
+
+    content_type: str
+    body: bytes
+
+
+def page(path: str, accept: str, status: Callable[[], Status]) -> Page | None:
+    """The page at a path, in the form that an Accept header prefers; None: there is none."""
+    if path in METRICS:
+        openmetrics = exposition.wants_openmetrics(accept)
+        text = exposition.text(status().model_dump(mode="json"), openmetrics=openmetrics)
+        return Page(exposition.OPENMETRICS_TYPE if openmetrics else exposition.PROMETHEUS_TYPE, text.encode())
+    if path == STATUS_PAGE:
+        return Page(status_page.CONTENT_TYPE, status_page.render(status().model_dump(mode="json")).encode())
+    return None

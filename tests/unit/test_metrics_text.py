@@ -1,0 +1,128 @@
+"""mountctl/metrics: a status as text, judged by prometheus_client's parsers."""
+
+import re
+from typing import Any, Final
+
+import pytest
+
+from engine import latency
+from engine.counted import Stats
+from mountctl.metrics import exposition
+from mountctl.metrics.families import ALL
+from mountctl.metrics.family import PREFIX
+from mountctl.status import ConfigStatus, EngineStatus, LastReload, MountStatus, Status, SupervisorStatus, utc
+from tests.metrics_text import parsed
+
+HOSTILE: Final = 'a"b\\c\nd} 1'
+BEGAN: Final = utc(1_000.5)
+
+
+def status(*mounts: MountStatus) -> dict[str, Any]:
+    config = ConfigStatus(path="/x", last_reload=LastReload(ok=False, errors=["password"], at=BEGAN))
+    supervisor = SupervisorStatus(pid=1, version="1.2", generation=3, started=BEGAN, config=config)
+    return Status(health="ready", supervisor=supervisor, mounts=list(mounts)).model_dump(mode="json")
+
+
+def mount(name: str = "m", source: str = "s3://b/", **stats: Any) -> MountStatus:
+    return MountStatus(
+        name=name,
+        mountpoint="/m",
+        source=source,
+        state="degraded",
+        since=BEGAN,
+        reason="a reason with a secret in it",
+        engine=EngineStatus(pid=7, takeovers=2),
+        stats=Stats(**stats).model_dump(),
+    )
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_what_a_status_tells_is_read_by_a_parser(openmetrics: bool) -> None:
+    counted = latency.Latencies()
+    for seconds in (0.00005, 0.001, 0.3, 100.0):
+        counted.note("read", seconds)
+    told = status(
+        mount(
+            bytes_read=5,
+            s3_answers={"GetObject 206": 4},
+            fuse_latencies=counted.buckets(),
+            fuse_microseconds=counted.microseconds(),
+        )
+    )
+
+    found = parsed(exposition.text(told, openmetrics=openmetrics), openmetrics=openmetrics)
+
+    assert found.value("mountctl_up") == 1
+    assert found.value("mountctl_supervisor_info", version="1.2") == 1
+    assert found.value("mountctl_supervisor_start_time_seconds") == 1000.5
+    assert found.value("mountctl_config_last_reload_successful") == 0
+    assert found.value("mountctl_config_generation") == 3
+    assert found.value("mountctl_engines") == 1
+    assert found.value("mountctl_read_bytes_total", mount="m") == 5
+    assert found.value("mountctl_s3_responses_total", mount="m", operation="GetObject", status="206") == 4
+    assert found.value("mountctl_engine_takeovers_total", mount="m") == 2
+    assert found.value("mountctl_mount_state", mount="m", state="degraded") == 1
+    assert found.value("mountctl_mount_state", mount="m", state="ready") == 0
+    duration = {"mount": "m", "operation": "read"}
+    buckets = [found.value("mountctl_fuse_request_duration_seconds_bucket", **duration, le=le) for le in latency.NAMES]
+    assert buckets == [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4]
+    assert found.value("mountctl_fuse_request_duration_seconds_count", **duration) == 4
+    assert found.value("mountctl_fuse_request_duration_seconds_sum", **duration) == pytest.approx(100.30105)
+
+
+def test_labels_are_escaped_and_reasons_are_nobodys_label() -> None:
+    text = exposition.text(status(mount(HOSTILE, fuse_errors={HOSTILE: 1}, fuse_latencies={"50%d": {"1.0": 1}})))
+
+    assert parsed(text).value("mountctl_fuse_errors_total", mount=HOSTILE, errno=HOSTILE) == 1
+    assert parsed(text).value("mountctl_fuse_request_duration_seconds_count", mount=HOSTILE, operation="50%d") == 1
+    assert "secret" not in text
+    assert "password" not in text
+
+
+def test_buckets_of_an_engine_of_another_version_are_added_in_their_place() -> None:
+    text = exposition.text(status(mount(fuse_latencies={"read": {"0.002": 3, "0.005": 1}})))
+
+    found = parsed(text)
+
+    values = [
+        found.value("mountctl_fuse_request_duration_seconds_bucket", mount="m", operation="read", le=le)
+        for le in ("0.001", "0.002", "0.005", "+Inf")
+    ]
+    assert values == [0, 3, 4, 4]
+
+
+def test_without_a_supervisor_only_that_is_told() -> None:
+    assert parsed(exposition.text(None)).samples == {("mountctl_up", frozenset()): 0}
+
+
+def test_a_status_of_another_version_tells_what_it_has() -> None:
+    told = parsed(exposition.text({"mounts": [{"name": "m"}, {}], "supervisor": {}})).samples
+
+    assert ("mountctl_up", frozenset()) in told
+
+
+@pytest.mark.parametrize("family", ALL, ids=lambda family: family.name)
+def test_names_are_as_openmetrics_wants_them(family: Any) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", family.name)
+    assert not family.name.startswith(PREFIX)
+    assert not family.name.endswith(("_total", "_info", "_count", "_sum", "_bucket"))
+    assert not re.search(r"_(ms|milliseconds|kib|mib|percent)\b", family.name)
+    assert family.help.endswith(".") or ";" in family.help
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        ("", False),
+        ("*/*", False),
+        ("text/plain", False),
+        ("application/openmetrics-text", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1", True),
+        ("application/openmetrics-text;q=0.2,text/plain;q=0.3", False),
+        ("application/openmetrics-text;q=0", False),
+        ("application/openmetrics-text;q=x", False),
+        (";;,=;q=", False),
+    ],
+)
+def test_who_prefers_openmetrics_gets_it(accept: str, wanted: bool) -> None:
+    assert exposition.wants_openmetrics(accept) is wanted
