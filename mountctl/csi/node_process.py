@@ -14,7 +14,6 @@ from typing import Final, Protocol
 
 import grpc
 
-from mountctl.csi import metrics
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.health import HealthServer, answers
 from mountctl.csi.identity import Identity, is_ready
@@ -25,6 +24,7 @@ from mountctl.csi.registrar import Registrar
 from mountctl.csi.server import Server, socket_path
 from mountctl.csi.supervisor import STATUS_SECONDS_MAX, Supervisor
 from mountctl.errors import MountctlError
+from mountctl.metrics import exposition
 
 _log = logging.getLogger(__name__)
 
@@ -63,9 +63,9 @@ class NoHolder:
 def told_metrics(supervisor: Supervisor) -> str:
     """For Prometheus: all mounts of the node, or that the supervisor does not answer."""
     try:
-        return metrics.render(supervisor.status(seconds=STATUS_SECONDS_MAX))
+        return exposition.text(supervisor.status(seconds=STATUS_SECONDS_MAX))
     except MountctlError:
-        return metrics.render(None)
+        return exposition.text(None)
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class NodeProcess:
         self._server = Server(self._path, services)
         self._registrar = Registrar(settings.driver, self._path, places.kubelet_dir) if places.self_register else None
         checks = {"/healthz": lambda: answers(self._path), "/readyz": lambda: is_ready(supervisor)}
-        pages = {"/metrics": lambda: (metrics.CONTENT_TYPE, told_metrics(supervisor))}
+        pages = {"/metrics": lambda: (exposition.PROMETHEUS_TYPE, told_metrics(supervisor))}
         self._health = HealthServer(places.healthz, checks, pages) if places.healthz else None
 
     def start(self) -> None:

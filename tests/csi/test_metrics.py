@@ -1,4 +1,4 @@
-"""What Prometheus reads, made of a status."""
+"""What Prometheus reads, made of the status of a supervisor with volumes."""
 
 import re
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import pytest
 
-from mountctl.csi import metrics
+from mountctl.metrics import exposition
 from mountctl.status import State
 
 # The text format: a name, labels whose values escape three characters, a number.
@@ -66,7 +66,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 def test_a_mount_is_told_by_its_counters_its_state_and_its_consumers() -> None:
-    told = samples(metrics.render(STATUS))
+    told = samples(exposition.text(STATUS))
 
     assert told["mountctl_up"] == 1
     assert told["mountctl_fd_holder_complete"] == 0
@@ -88,11 +88,11 @@ def test_a_mount_is_told_by_its_counters_its_state_and_its_consumers() -> None:
 
 
 def test_no_supervisor_is_told_by_one_number() -> None:
-    assert samples(metrics.render(None)) == {"mountctl_up": 0}
+    assert samples(exposition.text(None)) == {"mountctl_up": 0}
 
 
 def test_every_metric_is_told_once_with_help_and_type_and_named_after_it() -> None:
-    lines = metrics.render(STATUS).splitlines()
+    lines = exposition.text(STATUS).splitlines()
     told: list[str] = []
     for line in lines:
         if line.startswith("# HELP "):
@@ -110,7 +110,7 @@ def test_every_metric_is_told_once_with_help_and_type_and_named_after_it() -> No
 
 
 def test_what_is_odd_in_a_name_is_escaped() -> None:
-    text = metrics.render({"mounts": [{"name": 'a"b\\c\nd', "state": "ready"}]})
+    text = exposition.text({"mounts": [{"name": 'a"b\\c\nd', "state": "ready"}]})
     assert 'mountctl_mount_state{mount="a\\"b\\\\c\\nd",state="ready"} 1' in text.splitlines()
     samples(text)
 
@@ -119,8 +119,8 @@ def test_what_is_odd_in_a_name_is_escaped() -> None:
     "status", [{}, {"mounts": [{}]}, {"mounts": [{"name": "a"}]}, {"mounts": [{"name": "a", "volume": None}]}]
 )
 def test_a_status_of_another_version_is_told_as_far_as_it_is_understood(status: dict[str, Any]) -> None:
-    assert samples(metrics.render(status))["mountctl_up"] == 1
+    assert samples(exposition.text(status))["mountctl_up"] == 1
 
 
 def test_errors_in_words_are_not_told() -> None:
-    assert "refused the connection" not in metrics.render(STATUS)
+    assert "refused the connection" not in exposition.text(STATUS)

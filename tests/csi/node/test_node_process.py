@@ -16,11 +16,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from mountctl.csi import metrics
 from mountctl.csi.health import AddressUnusable, HealthServer
 from mountctl.csi.proto import registration_pb2, registration_pb2_grpc
 from mountctl.csi.registrar import Registrar
 from mountctl.csi.server import EndpointUnusable, Server, socket_path
+from mountctl.metrics import exposition
 from tests.csi.node.fake_supervisor import FakeSupervisor
 from tests.csi.node.kubelet import SECONDS_MAX, kubelet, publish
 
@@ -167,7 +167,7 @@ def ask(port: int, path: str) -> int:
 
 def told(port: int, path: str) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
-        assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
+        assert answer.headers["Content-Type"] == exposition.PROMETHEUS_TYPE
         return str(answer.read().decode())
 
 
