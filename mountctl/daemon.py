@@ -8,7 +8,6 @@ import os
 import pwd
 import resource
 import signal
-from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -201,7 +200,7 @@ class _Daemon:
             nursery.start_soon(self._listening.run)
             failure = self._first_failure() if self._must_mount else None
             if failure is None:
-                self._notifier.ready(self._summary())
+                self._notifier.ready(report.summary(self._supervisor))
                 self._mounted()
                 if self._must_mount:
                     nursery.start_soon(self._end_with_mounts, nursery)
@@ -256,7 +255,7 @@ class _Daemon:
             if done.ok:
                 by_hand.log_as_configured(self._supervisor)
         finally:
-            self._notifier.ready(self._summary())
+            self._notifier.ready(report.summary(self._supervisor))
         return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
 
     async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
@@ -372,17 +371,10 @@ class _Daemon:
                 return CannotMount(mount.reason or f"{mount.spec.name} is {mount.state}")
         return None
 
-    def _summary(self) -> str:
-        states = Counter(str(mount.state) for mount in self._supervisor.mounts.values())
-        told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
-        trouble = [f"{m.spec.name}: {m.reason}" for m in self._supervisor.mounts.values() if m.reason]
-        errors = [f"reload refused: {error}" for error in self._supervisor.last_reload.errors]
-        return "; ".join([f"{len(self._supervisor.mounts)} mounts: {told}" if told else "no mounts", *errors, *trouble])
-
     def _tell_status(self) -> None:
         self.changes.tell()
         self._supervisor.logs.keep(self._supervisor.config.mounts.keys() | self._supervisor.mounts.keys())
-        self._notifier.status(self._summary())
+        self._notifier.status(report.summary(self._supervisor))
 
 
 def _fd_store(directory: Path, leave_seconds: float | None) -> FdStore:

@@ -117,7 +117,8 @@ def _points(collected: Collected, began: int, now: int) -> Any:
     cumulative = data.AggregationTemporality.CUMULATIVE
     if collected.family.kind == "histogram":
         return data.Histogram([_histogram(*each, began, now) for each in collected.samples], cumulative)
-    points = [data.NumberDataPoint(dict(labels), began, now, value) for labels, value in collected.samples]
+    numbers = [(labels, value) for labels, value in collected.samples if not isinstance(value, Histogram)]
+    points = [data.NumberDataPoint(dict(labels), began, now, value) for labels, value in numbers]
     if collected.family.kind == "counter":
         return data.Sum(points, cumulative, is_monotonic=True)
     return data.Gauge(points)
@@ -126,7 +127,7 @@ def _points(collected: Collected, began: int, now: int) -> Any:
 def _histogram(labels: Labels, value: Any, began: int, now: int) -> Any:
     assert isinstance(value, Histogram), "a histogram's samples are"
     bounds = [float(bound) for bound in value.bounds[:-1]]
-    # What the least and the most were is not known: None is left out.
+    unknown: Any = None  # what the least and the most were; it is left out
     return data.HistogramDataPoint(
-        dict(labels), began, now, sum(value.counts), value.total, value.counts, bounds, None, None
+        dict(labels), began, now, sum(value.counts), value.total, value.counts, bounds, unknown, unknown
     )

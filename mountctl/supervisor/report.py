@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
@@ -223,3 +224,13 @@ def _reload(reload: Reload) -> contract.LastReload:
 
 def _utc(seconds: float | None) -> datetime | None:
     return None if seconds is None else contract.utc(seconds)
+
+
+def summary(supervisor: Supervisor) -> str:
+    """All of it in a line, for `systemctl status`."""
+    mounts = supervisor.mounts.values()
+    states = Counter(str(mount.state) for mount in mounts)
+    told = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    trouble = [f"{mount.spec.name}: {mount.reason}" for mount in mounts if mount.reason]
+    errors = [f"reload refused: {error}" for error in supervisor.last_reload.errors]
+    return "; ".join([f"{len(mounts)} mounts: {told}" if told else "no mounts", *errors, *trouble])
