@@ -132,13 +132,16 @@ def csi_node_replaced(it: Busy) -> None:
 
 
 def both_told_to_end(it: Busy) -> None:
-    """As `helm upgrade` does it when both DaemonSets are new. The supervisor waits for the holder of the next pod."""
-    it.node.supervisor.tell_to_end()
-    it.node.csi_node.tell_to_end()
-    assert it.node.csi_node.wait() == 0, it.node.logs()
-    it.node.csi_node.start()
-    assert it.node.supervisor.wait() == 0, it.node.logs()
-    it.node.supervisor.start()
+    """As `helm upgrade` does it when both DaemonSets are new: whichever pod has ended is followed by its next one."""
+    pods = [it.node.supervisor, it.node.csi_node]
+    for pod in pods:
+        pod.tell_to_end()
+    while pods:
+        ended = poll_until(lambda: [pod for pod in pods if not pod.is_running], "a pod to end")
+        for pod in ended:
+            pods.remove(pod)
+            assert pod.wait() == 0, it.node.logs()
+            pod.start()
 
 
 def holder_killed_and_then_the_supervisor(it: Busy) -> None:
