@@ -51,6 +51,7 @@ _EXAMPLES: Final = MappingProxyType(
         "log-directory": '"/var/log/mountctl"',
         "log-format": '"json"',
         "control-group": '"mountctl"',
+        "metrics-listen": '"127.0.0.1:9464"',
     }
 )
 

@@ -18,6 +18,7 @@ GET: Final = "s3:GetObject"
 PUT: Final = "s3:PutObject"
 ABORT: Final = "s3:AbortMultipartUpload"
 DELETE: Final = "s3:DeleteObject"
+RESTORE: Final = "s3:RestoreObject"
 DECRYPT: Final = "kms:Decrypt"
 GENERATE: Final = "kms:GenerateDataKey"
 
@@ -34,6 +35,7 @@ ACTIONS_OF: Final[Mapping[str, str]] = {
     "AbortMultipartUpload": ABORT,
     "ListMultipartUploads": LIST_UPLOADS,
     "DeleteObject": DELETE,
+    "RestoreObject": RESTORE,
 }
 PARTITIONS: Final = ("aws", "aws-cn", "aws-us-gov")
 # The policy language's own version, not a date of ours.
@@ -78,7 +80,10 @@ def policy(mounts: Iterable[MountSpec], partition: str | None = None) -> dict[st
 
 
 def actions(spec: MountSpec) -> tuple[str, ...]:
-    """What a mount must be allowed at S3, by its options. Overwriting needs what writing does."""
+    """What a mount must be allowed at S3, by its options. Overwriting needs what writing does.
+
+    Not RESTORE: no mount sends that by itself, only `mountctl restore` has it sent.
+    """
     writing = () if spec.read_only else (LIST_UPLOADS, PUT, ABORT)
     deleting = (DELETE,) if spec.allow_delete and not spec.read_only else ()
     return (LIST, GET, *writing, *deleting)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mountctl.csi import attributes, metrics, mount_flags, storage_class
+from mountctl.csi import attributes, mount_flags, storage_class
+from mountctl.metrics import exposition
 from tests.csi.charts import CHART, EXAMPLES, KUBERNETES, VALUES, objects, rendered, values_of
 from tests.csi.test_metrics import STATUS
 
@@ -84,7 +85,7 @@ def test_every_value_of_the_chart_that_means_nothing_is_in_the_page_about_moving
 
 def test_every_metric_in_the_guide_is_one() -> None:
     named = set(re.findall(r"mountctl_[a-z0-9_]+", KUBERNETES_GUIDE.read_text()))
-    there = {line.split()[2] for line in metrics.render(STATUS).splitlines() if line.startswith("# TYPE ")}
+    there = {line.split()[2] for line in exposition.text(STATUS).splitlines() if line.startswith("# TYPE ")}
     there |= {"mountctl_credentials_expiry_timestamp_seconds"}
     assert named
     assert named <= there

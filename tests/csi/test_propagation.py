@@ -37,15 +37,15 @@ def container(propagation: str) -> Iterator[int]:
 
 
 def mounts(pid: int | str, work: Path) -> list[tuple[str, str]]:
-    """Which FUSE file system is mounted where below a directory, as a process sees it: one each time it is."""
+    """Which FUSE file system is seen where below a directory, by a process: what was mounted last at each place."""
     lines = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
     return sorted(
-        (fields[4], fields[2]) for fields in lines if fields[4].startswith(str(work)) and "fuse" in fields[-3]
+        {fields[4]: fields[2] for fields in lines if fields[4].startswith(str(work)) and "fuse" in fields[-3]}.items()
     )
 
 
 def replaced(old: list[tuple[str, str]], work: Path) -> list[tuple[str, str]]:
-    """What is mounted, once no file system of before is."""
+    """What is seen, once no file system of before is."""
     gone = {device for _, device in old}
     poll_until(lambda: not gone & {device for _, device in mounts("self", work)}, "the new session to be everywhere")
     return mounts("self", work)

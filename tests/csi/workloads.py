@@ -9,6 +9,7 @@ import contextlib
 import errno
 import json
 import random
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -195,6 +196,9 @@ class Container:
     def hear(self) -> Any:
         """The next line that it says."""
         assert self._process.stdout is not None
+        # It says one line for each that it is asked for, so none lies in the buffer.
+        said, _, _ = select.select([self._process.stdout], [], [], WAIT_SECONDS_MAX)
+        assert said, f"{self.name} says nothing for {WAIT_SECONDS_MAX} s"
         line = self._process.stdout.readline()
         assert line, f"{self.name} has ended ({self._process.wait()})"
         return json.loads(line)

@@ -37,7 +37,8 @@ def test_a_killed_engine_is_replaced_on_the_same_mount(running: Running, moto: S
 
         assert mount["engine"]["pid"] != old
         assert mount["engine"]["takeovers"] == 1
-        assert mount["engine"]["last_exit"] == "killed by SIGKILL"
+        # It may have been about to answer the close of the read before.
+        assert mount["engine"]["last_exit"].partition(",")[0] == "killed by SIGKILL"
         assert running.mounted().count(str(running.mountpoint("data"))) == 1
         assert running.mount("other")["engine"]["pid"] == other
 

@@ -34,13 +34,13 @@ async def sent(sock: socket.socket, reporter: Reporter) -> list[Message]:
     messages = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(reporter.run)
-        with trio.move_on_after(0.05) as limit:
-            while True:
-                try:
-                    messages.append(decode(sock.recv(2 * PACKET_BYTES_MAX)))
-                    limit.deadline = trio.current_time() + 0.05
-                except BlockingIOError:
-                    await trio.lowlevel.wait_readable(sock)
+        while True:
+            try:
+                messages.append(decode(sock.recv(2 * PACKET_BYTES_MAX)))
+            except BlockingIOError:
+                if not (reporter._waiting or reporter._ended or reporter._placed):
+                    break
+                await trio.lowlevel.wait_readable(sock)
         nursery.cancel_scope.cancel()
     return messages
 
