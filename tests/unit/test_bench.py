@@ -16,6 +16,7 @@ from bench.results import Measure, Results, Shown, Spread, ratios, value
 from bench.rows import SCENES, selected
 from bench.table import number, tables
 from bench.workloads import Failed, alone, carry_out, read_each
+from tests.service.running import poll_until
 
 Ask = Callable[..., tuple[int, bytes]]
 
@@ -86,6 +87,7 @@ def test_conditions_of_writes_hold(ask: Ask) -> None:
 def test_requests_are_counted_by_client(s3: FastS3, ask: Ask) -> None:
     ask("HEAD", "/bucket/there")
     ask("PUT", "/bucket/made", b"x")
+    poll_until(lambda: s3.requests().total() == 2, "both to be written down, which is after the answers")
     assert s3.requests(1) == {"HEAD": 1, "PUT": 1}
     assert s3.requests(0).total() == 0
     assert s3.requests() == {"HEAD": 1, "PUT": 1}
