@@ -4,8 +4,6 @@ It keeps nothing: what there is to know of volumes is in their records, so that 
 """
 
 import logging
-import signal
-import threading
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +15,7 @@ from mountctl.csi.identity import Identity
 from mountctl.csi.proto import csi_pb2_grpc
 from mountctl.csi.provisioner import Provisioner
 from mountctl.csi.server import Server, socket_path
+from mountctl.told_to_end import ToldToEnd
 
 _log = logging.getLogger(__name__)
 
@@ -64,9 +63,7 @@ class ControllerProcess:
 
 def serve(process: ControllerProcess) -> int:
     """Until SIGTERM or SIGINT. Returns the exit code."""
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+    asked = ToldToEnd()
     process.start()
     asked.wait()
     _log.info("ending")

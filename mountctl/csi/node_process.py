@@ -4,8 +4,6 @@ It can be replaced at any time: what is mounted belongs to the supervisor, and w
 """
 
 import logging
-import signal
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from mountctl.csi.server import Server, socket_path
 from mountctl.csi.supervisor import STATUS_SECONDS_MAX, Supervisor
 from mountctl.errors import MountctlError
 from mountctl.metrics import exposition
+from mountctl.told_to_end import ToldToEnd
 
 _log = logging.getLogger(__name__)
 
@@ -154,9 +153,7 @@ def serve(process: NodeProcess, beside: AbstractContextManager[object]) -> int:
         process: the services.
         beside: what else is to be done meanwhile (errands.py); its threads begin when the services have begun.
     """
-    asked = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: asked.set())
+    asked = ToldToEnd()
     process.start()
     with beside:
         asked.wait()

@@ -5,9 +5,7 @@ variables (OTEL_EXPORTER_OTLP_HEADERS and others). The supervisor knows nothing 
 """
 
 import logging
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,6 +15,7 @@ from urllib.parse import urlsplit
 from mountctl.errors import MountctlError
 from mountctl.metrics.families import collect
 from mountctl.metrics.family import PREFIX, Collected, Histogram, Labels, Part, part
+from mountctl.told_to_end import ToldToEnd
 
 try:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -59,10 +58,8 @@ def push_for_ever(status: Callable[[], Part], endpoint: str, interval: float) ->
     """
     logging.basicConfig(format="%(levelname)s %(message)s")
     exporter = OTLPMetricExporter(endpoint=_url(endpoint))
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: ended.set())
-    while not ended.is_set():
+    ended, over = ToldToEnd(), False
+    while not over:
         told: Part | None
         try:
             told = status()
@@ -71,7 +68,7 @@ def push_for_ever(status: Callable[[], Part], endpoint: str, interval: float) ->
             told = None
         if exporter.export(message(told, time.time_ns())) is not data.MetricExportResult.SUCCESS:
             _log.warning("%s did not take the metrics", endpoint)
-        ended.wait(interval)
+        over = ended.wait(interval)
     exporter.shutdown()
     return 0
 
