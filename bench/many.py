@@ -51,7 +51,10 @@ class Many(Supervised):
     def wait(self, good: Callable[[list[dict[str, Any]]], bool]) -> None:
         """Until all are mounted, and the status is so."""
         deadline = time.monotonic() + WAIT_SECONDS_MAX
-        while Path("/proc/self/mountinfo").read_text().count(self._place) < self._all and time.monotonic() < deadline:
+        while (
+            Path("/proc/self/mountinfo").read_text(errors="surrogateescape").count(self._place) < self._all
+            and time.monotonic() < deadline
+        ):
             time.sleep(_POLL_SECONDS)
         super().wait(good)
 

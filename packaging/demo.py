@@ -51,7 +51,9 @@ def main() -> int:
             good = compare(Path(work), sums)
             if keep:
                 stay(Path(work), environment)
-    left = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if work in line]
+    left = [
+        line for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines() if work in line
+    ]
     if left:
         print("still mounted:", *left, sep="\n", file=sys.stderr)
     return 0 if good and not left else 1

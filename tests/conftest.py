@@ -138,7 +138,7 @@ def _bases(config: pytest.Config, base: Path) -> list[Path]:
 
 
 def _mounts_below(bases: list[Path]) -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     mountpoints = [line.split(" ")[4].encode().decode("unicode_escape") for line in lines]
     return [path for path in mountpoints if any(Path(path).is_relative_to(base) for base in bases)]
 

@@ -91,7 +91,7 @@ class NodeHost:
         self.kubelet.__exit__()
         self.supervisor.kill()
         self.csi_node.kill()
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
         below = [fields[4] for fields in map(str.split, lines) if fields[4].startswith(str(self.work))]
         for mountpoint in reversed(below):  # a supervisor of another test may take away what is dead
             subprocess.run(["umount", "--lazy", mountpoint], stderr=subprocess.DEVNULL)
@@ -142,7 +142,7 @@ class NodeHost:
 
     def mounted(self) -> list[str]:
         """What is mounted below kubelet's directory on the host."""
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
         place = str(self.kubelet.directory)
         return [fields[4] for fields in map(str.split, lines) if fields[4].startswith(f"{place}/")]
 

@@ -38,7 +38,7 @@ def container(propagation: str) -> Iterator[int]:
 
 def mounts(pid: int | str, work: Path) -> list[tuple[str, str]]:
     """Which FUSE file system is seen where below a directory, by a process: what was mounted last at each place."""
-    lines = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+    lines = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text(errors="surrogateescape").splitlines()]
     return sorted(
         {fields[4]: fields[2] for fields in lines if fields[4].startswith(str(work)) and "fuse" in fields[-3]}.items()
     )

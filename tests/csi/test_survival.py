@@ -285,5 +285,5 @@ def error_of(path: Path) -> int | None:
 
 def mount_id(node: Node) -> str:
     """Of the mount as this namespace has it: it is the same one as long as nobody has mounted it anew."""
-    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()]
     return next(fields[0] for fields in lines if fields[4] == str(node.mountpoint("data")))

@@ -132,4 +132,4 @@ def _flags(options: dict[str, Any]) -> list[str]:
 
 
 def _is_mounted(path: Path) -> bool:
-    return f" {path} " in Path("/proc/self/mountinfo").read_text()
+    return f" {path} " in Path("/proc/self/mountinfo").read_text(errors="surrogateescape")

@@ -258,4 +258,4 @@ def test_sigint_unmounts_and_exits_with_0(able_server: S3Server) -> None:
     with Mounted(able_server, bucket) as mounted:
         mounted.stop()
         assert mounted.exit_code == 0
-        assert str(mounted.path) not in Path("/proc/self/mountinfo").read_text()
+        assert str(mounted.path) not in Path("/proc/self/mountinfo").read_text(errors="surrogateescape")

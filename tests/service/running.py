@@ -189,5 +189,5 @@ class Running:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def mounted(self) -> list[str]:
-        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
         return [fields[4] for fields in map(str.split, lines) if fields[4].startswith(str(self.work))]

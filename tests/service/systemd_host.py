@@ -139,7 +139,7 @@ class SystemdHost:
 
 
 def _cgroup2() -> Path | None:
-    lines = map(str.split, Path("/proc/mounts").read_text().splitlines())
+    lines = map(str.split, Path("/proc/mounts").read_text(errors="surrogateescape").splitlines())
     return next((Path(fields[1]) for fields in lines if fields[2] == "cgroup2"), None)
 
 

@@ -81,7 +81,7 @@ def moved_in(running: Running, moto: MotoServer) -> Iterator[Path]:
 
 def test_a_command_line_of_mountpoint_mounts_and_the_table_shows_how(moved_in: Path) -> None:
     assert (moved_in / "x").read_bytes() == b"read me"
-    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    lines = [line.split() for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()]
     [found] = [line for line in lines if line[4] == str(moved_in)]
     assert {"ro", "nosuid", "nodev", "noatime"} <= set(found[5].split(","))
     assert found[found.index("-") + 1] == "fuse.mountctl"

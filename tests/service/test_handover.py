@@ -23,7 +23,7 @@ def bucket(moto: MotoServer) -> str:
 
 def mount_ids(running: Running) -> set[str]:
     """The kernel's numbers of our mounts: another number is another mount."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
     return {line.split()[0] for line in lines if line.split()[4].startswith(str(running.work))}
 
 

@@ -32,7 +32,9 @@ def mountpoint(tmp_path: Path) -> Iterator[Path]:
 def test_session_is_attached_with_our_type_source_and_flags(mountpoint: Path) -> None:
     session = Session.create(spec(mountpoint, **{"prefix": "a/", "read-only": True, "allow-other": True}))
     session.attach()
-    line = next(x for x in Path("/proc/self/mountinfo").read_text().splitlines() if str(mountpoint) in x)
+    line = next(
+        x for x in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines() if str(mountpoint) in x
+    )
 
     assert f"- {FSTYPE} s3://some-bucket/a/ ro," in line
     assert "allow_other" in line
