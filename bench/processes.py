@@ -29,6 +29,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / _TICKS_PER_SECOND
 
 
+def memory_of(pid: int, name: str) -> int:
+    """Bytes of a process in mappings of a file of that name, what is shared in proportion (PSS)."""
+    found = re.compile(rf"^[0-9a-f]+-[0-9a-f]+ .*{re.escape(name)}.*$(?:\n(?!Pss:).*)*?\nPss: +(\d+) kB", re.MULTILINE)
+    return sum(int(kib) for kib in found.findall(Path(f"/proc/{pid}/smaps").read_text())) * 1024
+
+
 def memory(pids: list[int]) -> int:
     """Bytes that are theirs, what is shared in proportion (PSS)."""
     kib = 0
