@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from mountctl.config.load import load
 from mountctl.config.words import did_you_mean
+from mountctl.cost import Prices, counted
 from mountctl.doctor.facts import ServiceFacts
 from mountctl.doctor.host_probe import supervisor_pid
 from mountctl.doctor.probing import environment_of
@@ -28,15 +29,6 @@ SCHEMA: Final = 1
 # Beyond the seconds that are asked for: start, mount, what is under way, unmount.
 _PATIENCE_SECONDS: Final = 90.0
 _END_SECONDS_MAX: Final = 30.0
-# US dollars for one request: S3 Standard, us-east-1, aws.amazon.com/s3/pricing as of November 2025. Other regions and
-# classes differ by some tens of percent; deleting and aborting is free.
-_DEAR: Final = 0.005 / 1000
-_CHEAP: Final = 0.0004 / 1000
-PRICES: Final[Mapping[str, float]] = {
-    **dict.fromkeys(("PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"), _DEAR),
-    **dict.fromkeys(("ListObjectsV2", "ListMultipartUploads"), _DEAR),
-    **dict.fromkeys(("GetObject", "HeadObject", "HeadBucket"), _CHEAP),
-}
 
 
 class BenchFailed(MountctlError):
@@ -87,7 +79,7 @@ def bench(config: Path, runtime: Path, name: str, *, seconds: float, size_mib: i
 
 def price(requests: Mapping[str, int]) -> float:
     """What Amazon takes for requests, in US dollars. Traffic is not in it: within a region it is free."""
-    return sum(count * PRICES.get(name, 0.0) for name, count in requests.items())
+    return counted(requests).cost(Prices())
 
 
 def lines(measured: Measured, dollars: float | None) -> Iterator[str]:
