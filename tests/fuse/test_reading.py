@@ -32,7 +32,9 @@ def test_files_have_the_objects_bytes(s3_server: S3Server) -> None:
             with (mounted.path / key).open("rb") as file:
                 assert hashlib.file_digest(file, "md5").digest() == hashlib.md5(data).digest()
                 assert file.read(10) == b""
-        assert mounted.stop()["bytes_read"] == sum(map(len, contents.values()))
+        read, there = mounted.stop()["bytes_read"], sum(map(len, contents.values()))
+        # A kernel that is short of memory drops pages of its cache that nobody has read yet, and asks for them again.
+        assert there <= read < there * 1.5
 
 
 def test_random_reads_and_reads_across_the_end_are_exact(able_server: S3Server) -> None:

