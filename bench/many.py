@@ -85,17 +85,23 @@ class Many(Supervised):
             os.listdir(self.path(number))
             (self.path(number) / "object").read_bytes()
 
-    def scrape(self) -> tuple[list[float], int]:
-        """All metrics, asked for on the control socket: seconds of some times, in order, and the lines."""
-        took, lines = [], 0
+    def scrape(self) -> tuple[list[float], list[float], int]:
+        """All metrics on the control socket, some times: seconds in order, the supervisor's of CPU in order, lines."""
+        took, cpu, lines = [], [], 0
         for _ in range(_SCRAPES):
-            began = time.perf_counter()
+            began, before = time.perf_counter(), self._supervisors_cpu()
             with Exchange(self._work / "run" / SOCKET_NAME, KILL_WAIT_SECONDS_MAX) as exchange:
                 _, body = exchange.ask("GET", "/metrics")
                 lines = b"".join(body).count(b"\n")
             took.append(time.perf_counter() - began)
+            cpu.append(self._supervisors_cpu() - before)
             time.sleep(_BETWEEN_SCRAPES_SECONDS)
-        return sorted(took), lines
+        return sorted(took), sorted(cpu), lines
+
+    def _supervisors_cpu(self) -> float:
+        """Heartbeats that came in between are in it."""
+        assert self.process is not None
+        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
 
     def _children(self, *, engines: bool = False) -> list[int]:
         assert self.process is not None
@@ -114,9 +120,9 @@ def measure(many: Many, mounts: int) -> None:
     print(f"{mounts} mounts ready: {seconds:.2f} s, {many.cpu():.2f} s of CPU; an engine: {many.pss():.1f} MiB PSS")
     many.use()
     time.sleep(2 * HEARTBEAT_SECONDS)
-    took, count = many.scrape()
-    middle, best = statistics.median(took) * 1000, took[0] * 1000
-    print(f"a scrape of all metrics, {count} lines: {middle:.0f} ms, the fastest {best:.0f} ms")
+    took, used, count = many.scrape()
+    middle, best, busy = statistics.median(took) * 1000, took[0] * 1000, statistics.median(used) * 1000
+    print(f"a scrape of all metrics, {count} lines: {middle:.0f} ms, the fastest {best:.0f} ms; {busy:.0f} ms of CPU")
     for kind, lines in _CHANGES.items():
         began, cpu = time.monotonic(), many.cpu()
         many.change(lines)

@@ -17,7 +17,7 @@ from engine.link import ForkEngine, HandedOver, Heartbeat, Message, Prepared, Re
 from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import UploadsTold
-from mountctl.supervisor import endings, handover, inflight, tally, telling
+from mountctl.supervisor import endings, handover, inflight, telling
 from mountctl.supervisor.access import AccessHub, Word, later
 from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.endings import Ending, Gone
@@ -30,6 +30,7 @@ from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.session import Session
+from mountctl.supervisor.tally import Tally
 from mountctl.supervisor.watch import Watch
 from mountctl.supervisor.zygote import Zygote
 
@@ -83,8 +84,7 @@ class Engines:
         self._logs: Final = logs
         self._logs.of(host.spec.name)  # so that the supervisor's own lines of it are heard from now on
         self._region = region
-        self._before = Stats()  # counted by those that are gone
-        self._now = Stats()
+        self._tally: Final = Tally()
         self._ready_at: float | None = None  # when the current one began to serve
         self._known: Word | None = None  # of its access, with its options: another may have its name
         self._handing_over: Final = trio.Semaphore(1)  # not a Lock: who prepares a handover may not be who ends it
@@ -93,12 +93,12 @@ class Engines:
     @property
     def stats(self) -> Stats:
         """Counters over all of them."""
-        return tally.add(self._before, self._now)
+        return self._tally.total
 
     @property
     def counted_by_current(self) -> Stats:
         """The current one's alone, as it told last."""
-        return self._now
+        return self._tally.now
 
     async def serve(self, session: Session) -> Gone:
         """One engine, and those that it hands over to, from its fork to the last one's end.
@@ -248,7 +248,7 @@ class Engines:
         try:
             await self._converse(engine, session, change)
         finally:
-            self._before, self._now = tally.without_gauges(self.stats), Stats()
+            self._tally.is_gone()
         # Cancelled in between: the mount ends the current one.
         if self._ready_at is None and before[0] != self._host.spec:
             self._host.spec, self._known = before
@@ -328,7 +328,7 @@ class Engines:
                         self._ready_at = trio.current_time()
                         self._keeping.bequest_is_taken(session)
                         self._host.engine_is_adopted(engine)
-                    self._now = message.stats
+                    self._tally.heard(message.stats)
                     self._host.engine_beats(message)
                 case RefreshAccess():
                     self._access.refresh(self._host.spec.name)

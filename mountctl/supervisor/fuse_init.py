@@ -4,6 +4,7 @@ The supervisor answers INIT itself, so the session belongs to it and not to an e
 library would not let us set. Layouts: linux/fuse.h, protocol 7.
 """
 
+import functools
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
@@ -15,6 +16,7 @@ _OUT_HEADER: Final = struct.Struct("<IiQ")  # len error unique
 # major minor max_readahead flags max_background congestion max_write time_gran max_pages map_align flags2, 8 unused
 _INIT_OUT: Final = struct.Struct("<IIIIHHIIHHI28x")
 _OPCODE_INIT: Final = 26
+_SESSIONS: Final = 1024  # whose requests are kept read: status asks for each, again and again
 
 FUSE_MAJOR: Final = 7
 # 12 and 9 are the kernel's defaults; with 20 ms to S3's first byte 64 requests in flight read 3x as fast as 12.
@@ -75,6 +77,7 @@ class InitRequest:
         return InitFlag.HAS_RESEND in self.flags
 
 
+@functools.lru_cache(_SESSIONS)
 def parse(request: bytes) -> InitRequest:
     """The kernel's INIT request. Raises ValueError if it is something else."""
     if len(request) < _IN_HEADER.size + _INIT_IN.size:

@@ -14,7 +14,8 @@ CONNECTIONS: Final = Path("/sys/fs/fuse/connections")
 def waiting(minor: int) -> int | None:
     """How many requests of a connection have no answer yet; None if nobody can tell."""
     try:
-        return int((CONNECTIONS / str(minor) / "waiting").read_text())
+        with open(f"{CONNECTIONS}/{minor}/waiting", "rb", buffering=0) as file:
+            return int(file.read())
     except (OSError, ValueError):  # not mounted, or the connection is gone
         return None
 

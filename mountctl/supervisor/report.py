@@ -178,7 +178,7 @@ def _mount(
             reachable=mount.backend.reachable, error=mount.backend.error, refused=mount.backend.refused
         ),
         credentials=_credentials(mount),
-        stats=stats.model_dump(),
+        stats=dict(stats),
         log=log_place.of(mount.spec, supervisor.logs),
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),

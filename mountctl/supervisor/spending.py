@@ -134,6 +134,8 @@ class Spending:
     def note(self, name: str, mount: Counting) -> None:
         """Put down what is new of a mount."""
         now, account = mount.requests, self._accounts.get(name)
+        if now is self._last.get(name):
+            return  # no heartbeat has come since
         if name in self._last:
             before = self._last[name]
         elif not now:

@@ -10,10 +10,37 @@ from engine.counted import Stats
 _GAUGES: Final = frozenset(
     {"inodes", "open_files", "open_directories", "uploads", "arena_bytes", "arena_bytes_max", "answering", "fetchers"}
 )
+_NOTHING: Final = Stats()
+
+
+class Tally:
+    """What all engines of a mount have counted, one after the other. Added up when somebody asks, once a heartbeat."""
+
+    def __init__(self) -> None:
+        self.now = Stats()
+        self._before = Stats()  # counted by those that are gone
+        self._total: Stats | None = None
+
+    @property
+    def total(self) -> Stats:
+        """Of all of them."""
+        if self._total is None:
+            self._total = add(self._before, self.now)
+        return self._total
+
+    def heard(self, stats: Stats) -> None:
+        """The current one has told what it has counted so far."""
+        self.now, self._total = stats, None
+
+    def is_gone(self) -> None:
+        """The current one has."""
+        self._before, self.now, self._total = without_gauges(self.total), Stats(), None
 
 
 def add(before: Stats, now: Stats) -> Stats:
     """Counters of `before` and `now` together, gauges of `now`."""
+    if before == _NOTHING:
+        return now
     total: dict[str, Any] = {}
     for name in Stats.model_fields:
         old, new = getattr(before, name), getattr(now, name)
@@ -25,7 +52,7 @@ def add(before: Stats, now: Stats) -> Stats:
             total[name] = _sum(old, new)
         else:
             total[name] = old + new
-    return Stats.model_validate(total)
+    return Stats.model_construct(**total)  # of two that were looked at when they came
 
 
 def without_gauges(stats: Stats) -> Stats:

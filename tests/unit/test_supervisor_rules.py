@@ -58,6 +58,22 @@ def test_counters_of_engines_add_up_and_gauges_are_those_of_the_last() -> None:
     assert (total.open_files, total.uploads) == (1, 0)
 
 
+def test_what_a_mount_has_counted_goes_on_over_all_its_engines() -> None:
+    counted = tally.Tally()
+    assert counted.total == Stats()
+    counted.heard(Stats(bytes_read=3, open_files=2))
+    counted.heard(Stats(bytes_read=10, open_files=1))
+    assert counted.total == Stats(bytes_read=10, open_files=1)
+
+    counted.is_gone()
+
+    assert (counted.now, counted.total) == (Stats(), Stats(bytes_read=10))
+    counted.heard(Stats(bytes_read=5, s3_requests={"GetObject": 1}))
+    assert counted.total == Stats(bytes_read=15, s3_requests={"GetObject": 1})
+    counted.is_gone()
+    assert counted.total.bytes_read == 15
+
+
 def test_mountinfo_with_optional_fields_and_escapes_is_read() -> None:
     text = (
         "42 27 0:39 / /mnt/a\\040b rw,nosuid shared:5 master:1 - fuse.mountctl s3://abc/x\\134y/ rw,user_id=0\n"
