@@ -51,6 +51,7 @@ class NamesAhead:
 
     def __init__(self, client: ObjectClient, table: InodeTable, seconds: float, nursery: trio.Nursery | None) -> None:
         self._client: Final = client
+        self._table: Final = table
         self._whole: Final = table.missing.whole
         self._seconds: Final = seconds
         self._nursery: Final = nursery
@@ -68,7 +69,7 @@ class NamesAhead:
         made.files += 1
         if made.files >= made.enough:
             made.enough = 2 * made.files
-            self._whole.begin(prefix)
+            self._whole.begin(prefix, self._table.pending_below(prefix))
             self._nursery.start_soon(self._list, prefix, made)
 
     async def _list(self, prefix: str, made: _Made) -> None:

@@ -36,10 +36,15 @@ class WholeDirectories:
         self._known: collections.OrderedDict[str, _Whole] = collections.OrderedDict()
         self._names = 0
 
-    def begin(self, prefix: str) -> None:
-        """S3 is being asked for the names of a directory: what happens from now on counts, whatever it says."""
+    def begin(self, prefix: str, here: Iterable[str] = ()) -> None:
+        """S3 is being asked for the names of a directory: what happens from now on counts, whatever it says.
+
+        `here`: names that were made in it and are not in S3 yet.
+        """
         self.drop(prefix)
-        self._known[prefix] = _Whole()
+        whole = self._known[prefix] = _Whole()
+        whole.names.update(here)
+        self._names += len(whole.names)
         if len(self._known) > DIRECTORIES_MAX:
             self.drop(next(iter(self._known)))
 

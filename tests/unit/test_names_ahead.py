@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from engine.errors import NameTaken, NotFound, S3Error
+from engine.errors import NameTaken, NotFound, OutOfOrderWrite, S3Error
 from engine.namespace import whole
 from engine.namespace.whole import WholeDirectories
 from tests.unit.bucket import HEAD, LIST, PUT
@@ -91,6 +91,23 @@ def test_what_was_made_here_is_found_when_the_kernel_has_forgotten_it() -> None:
             await made.written("x", parent=inner)
             made.fs.forget([(inner, 1)])
             assert await made.number("sub", directory)
+
+    run(test)
+
+
+def test_the_name_of_a_file_that_was_being_written_and_given_up_is_looked_up() -> None:
+    """S122: it was made in the directory, so whether there is another one by its name is asked."""
+
+    async def test() -> None:
+        async with mount("d/old", ahead=True, metadata_ttl=60) as made:
+            directory = await made.number("d")
+            await fails(NotFound, made.number("a", directory))
+            _number, handle = await made.create("a", parent=directory)
+            await make(made, "b", parent=directory)
+            await fails(OutOfOrderWrite, made.fs.write(handle, 1, b"x"))
+            made.bucket.put("d/a")
+            assert await made.number("a", directory)
+            await made.fs.close(handle)
 
     run(test)
 
