@@ -11,7 +11,7 @@ import itertools
 import os
 import stat
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from engine.fs.attributes import Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
 from engine.namespace.inode import NEVER
 from engine.namespace.inodes import InodeTable
+from engine.namespace.whole import WholeDirectories
 from engine.read.prefetcher import TRIM_SECONDS, Prefetcher
 from engine.s3.interface import ObjectInfo
 from engine.spec import KiB, MiB, MountSpec
@@ -111,6 +112,7 @@ class Kernel:
         self.fs: S3Filesystem
         self.uploader: Uploader | None
         self.disbelieved: list[str] = []  # paths, since somebody looked
+        self.listed_ahead: list[tuple[str, float | None]] = []  # paths, and until when (None: it has begun)
         self.arena: Arena
         self._prefetcher: Prefetcher
 
@@ -289,6 +291,23 @@ class Kernel:
                 self.disbelieved.append(info.key.removeprefix(self._spec.prefix))
 
         table.disbelieve = watched  # type: ignore[method-assign]
+        self._watch_names_ahead(table.missing.whole)
+
+    def _watch_names_ahead(self, whole: WholeDirectories) -> None:
+        begin, end = whole.begin, whole.end
+
+        def path(prefix: str) -> str:
+            return prefix.removeprefix(self._spec.prefix).removesuffix("/")
+
+        def begun(prefix: str, here: Iterable[str]) -> None:
+            begin(prefix, here)
+            self.listed_ahead.append((path(prefix), None))
+
+        def ended(prefix: str, until: float) -> None:
+            end(prefix, until)
+            self.listed_ahead.append((path(prefix), until))
+
+        whole.begin, whole.end = begun, ended  # type: ignore[method-assign]
 
     @staticmethod
     async def _stay_awake() -> None:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator
 from typing import Final
 
-from tests.model.things import MINIMAL, AnyOf, Listing, Node, Reader, Refused, Rights, Ttl, Use, Version, Writer
+from tests.model.things import MINIMAL, AnyOf, Listing, Node, Reader, Refused, Rights, Ttl, Use, Version, Whole, Writer
 
 # S74: a directory that was emptied here can be removed for so long, in seconds.
 EMPTIED_SECONDS: Final = 10.0
@@ -42,6 +42,7 @@ class Promised:
         self.root: Final = Node("", None, until=float("inf"))
         self.known: dict[str, Node] = {"": self.root}
         self.missing: dict[str, float] = {}  # until when it is believed that there is nothing
+        self.whole: dict[str, Whole] = {}  # directories of which all names are believed to be known
         self.writers: set[Writer] = set()
 
     # Names
@@ -321,6 +322,19 @@ class Promised:
                 if not node.pending:
                     self._drop(node.path)
 
+    # What the mount does by itself
+
+    def listed_ahead(self, path: str, until: float | None) -> None:
+        """S122: a directory is listed because programs make files in it; until when that is believed, when it is over.
+
+        When that is done is the mount's business, and so is that it forgets meanwhile what it knew before.
+        """
+        self.whole.pop(path, None)
+        if until is not None:
+            assert self.ttl.missing is not None, "nothing is believed to be missing with `minimal`"
+            assert until <= self.now + self.ttl.missing
+            self.whole[path] = Whole(until, set(self.entries(path)))
+
     # Open directories
 
     def read_some(self, listing: Listing) -> None:
@@ -346,7 +360,7 @@ class Promised:
         node = Node(path, version, pending=True)
         if node.directory:  # S111: there was nothing by its name, hence nothing below
             node.empty_until = self._missing_until(path) or node.empty_until
-        self.missing.pop(path, None)
+        self._found(path)
         self.known[path] = self._believe(node, MINIMAL[node.directory])
         return node
 
@@ -427,7 +441,7 @@ class Promised:
         writer.done = True
         node.writer, node.version = None, version
         for path in (node.path, *_above(node.path)):
-            self.missing.pop(path, None)
+            self._found(path)
         self._settle(node)
         for path in _above(node.path):
             if (above := self.known.get(path)) is not None:
@@ -483,7 +497,7 @@ class Promised:
 
     def _see(self, path: str, version: Version | None) -> Node:
         """S3 says what is at a path."""
-        self.missing.pop(path, None)
+        self._found(path)
         node = self.known.get(path)
         if node is None or node.version != version:
             self._drop(path)
@@ -491,10 +505,19 @@ class Promised:
         node.pending = False  # a directory that was made here is S3's from now on
         return self._hold(self._believe(node, self.ttl.seconds(directory=node.directory)))
 
+    def _found(self, path: str) -> None:
+        """There may be something at a path from now on."""
+        self.missing.pop(path, None)
+        if (whole := self.whole.get(_parent(path))) is not None:
+            whole.names.add(_name(path))
+
     def _missing_until(self, path: str) -> float | None:
-        """Until when it is believed that there is nothing at a path; None if it is not. S32, S111."""
+        """Until when it is believed that there is nothing at a path; None if it is not. S32, S122, S111."""
         if self.now < self.missing.get(path, 0.0):
             return self.missing[path]
+        whole = self.whole.get(_parent(path))
+        if whole is not None and self.now < whole.until and _name(path) not in whole.names:
+            return whole.until
         above = self.known.get(_parent(path))
         if above is not None and path not in self.known and self.now < above.empty_until:
             return above.empty_until

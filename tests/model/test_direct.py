@@ -48,6 +48,8 @@ class DirectMachine(MountMachine):
         self.promised.now = self.mount.now
         while self.mount.disbelieved:  # what is fetched ahead may tell that a version is gone (S24)
             self.promised.disbelieve(self.mount.disbelieved.pop())
+        while self.mount.listed_ahead:
+            self.promised.listed_ahead(*self.mount.listed_ahead.pop(0))
 
     def _read(self, file: Reader | Writer, opened: Any, offset: int, size: int) -> None:
         super()._read(file, opened, offset, size)

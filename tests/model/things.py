@@ -69,6 +69,14 @@ class Use(Enum):
     OVERRIDDEN = auto()
 
 
+@dataclass
+class Whole:
+    """A directory that was listed to its end: until then no other names than these are believed to be there (S122)."""
+
+    until: float
+    names: set[str]
+
+
 @dataclass(eq=False)
 class Node:
     """What the mount showed at a path: a directory, or one version of a file. Another is another inode (S19)."""
