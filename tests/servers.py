@@ -25,6 +25,7 @@ import botocore.config
 import botocore.session
 
 from engine.link import Access, Credentials
+from tests.ports import reserved_port
 
 ACCESS_KEY: Final = "test"
 SECRET_KEY: Final = "test"
@@ -32,7 +33,7 @@ REGION: Final = "us-east-1"
 
 # moto imports for 2-3 s on a quiet machine; a busy one may take ten times that.
 START_SECONDS_MAX: Final = 60.0
-STOP_SECONDS_MAX: Final = 10.0
+STOP_SECONDS_MAX: Final = 30.0
 
 # A test run that is killed must not leave servers behind: the kernel kills them with their parent.
 _WITH_PARENT: Final = ["setpriv", "--pdeathsig", "KILL", "--"]
@@ -240,9 +241,7 @@ class VersityServer(S3Server):
         self._closing.callback(shutil.rmtree, directory)
         program = self.program()
         assert program is not None, self.__doc__
-        with socket.socket() as free:  # it does not tell which port it got, so one that is free now has to do
-            free.bind(("127.0.0.1", 0))
-            self._port = free.getsockname()[1]
+        self._port = self._closing.enter_context(reserved_port())  # it does not tell which port it got
         keys = ["--access", ACCESS_KEY, "--secret", SECRET_KEY]
         told_on_stderr = ["sh", "-c", 'exec "$@" >&2', "sh"]
         return [*told_on_stderr, program, *keys, "--port", f"127.0.0.1:{self._port}", "posix", str(directory)]

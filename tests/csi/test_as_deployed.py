@@ -3,7 +3,6 @@
 import contextlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from tests.csi import charts, containers
 from tests.csi.charts import rendered
 from tests.csi.node.kubelet import Kubelet, kubelet, of_pod, publish
 from tests.csi.whole_driver import listens
+from tests.ports import reserved_port
 from tests.servers import MotoServer
 from tests.service.running import WAIT_SECONDS_MAX, poll_until
 
@@ -86,17 +86,15 @@ class Node:
 
 @pytest.fixture
 def node(moto: MotoServer) -> Iterator[Node]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     # Its name leaves room for a socket's.
     work = Path(tempfile.mkdtemp(prefix="mountctl-"))
-    it = Node(work, port, moto.endpoint)
-    try:
-        yield it
-    finally:
-        it.close()
-        shutil.rmtree(work)
+    with reserved_port() as port:
+        it = Node(work, port, moto.endpoint)
+        try:
+            yield it
+        finally:
+            it.close()
+            shutil.rmtree(work)
 
 
 @pytest.fixture

@@ -15,16 +15,18 @@ import pytest
 
 from mountctl.control.listener import CONNECTIONS_MAX
 from tests.metrics_text import Scraped, parsed
+from tests.ports import reserved_port
 from tests.servers import S3Server
 from tests.service.running import Running, poll_until
 
 COUNTED = b"counted" * 1000
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Where nobody listens yet."""
+    with reserved_port() as found:
+        yield found
 
 
 def listen(running: Running, port: int, more: str = "") -> str:
@@ -88,9 +90,9 @@ def test_what_programs_do_is_counted_and_an_engines_death_takes_nothing_away(run
             assert after.samples[name, labels] >= value, (name, labels)
 
 
-def test_a_scraper_and_a_browser_are_answered_over_tcp(running: Running, moto: S3Server) -> None:
+def test_a_scraper_and_a_browser_are_answered_over_tcp(running: Running, moto: S3Server, port: int) -> None:
     running.configure(moto, one={"bucket": moto.bucket()})
-    url = listen(running, free_port(), 'price-get = 1000\nprice-currency = "EUR"')
+    url = listen(running, port, 'price-get = 1000\nprice-currency = "EUR"')
 
     with running.running():
         poll_until(lambda: not running.status()["supervisor"]["metrics"]["error"], "the listener")
@@ -119,11 +121,10 @@ def test_a_scraper_and_a_browser_are_answered_over_tcp(running: Running, moto: S
     assert cost["total"] == pytest.approx(sum(day["get"] + day["put"] * 0.005 / 1000 for day in cost["days"]), abs=1e-6)
 
 
-def test_peers_that_ask_nothing_or_read_nothing_keep_nobody_out(running: Running, moto: S3Server) -> None:
+def test_peers_that_ask_nothing_or_read_nothing_keep_nobody_out(running: Running, moto: S3Server, port: int) -> None:
     bucket = moto.bucket()
     moto.put(bucket, "x", b"x")
     running.configure(moto, one={"bucket": bucket})
-    port = free_port()
     url = listen(running, port)
 
     with running.running():
@@ -138,7 +139,7 @@ def test_peers_that_ask_nothing_or_read_nothing_keep_nobody_out(running: Running
 
 
 def test_a_reload_opens_moves_and_closes_the_address_and_one_that_is_taken_stops_no_mount(
-    running: Running, moto: S3Server
+    running: Running, moto: S3Server, port: int
 ) -> None:
     running.configure(moto, one={"bucket": moto.bucket()})
     plain = running.config.read_text()
@@ -151,7 +152,7 @@ def test_a_reload_opens_moves_and_closes_the_address_and_one_that_is_taken_stops
         poll_until(lambda: running.status()["supervisor"]["metrics"]["error"], "the trouble to be told")
         assert running.mount("one")["state"] == "ready"
         running.config.write_text(plain)
-        url = listen(running, free_port())
+        url = listen(running, port)
         assert running.run("reload").returncode == 0
         poll_until(lambda: reaches(url), "the other address")
         running.config.write_text(plain)

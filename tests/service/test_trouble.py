@@ -3,22 +3,15 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.ports import reserved_port
 from tests.servers import MotoServer, S3Server
 from tests.service.running import Running, poll_until
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_a_killed_engine_is_replaced_on_the_same_mount(running: Running, moto: S3Server) -> None:
@@ -140,11 +133,10 @@ def test_wrong_keys_are_told_as_access_denied(running: Running, rclone: S3Server
 
 
 def test_an_endpoint_where_nobody_listens_is_told(running: Running) -> None:
-    port = free_port()
-    running.configure(f"http://127.0.0.1:{port}", data={"bucket": "some-bucket"})
-
-    with running.running("backoff", "starting"):
-        reason = running.wait_for("data", "backoff")["reason"]
+    with reserved_port() as port:
+        running.configure(f"http://127.0.0.1:{port}", data={"bucket": "some-bucket"})
+        with running.running("backoff", "starting"):
+            reason = running.wait_for("data", "backoff")["reason"]
 
     assert f"127.0.0.1:{port}" in reason
     assert "refused" in reason

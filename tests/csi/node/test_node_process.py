@@ -23,6 +23,7 @@ from mountctl.csi.server import EndpointUnusable, Server, socket_path
 from mountctl.metrics import exposition
 from tests.csi.node.fake_supervisor import FakeSupervisor
 from tests.csi.node.kubelet import SECONDS_MAX, kubelet, publish
+from tests.ports import reserved_port
 
 MOUNTCTL = Path(sys.executable).parent / "mountctl"
 
@@ -172,11 +173,12 @@ def told(port: int, path: str) -> str:
 
 
 def test_a_driver_without_a_supervisor_lives_and_is_not_ready(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     (tmp_path / "mounts").mkdir()
-    with FakeSupervisor(tmp_path / "run") as supervisor, process(tmp_path, "--healthz", f"127.0.0.1:{port}"):
+    with (
+        reserved_port() as port,
+        FakeSupervisor(tmp_path / "run") as supervisor,
+        process(tmp_path, "--healthz", f"127.0.0.1:{port}"),
+    ):
         with kubelet(tmp_path / "csi.sock"):
             pass
         assert (ask(port, "/healthz"), ask(port, "/readyz"), ask(port, "/other")) == (200, 200, 404)
