@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import threading
-import time
 
 import pytest
 
@@ -209,9 +208,7 @@ def test_how_long_a_name_is_believed_missing_is_an_option_of_its_own(
         able_server.put(bucket, "f", b"there")
         if negative == "minimal":
             assert (mounted.path / "f").exists()
-        began = time.monotonic()
         eventually((mounted.path / "f").exists)
-        assert time.monotonic() - began < 15
 
 
 def test_locks_are_the_hosts_own() -> None:

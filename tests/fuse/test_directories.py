@@ -10,6 +10,7 @@ from typing import Self
 
 import pytest
 
+from tests.conformance.sharing import eventually
 from tests.fuse.mounted import Mounted, MountedMemory
 from tests.servers import S3Server
 
@@ -66,7 +67,7 @@ def test_a_directory_hides_a_file_until_it_is_empty(able_server: S3Server) -> No
         number = blue.stat().st_ino
         assert blue.is_dir()
         able_server.delete(bucket, "blue/x")
-        _until(blue.is_file)
+        eventually(blue.is_file)
         assert blue.read_bytes() == b"file"
         assert blue.stat().st_ino != number
         mounted.stop()
@@ -200,11 +201,3 @@ class _Directory:
 
     def rewind(self) -> None:
         self._libc.rewinddir(self._dir)
-
-
-def _until(condition, seconds: float = 10.0) -> None:  # type: ignore[no-untyped-def]
-    """Wait for what the metadata's lifetime (a second at most) puts off."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.05)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.fuse.mounted import Mounted
 from tests.servers import MotoServer
 
-END_SECONDS_MAX = 10.0
+END_SECONDS_MAX = 30.0
 DATA = random.Random(1).randbytes(12 << 20)
 
 

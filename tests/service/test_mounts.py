@@ -92,8 +92,9 @@ def test_a_large_file_comes_by_requests_of_a_mib_and_few_gets(running: Running, 
         )
 
     assert hashlib.sha256(found).digest() == hashlib.sha256(body).digest()
-    # The kernel's read-ahead asks for whole slots, and nobody asks for attributes between two reads.
-    assert stats["fuse_requests"]["read"] <= 34
+    # The kernel's read-ahead asks for whole slots, now and then once more for a page that it has dropped, and
+    # nobody asks for attributes between two reads.
+    assert stats["fuse_requests"]["read"] <= 40
     assert stats["fuse_requests"]["getattr"] <= 8
     assert stats["s3_requests"]["GetObject"] <= 18
 

@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,16 +64,13 @@ def test_the_process_follows_an_edited_file_and_ends_with_its_link(tmp_path: Pat
         (tmp_path / "credentials").write_text(
             "[batch]\naws_access_key_id = AKIDONE\naws_secret_access_key = very-secret\n"
         )
-        edited = time.monotonic()
         found = receive(sock)
-        took = time.monotonic() - edited
 
     assert isinstance(missing, AccessFailed)
     assert "profile 'batch' is not in" in missing.reason
     assert isinstance(found, Access)
     assert found.credentials is not None
     assert found.credentials.access_key == "AKIDONE"
-    assert took < 10  # 2 s, on a machine that is not busy
     assert process.exit_code == 0
     assert "very-secret" not in process.stderr.read_text()
 

@@ -27,7 +27,7 @@ RECORD = record.SessionRecord(spec=SPEC, init_request="00ff", minor=3, mount_id=
 def systemd(tmp_path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(str(tmp_path / "notify"))
-        receiver.settimeout(5)
+        receiver.settimeout(30)
         yield receiver
 
 
