@@ -10,15 +10,15 @@ import socket
 import socketserver
 import ssl
 import struct
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
 import trio
 
 from engine.link import Access, Credentials
+from tests.listening import Listener
 
 _HEAD_BYTES_MAX: Final = 64 * 1024
 _TAKEN_BYTES_MAX: Final = 1024 * 1024
@@ -219,7 +219,7 @@ def _parse(head: bytes, connection: int) -> Seen:
 Decide = Callable[[Seen], Answer | None]
 
 
-class FaultyProxy:
+class FaultyProxy(Listener):
     """In front of a real server: `decide` says for each request what goes wrong (None: it is passed on).
 
     Enter to start, leave to end; `endpoint` is its URL, `seen` what came. `decide` may be replaced at any time. With
@@ -230,34 +230,16 @@ class FaultyProxy:
         self, upstream: str, decide: Decide = lambda _seen: None, *, tls: ssl.SSLContext | None = None
     ) -> None:
         self.decide = decide
-        self._tls = tls
+        self.tls = tls
         self.seen: list[Seen] = []
         self._upstream = urlsplit(upstream).netloc
 
-    def __enter__(self) -> Self:
-        proxy = self
+    @property
+    def endpoint(self) -> str:
+        """Its URL."""
+        return f"http{'s' if self.tls else ''}://{self.address}"
 
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):
-                    while proxy._pass_one(self):
-                        pass
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler, bind_and_activate=True)
-        self._server.daemon_threads = True
-        if self._tls is not None:
-            self._server.socket = self._tls.wrap_socket(self._server.socket, server_side=True)
-        self.endpoint = f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _pass_one(self, handler: socketserver.StreamRequestHandler) -> bool:
+    def pass_one(self, handler: socketserver.StreamRequestHandler) -> bool:
         lines = []
         while (line := handler.rfile.readline(_HEAD_BYTES_MAX)) not in (b"\r\n", b""):
             lines.append(line.rstrip(b"\r\n"))

@@ -6,14 +6,14 @@ import http.client
 import select
 import socket
 import socketserver
-import threading
-from typing import Self
 from urllib.parse import urlsplit
+
+from tests.listening import Listener
 
 _HEAD_BYTES_MAX = 64 * 1024
 
 
-class ForwardProxy:
+class ForwardProxy(Listener):
     """Enter to start, leave to end. `connects` has HOST:PORT of each CONNECT, `requests` the URL of each request.
 
     Args:
@@ -28,34 +28,10 @@ class ForwardProxy:
         self._refuses = refuses
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
-
-    @property
     def url(self) -> str:
         return f"http://{self.address}"
 
-    def __enter__(self) -> Self:
-        proxy = self
-
-        class Handler(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(OSError):
-                    while proxy._pass_one(self):
-                        pass
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _pass_one(self, handler: socketserver.StreamRequestHandler) -> bool:
+    def pass_one(self, handler: socketserver.StreamRequestHandler) -> bool:
         first = handler.rfile.readline(_HEAD_BYTES_MAX).decode().split()
         if not first:
             return False
