@@ -95,12 +95,16 @@ def served(node: Node, moto: MotoServer, bucket: str) -> Node:
     return node
 
 
+def follow(node: Node) -> None:
+    """Another supervisor's pod comes, and serves the mount."""
+    node.start()
+    node.wait_for("data", "ready")
+
+
 def test_readers_go_on_when_all_of_the_supervisors_pod_is_killed(served: Node) -> None:
     reader, number = Reader(served), mount_id(served)
     served.kill_supervisor()
-    served.start()
-
-    served.wait_for("data", "ready")
+    follow(served)
     assert reader.rest() == CONTENT.decode()
     assert mount_id(served) == number
     assert served.mount("data")["engine"]["takeovers"] == 1
@@ -111,8 +115,7 @@ def test_readers_go_on_when_the_supervisors_pod_is_told_to_end(served: Node) -> 
     reader, number = Reader(served), mount_id(served)
 
     assert served.stop() == 0, served.log_text()
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
     assert reader.rest() == CONTENT.decode()
     assert mount_id(served) == number
 
@@ -127,9 +130,7 @@ def test_readers_and_writers_go_on_where_the_supervisors_pod_does_not_see_the_ho
     node.poll_holder("present")
     reader = Reader(node)
     node.kill_supervisor()
-    node.start()
-
-    node.wait_for("data", "ready")
+    follow(node)
     assert reader.rest() == CONTENT.decode()
     writer = Writer(node)
     digest, errors = writer.rest()
@@ -143,8 +144,7 @@ def test_what_is_being_written_goes_on_when_the_supervisors_pod_is_told_to_end(
 ) -> None:
     writer = Writer(served)
     assert served.stop() == 0, served.log_text()
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
     digest, errors = writer.rest()
 
     assert errors == ""
@@ -158,8 +158,7 @@ def test_what_is_being_written_goes_on_over_two_ends_one_after_the_other(
     writer = Writer(served)
     for _ in range(2):
         assert served.stop() == 0, served.log_text()
-        served.start()
-        served.wait_for("data", "ready")
+        follow(served)
     digest, errors = writer.rest()
 
     assert errors == ""
@@ -171,8 +170,7 @@ def test_what_is_being_written_fails_when_all_of_the_supervisors_pod_is_killed(
 ) -> None:
     writer = Writer(served)
     served.kill_supervisor()
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
     _, errors = writer.rest()
 
     assert "Input/output error" in errors
@@ -186,9 +184,7 @@ def test_a_holder_that_was_killed_is_filled_again(served: Node) -> None:
     poll_until(lambda: served.holder_process() != old, "another holder")
     served.poll_holder("present")
     served.kill_supervisor()
-    served.start()
-
-    served.wait_for("data", "ready")
+    follow(served)
     assert reader.rest() == CONTENT.decode()
 
 
@@ -201,9 +197,7 @@ def test_the_pod_of_the_node_plugin_may_be_another_one(served: Node) -> None:
     served.poll_holder("present")
     assert served.status()["supervisor"]["fd_holder_reason"] is None
     served.kill_supervisor()
-    served.start()
-
-    served.wait_for("data", "ready")
+    follow(served)
     assert reader.rest() == CONTENT.decode()
 
 
@@ -216,9 +210,7 @@ def test_the_end_of_the_supervisor_waits_for_a_holder_that_is_away(served: Node)
     poll_until(lambda: "waiting for the FD holder" in served.log_text(), "it to wait")
     served.start_holder()
     assert served.process.wait(WAIT_SECONDS_MAX) == 0
-    served.start()
-
-    served.wait_for("data", "ready")
+    follow(served)
     assert reader.rest() == CONTENT.decode()
 
 
@@ -240,8 +232,7 @@ def test_both_pods_killed_at_once_leave_a_dead_mount_that_the_next_supervisor_re
     dead = (errno.ENOTCONN, errno.ENOENT)
     poll_until(lambda: error_of(served.mountpoint("data") / "x") in dead, "the mount to be dead")
     served.start_holder()
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
 
     assert (served.mountpoint("data") / "x").read_bytes() == CONTENT
 
@@ -251,8 +242,7 @@ def test_the_node_plugins_end_waits_for_a_supervisor_that_takes_what_only_it_has
     assert served.stop() == 0
     assert served.pod is not None
     served.pod.send_signal(signal.SIGTERM)
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
 
     served.pod.communicate(timeout=WAIT_SECONDS_MAX)
     assert served.pod.returncode == 0
@@ -265,8 +255,7 @@ def test_a_volume_of_the_same_mount_elsewhere_is_not_taken_for_it(served: Node) 
     volume.mkdir()
     subprocess.run(["mount", "--bind", served.mountpoint("data"), volume], check=True)
     served.kill_supervisor()
-    served.start()
-    served.wait_for("data", "ready")
+    follow(served)
 
     assert (volume / "x").read_bytes() == CONTENT
     assert served.run("stop", "data").returncode == 0

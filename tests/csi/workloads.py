@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from tests.csi.kubelet import Kubelet, Use
 from tests.servers import S3Server
+from tests.service.programs import CALL
 from tests.service.running import WAIT_SECONDS_MAX
 
 HOST_TO_CONTAINER: Final = "slave"
@@ -35,27 +36,17 @@ SMALL_BYTES: Final = 1000
 WRITTEN_BYTES: Final = (100, 300_000, 9_000_000)
 
 # Both programs: a line on stdin is answered when they have gone on since, the end of stdin ends them, and then they
-# tell all. EINTR is what kernels without resend give: such a call is made again.
-_HEAD: Final = f"""
-import contextlib, json, os, random, select, sys, time
+# tell all.
+_HEAD: Final = (
+    CALL
+    + f"""
+import contextlib, json, os, random, select, sys
 root, seed = sys.argv[1], sys.argv[2]
 BIG, BIG_BYTES, SMALL, SMALL_BYTES, SIZES = {BIG!r}, {BIG_BYTES}, {SMALL!r}, {SMALL_BYTES}, {WRITTEN_BYTES!r}
 chance = random.Random(seed)
-longest = 0.0
 
 def content(name, size):
     return random.Random(name).randbytes(size)
-
-def call(function, *arguments):
-    global longest
-    began = time.monotonic()
-    while True:
-        try:
-            return function(*arguments)
-        except InterruptedError:
-            continue
-        finally:
-            longest = max(longest, time.monotonic() - began)
 
 def asked():
     return bool(select.select([sys.stdin], [], [], 0)[0])
@@ -63,6 +54,7 @@ def asked():
 def tell(what):
     print(json.dumps(what), flush=True)
 """
+)
 _READER: Final = (
     _HEAD
     + """

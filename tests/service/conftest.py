@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers import MotoServer
+from tests.service.guarded import Guarded
 from tests.service.installed import built, other_version
 from tests.service.poison import POISONED
 from tests.service.running import Running
@@ -33,6 +34,15 @@ def bucket(moto: MotoServer) -> str:
     made = moto.bucket()
     moto.put(made, "x", b"x")
     return made
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Guarded]:
+    """A server of its own, as all are asked for leave there."""
+    with MotoServer() as server:
+        made = Guarded(server)
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="session")

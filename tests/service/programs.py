@@ -16,15 +16,10 @@ NAMES: Final = 10
 # Larger than a read of the kernel's, so that one file takes several requests.
 BIG: Final = bytes(range(256)) * 12 * 1024  # 3 MiB
 
-# Until its stdin is closed: reads at random in an open file, whose pages it drops now and then, opens and reads small
-# files, lists, stats. Tells what was wrong, the longest that one call took, and how many rounds there were. EINTR is
-# what kernels without resend give: such a call is made again; and where a later page of a read was interrupted, the
-# read is short, which is an error to an `exact` reader.
-_READER: Final = """
-import contextlib, os, pathlib, random, select, sys, time
-root, names, seed, exact = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "exact"
-content = bytes(range(256)) * 12 * 1024
-chance = random.Random(seed)
+# How programs begin: `call` makes a call again that ends with EINTR, which is what kernels without resend give, and
+# `longest` is how long one took at most, in seconds.
+CALL: Final = """
+import time
 longest = 0.0
 
 def call(function, *arguments):
@@ -37,6 +32,18 @@ def call(function, *arguments):
             continue
         finally:
             longest = max(longest, time.monotonic() - began)
+"""
+
+# Until its stdin is closed: reads at random in an open file, whose pages it drops now and then, opens and reads small
+# files, lists, stats. Tells what was wrong, the longest that one call took, and how many rounds there were. Where a
+# later page of a read was interrupted, the read is short, which is an error to an `exact` reader.
+_READER: Final = (
+    CALL
+    + """
+import contextlib, os, pathlib, random, select, sys
+root, names, seed, exact = pathlib.Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "exact"
+content = bytes(range(256)) * 12 * 1024
+chance = random.Random(seed)
 
 def whole(path):
     handle = call(os.open, path, os.O_RDONLY)
@@ -75,6 +82,7 @@ while not rounds or not select.select([sys.stdin], [], [], 0)[0]:
     rounds += 1
 print("rounds", rounds, "longest", round(longest, 3), flush=True)
 """
+)
 
 
 def fill(moto: MotoServer, bucket: str, prefix: str = "") -> None:

@@ -4,14 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, MotoServer, S3Server
+from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 from tests.service.guarded import Guarded
 
 MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
@@ -123,14 +122,6 @@ def test_mounts_with_errors_are_not_asked_about(tmp_path: Path, moto: S3Server) 
 
 def test_a_file_without_mounts_asks_nothing(tmp_path: Path) -> None:
     assert _check(tmp_path, "").stdout == f"{tmp_path}/m.toml: 0 mounts, no errors\n"
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[Guarded]:
-    with MotoServer() as server:
-        made = Guarded(server)
-        yield made
-        made.close()
 
 
 @pytest.mark.parametrize(

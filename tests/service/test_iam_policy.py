@@ -3,26 +3,16 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from mountctl.iam_policy import ABORT, ACTIONS_OF, DELETE, GET, LIST_UPLOADS, PUT
-from tests.servers import MotoServer
 from tests.service.guarded import Guarded
 from tests.service.running import Running, poll_until
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[Guarded]:
-    with MotoServer() as server:
-        made = Guarded(server)
-        yield made
-        made.close()
 
 
 def _declare(running: Running, guarded: Guarded) -> set[str]:

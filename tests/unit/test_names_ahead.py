@@ -18,6 +18,14 @@ async def make(made: Mount, *names: str, parent: int = ROOT) -> None:
         await trio.testing.wait_all_tasks_blocked()
 
 
+async def about_to_list(made: Mount) -> int:
+    """A directory in which a file was made: when the next one, `b`, is, it is listed."""
+    directory = await made.number("d")
+    await make(made, "a", parent=directory)
+    await fails(NotFound, made.number("b", directory))
+    return directory
+
+
 def test_after_two_files_the_next_cost_no_lookups_as_long_as_the_listing_is_believed() -> None:
     """S122: so each is one request, and one round trip."""
 
@@ -115,9 +123,7 @@ def test_the_name_of_a_file_that_was_being_written_and_given_up_is_looked_up() -
 def test_a_file_that_comes_to_be_in_s3_while_its_directory_is_listed_is_known() -> None:
     async def test() -> None:
         async with mount("d/old", ahead=True, metadata_ttl=60) as made:
-            directory = await made.number("d")
-            await make(made, "a", parent=directory)
-            await fails(NotFound, made.number("b", directory))
+            directory = await about_to_list(made)
             answer = made.bucket.answers[LIST] = trio.Event()  # S3 has listed, and its answer takes a while
             number = await made.written("b", parent=directory)
             made.fs.forget([(number, 1)])
@@ -132,9 +138,7 @@ def test_a_file_that_comes_to_be_in_s3_while_its_directory_is_listed_is_known() 
 def test_a_lookup_waits_for_the_listing_that_is_under_way_and_asks_nothing() -> None:
     async def test() -> None:
         async with mount("d/old", ahead=True, metadata_ttl=60) as made:
-            directory = await made.number("d")
-            await make(made, "a", parent=directory)
-            await fails(NotFound, made.number("b", directory))
+            directory = await about_to_list(made)
             gate = made.bucket.gates[LIST] = trio.Event()
             await made.make("b", directory)
             made.bucket.requests.clear()
@@ -150,9 +154,7 @@ def test_a_lookup_waits_for_the_listing_that_is_under_way_and_asks_nothing() -> 
 def test_a_listing_that_takes_long_holds_up_no_lookup() -> None:
     async def test() -> None:
         async with mount("d/old", ahead=True, metadata_ttl=60) as made:
-            directory = await made.number("d")
-            await make(made, "a", parent=directory)
-            await fails(NotFound, made.number("b", directory))
+            directory = await about_to_list(made)
             gate = made.bucket.gates[LIST] = trio.Event()
             await made.make("b", directory)
             await trio.testing.wait_all_tasks_blocked()
@@ -166,9 +168,7 @@ def test_a_listing_that_takes_long_holds_up_no_lookup() -> None:
 def test_a_listing_that_fails_changes_nothing() -> None:
     async def test() -> None:
         async with mount("d/old", ahead=True, metadata_ttl=60) as made:
-            directory = await made.number("d")
-            await make(made, "a", parent=directory)
-            await fails(NotFound, made.number("b", directory))
+            directory = await about_to_list(made)
             made.bucket.failures[LIST] = S3Error("no", code="Nope", status=400)
             await made.written("b", parent=directory)
             await trio.testing.wait_all_tasks_blocked()
