@@ -67,22 +67,31 @@ class Certificate:
     key: Path
 
 
-def configuration(
-    work: Path, root: Path, ports: Sequence[int], back: int, manners: Manners, certificate: Certificate | None
-) -> str:
-    """The text of nginx.conf: `root` served at all `ports`, with the back end at another one; `work` is scratch."""
-    temporary = "\n".join(
-        f"  {kind}_temp_path {work}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    secure = " ssl" if certificate else ""
-    listens = "\n".join(f"    listen 127.0.0.1:{port}{secure};" for port in ports)
-    if certificate:
-        listens += f"\n    ssl_certificate {certificate.chain};\n    ssl_certificate_key {certificate.key};"
-    proxy = """proxy_pass http://back;
+# Where nothing is said otherwise, a request is answered by the back end; nginx keeps bodies to itself.
+_PROXY: Final = """proxy_pass http://back;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
       proxy_pass_request_body off;
       proxy_set_header Content-Length "";"""
+
+# Directories that nginx wants, whether it uses them or not.
+_TEMPORARY: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+
+
+def _listens(ports: Sequence[int], certificate: Certificate | None) -> str:
+    """Where it listens."""
+    secure = " ssl" if certificate else ""
+    lines = [f"    listen 127.0.0.1:{port}{secure};" for port in ports]
+    if certificate:
+        lines += [f"    ssl_certificate {certificate.chain};", f"    ssl_certificate_key {certificate.key};"]
+    return "\n".join(lines)
+
+
+def configuration(
+    work: Path, root: Path, ports: Sequence[int], back: int, manners: Manners, certificate: Certificate | None
+) -> str:
+    """The text of nginx.conf: `root` served at all `ports`, with the back end at another one; `work` is scratch."""
+    temporary = "\n".join(f"  {kind}_temp_path {work}/{kind};" for kind in _TEMPORARY)
     return f"""{manners.modules()}
 worker_processes 1;
 daemon off;
@@ -104,11 +113,11 @@ http {{
   upstream back {{ server 127.0.0.1:{back}; keepalive 64; keepalive_requests 1000000; }}
   map $request_method $writes {{ default 1; GET 0; HEAD 0; }}
   server {{
-{listens}
+{_listens(ports, certificate)}
     root {root};
     location ~ ^/[^/]+/?$ {{
       {manners.delay()}
-      {proxy}
+      {_PROXY}
     }}
     location / {{
       {manners.delay()} {manners.pace()}
@@ -122,7 +131,7 @@ http {{
       {manners.delay_of_write()}
       client_body_in_file_only on;
       proxy_set_header X-Body $request_body_file;
-      {proxy}
+      {_PROXY}
     }}
     location = /.no-such-key {{
       internal;

@@ -63,13 +63,10 @@ async def serving(
         async with _reader(client, arena, fetchers) as reader, trio.open_nursery() as fetching:
             prefetcher = _prefetcher(reader, arena, fetching, spec, stats)
             with _uncollected():
-                journal = _Journalling(journal_fd)
-                journal.inherited.moved = arrival.unpack(arena)
-                journal.ledger.uploads.update(journal.inherited.moved.uploads)
-                uploader = None
+                journal = _Journalling(journal_fd, arrival, arena)
+                ledger, uploader = journal.ledger, None
                 if not spec.read_only:
-                    records = teller.over(journal.ledger)
-                    uploader = Uploader(client, arena, fetching, spec=spec, stats=stats, records=records)
+                    uploader = Uploader(client, arena, fetching, spec=spec, stats=stats, records=teller.over(ledger))
                 filesystem = S3Filesystem(
                     spec,
                     client,
@@ -77,7 +74,7 @@ async def serving(
                     generation=generation,
                     stats=stats,
                     uploader=uploader,
-                    ledger=journal.ledger,
+                    ledger=ledger,
                     inherited=journal.inherited,
                     nursery=fetching,
                 )
@@ -123,9 +120,12 @@ def _prefetcher(
 
 
 class _Journalling:
-    """The journal that a file system goes on from, and then writes. Without a file descriptor nothing is written."""
+    """The journal that a file system goes on from, and then writes. Without a file descriptor nothing is written.
 
-    def __init__(self, fd: int | None) -> None:
+    What the engine before has handed over is taken into this arena.
+    """
+
+    def __init__(self, fd: int | None, arrival: Arrival, arena: Arena) -> None:
         self._fd = fd
         self._journal: Journal | None = None
         self.notes: mmap | bytearray = bytearray(0) if fd is None else notes(fd)
@@ -133,6 +133,8 @@ class _Journalling:
         self._replayed = None if fd is None else Replay(fd)
         self.inherited = inherit(self._replayed or ())
         self.ledger = Ledger(self._append, self.inherited)
+        self.inherited.moved = arrival.unpack(arena)
+        self.ledger.uploads.update(self.inherited.moved.uploads)
 
     def begin(self, filesystem: S3Filesystem) -> None:
         """Replace what the engine before wrote by what its successor has taken up; follow that from now on."""
