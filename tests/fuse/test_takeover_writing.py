@@ -175,8 +175,8 @@ def test_a_writer_hears_of_the_crash_and_nothing_of_its_file_stays(crashing: Cra
     assert program("os.write(small, b'half')") == "4"
     assert program("os.write(old, b'half')") == "4"
     assert program(f"os.write(large, bytes({9 * MiB}))") == str(9 * MiB)
-    # A part has the upload's number, so the engine has had the answer by then. (What was begun and not answered is looked
-    # for by its date, and moto's uploads are all of 2010.)
+    # A part has the upload's number, so the engine has had the answer by then. (What was begun and not answered is
+    # looked for by its date, and moto's uploads are all of 2010.)
     until(lambda: any("partNumber=1" in seen.target for seen in crashing.proxy.seen), "the multipart upload")
     assert crashing.uploads() == ["large"]
 

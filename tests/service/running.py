@@ -17,7 +17,7 @@ from tests.servers import S3Server
 
 MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
 # Generous: two busy cores, and interpreters that start cold.
-WAIT_SECONDS_MAX: Final = 40.0
+WAIT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
 
 T = TypeVar("T")
