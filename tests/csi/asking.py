@@ -6,7 +6,7 @@ from typing import Any, Final
 from mountctl.control.client import ControlClient
 from mountctl.volume import Applied, Apply, Consumer, Pod, Release, Released
 from tests.servers import S3Server
-from tests.service.running import Running, poll_until
+from tests.service.running import Running
 
 POD: Final = Pod(namespace="team", name="web-0", uid="1")
 
@@ -40,15 +40,6 @@ class Asking:
         new = self.running.config.with_suffix(".new")
         new.write_text("\n".join(lines) + "\n")
         new.rename(self.running.config)
-
-    def wait_for_supervisor(self) -> None:
-        """Until it answers; a file without mounts leaves nothing else to wait for."""
-
-        def look() -> bool:
-            self.running.assert_alive()
-            return bool(self.running.status())
-
-        poll_until(look, "the supervisor to answer")
 
     def target(self, name: str) -> Path:
         return self.pods / name

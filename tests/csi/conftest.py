@@ -33,7 +33,6 @@ def asking(running: Running, moto: MotoServer) -> Iterator[Asking]:
     it = Asking(running, moto)
     it.configure()
     with running.running():
-        it.wait_for_supervisor()
         yield it
         it.release_all()
 

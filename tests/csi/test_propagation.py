@@ -63,7 +63,7 @@ def test_a_session_that_was_given_up_is_replaced_everywhere(poisoned: Node, moto
     asking = Asking(poisoned, moto)
     asking.configure()
     poisoned.start()
-    asking.wait_for_supervisor()
+    poisoned.wait_for_states("ready")
     with container("slave") as before, container("unchanged") as peer:
         asking.apply("data", "a", bucket=bucket)
         asking.apply("data", "b", bucket=bucket, read_only=True)

@@ -45,7 +45,6 @@ def test_another_s3_is_as_good(running: Running, rclone: RcloneServer) -> None:
     asking = Asking(running, rclone)
     asking.configure()
     with running.running():
-        asking.wait_for_supervisor()
         asking.apply("data", "a", bucket=made)
         (asking.target("a") / "new").write_bytes(b"new")
         asking.apply("data", "b", bucket=made, read_only=True)
@@ -117,7 +116,6 @@ def test_asking_again_for_what_is_bound_asks_s3_nothing(running: Running, moto: 
         asking = Asking(running, proxy.endpoint)
         asking.configure()
         with running.running():
-            asking.wait_for_supervisor()
             assert asking.apply("data", "a", bucket=bucket).fresh
             before = len(proxy.seen)
             for _ in range(20):
@@ -155,7 +153,6 @@ def test_what_s3_refuses_has_its_cause_and_leaves_nothing(
         asking = Asking(running, proxy.endpoint)
         asking.configure()
         with running.running():
-            asking.wait_for_supervisor()
             with pytest.raises(Refused, match=said) as caught:
                 asking.apply("data", "a", bucket=bucket)
             assert caught.value.cause is cause
@@ -242,7 +239,6 @@ def test_no_credentials_are_told_as_that(running: Running, moto: MotoServer, buc
     asking = Asking(running, moto)
     asking.configure()
     with running.running():
-        asking.wait_for_supervisor()
         with pytest.raises(Refused, match="credentials") as caught:
             asking.apply("data", "a", bucket=bucket)
         assert caught.value.cause is Cause.CREDENTIALS
@@ -265,7 +261,6 @@ def test_an_inline_volume_needs_its_bucket_on_the_list(running: Running, moto: M
     asking.configure(csi='inline-buckets = ["pods-*"]')
     allowed = moto.bucket("pods-1")
     with running.running():
-        asking.wait_for_supervisor()
         with pytest.raises(Refused, match="inline-buckets") as caught:
             asking.apply("other", "b", bucket=moto.bucket(), inline=True)
         assert caught.value.cause is Cause.NOT_ALLOWED
@@ -317,7 +312,6 @@ def test_what_fails_fails_once_for_all_that_ask_together(running: Running, moto:
             return None
 
         with running.running():
-            asking.wait_for_supervisor()
             with ThreadPoolExecutor(8) as pool:
                 causes = list(pool.map(ask, range(8)))
             assert causes == [Cause.ACCESS_DENIED] * 8
@@ -347,7 +341,6 @@ def test_a_mount_lingers_for_the_next_consumer(running: Running, moto: MotoServe
     asking = Asking(running, moto)
     asking.configure(csi="linger = 3600")
     with running.running():
-        asking.wait_for_supervisor()
         asking.apply("data", "a", bucket=bucket)
         engine = running.mount("data")["engine"]["pid"]
         assert not asking.release("a").gone

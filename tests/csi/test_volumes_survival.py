@@ -157,7 +157,6 @@ def poisoned(request: pytest.FixtureRequest, running: Running, moto: MotoServer)
     asking = Asking(running, moto)
     asking.configure()
     with running.running():
-        asking.wait_for_supervisor()
         yield asking
         asking.release_all()
 
@@ -212,7 +211,6 @@ def test_a_template_changes_a_volume_that_is_in_use(running: Running, moto: Moto
     asking = Asking(running, moto)
     asking.configure("[template.fast]\nfile-mode = '0600'\nread-only = false")
     with running.running():
-        asking.wait_for_supervisor()
         asking.apply("data", "a", bucket=bucket, use=("fast",))
         assert (asking.target("a") / "x").stat().st_mode & 0o777 == 0o600
         with (asking.target("a") / "x").open("rb") as file:
@@ -247,7 +245,6 @@ def test_a_supervisor_that_ends_takes_its_binds_along_and_the_next_one_brings_th
     asking = Asking(running, moto)
     asking.configure()
     with running.running():
-        asking.wait_for_supervisor()
         asking.apply("data", "a", bucket=bucket)
     with running.running():
         running.wait_for("data", "ready")
@@ -270,7 +267,6 @@ def test_volumes_come_and_go_while_the_file_is_reloaded(running: Running, moto: 
             asking.release(target)
 
     with running.running():
-        asking.wait_for_supervisor()
         with ThreadPoolExecutor(8) as pool:
             going = [pool.submit(come_and_go, number) for number in range(8)]
             for mode in ("0640", "0644", "0660", "0600"):

@@ -171,11 +171,13 @@ class Running:
     def wait_for_states(self, *states: str) -> None:
         def look() -> bool:
             self.assert_alive()
-            mounts = self.status().get("mounts", [])
+            if not (status := self.status()):
+                return False
             declared = self.config.read_text().count("[mount.")  # while it looks what was left, it has none yet
+            mounts = status["mounts"]
             return len(mounts) >= declared and all(mount["state"] in states for mount in mounts)
 
-        poll_until(look, f"all mounts in {states}; log:\n{self.log_text()}")
+        poll_until(look, f"it to answer, with all mounts in {states}; log:\n{self.log_text()}")
 
     def poll_uploads(self, name: str, count: int) -> None:
         """Until the supervisor knows that so many files are being written."""
