@@ -76,14 +76,16 @@ def _is_where(mount: Mount, entry: MountEntry) -> bool:
 async def _take_away(entry: MountEntry, ends: bool) -> None:  # noqa: FBT001 - trio passes no keywords
     """Detach it. `ends`: and end its connection; not so of where a mount was that a supervisor died while moving."""
     place, source = entry.mountpoint, entry.source
+    answer = await stale.probe(os.path.dirname(place))
+    # Not before: while it was asked, somebody may have mounted something over it, which an unmount would take away.
     top = mountinfo.at(place)
     if top is None:  # somebody has taken it away
         return
     if top.mount_id != entry.mount_id:
         _log.warning("%s: the old mount of %s stays: %s is mounted over it", place, source, top.source)
-    elif await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
+    elif answer is stale.Answer.SILENT:
         _log.warning("%s: the old mount of %s stays: the file system it is on does not answer", place, source)
-    elif mountinfo.has(entry.mount_id):
+    else:
         _log.warning("%s: detaching the mount of %s that a supervisor before has left", place, source)
         if ends:
             fusectl.abort(entry.minor)  # programs that wait for an engine get an error

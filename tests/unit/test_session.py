@@ -282,6 +282,30 @@ def test_a_dead_mount_that_nobody_keeps_is_taken_away(mountpoint: Path) -> None:
     assert not session.alive()
 
 
+@pytest.mark.usefixtures("nothing_else")
+def test_what_is_mounted_over_a_dead_mount_while_it_is_looked_at_stays(
+    mountpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead, new = (Session.create(spec(mountpoint)) for _ in range(2))
+    dead.attach()
+    dead.close()
+    probe = stale.probe
+
+    async def mounted_meanwhile(path: str) -> stale.Answer:
+        answer = await probe(path)
+        if path == str(mountpoint.parent):
+            mount_api.attach(new.mount_fd, str(mountpoint))
+        return answer
+
+    monkeypatch.setattr(stale, "probe", mounted_meanwhile)
+    trio.run(old_mounts.clear_dead, (), lambda _place: False)
+
+    assert new.alive()
+    mount_api.umount(str(mountpoint), lazily=True)
+    mount_api.umount(str(mountpoint), lazily=True)
+    new.close()
+
+
 def test_the_list_of_mounts_is_read_again_when_it_has_changed_and_only_then(mountpoint: Path) -> None:
     lately, clock = mountinfo._Lately(), itertools.count(step=10)
     session = Session.create(spec(mountpoint))
