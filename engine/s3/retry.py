@@ -105,7 +105,7 @@ _SENTENCES: Final[dict[type[S3Error], str]] = {
     NoSuchUpload: "the upload is not in progress any more",
     PreconditionFailed: "the object was replaced in S3",
     AlreadyExists: "there is such an object already",
-    ArchivedObject: "the object is archived and must be restored before it can be read",
+    ArchivedObject: "the object is archived and must be restored before it can be read (`mountctl restore PATH`)",
     RangeNotSatisfiable: "the object is shorter than it was",
     EntityTooLarge: "S3 takes no object or part of that size",
     KeyTooLong: "the key is too long for S3",
