@@ -17,6 +17,8 @@ KEYS_MAX: Final = 8
 OBJECTS_MAX: Final = 10_000
 # S3 keeps a copy for as long as is asked for, and is paid for it.
 DAYS_MAX: Final = 3650
+# Ten thousand requests, eight at once, each up to half a second. The engine ends what takes longer, in seconds.
+ANSWER_SECONDS_MAX: Final = 600.0
 
 
 class AskRestore(BaseModel):
@@ -29,10 +31,34 @@ class AskRestore(BaseModel):
     paths: tuple[str, ...] = Field(min_length=1, max_length=KEYS_MAX, description="below the mount's prefix")
     recursive: bool = False
     begin: bool = Field(default=True, description="False: only look, and ask S3 for nothing")
+    limited: bool = Field(default=True, description="False: the limits are not heeded; for looks")
+    missing_ok: bool = Field(default=False, description="what is not there is nothing, and no failure; for looks")
     tier: Tier = "Standard"
     days: int = Field(7, ge=1, le=DAYS_MAX)
     objects_max: int = Field(1000, ge=1, le=OBJECTS_MAX)
     bytes_max: int | None = Field(None, ge=0)
+
+
+class RestoreTaken(BaseModel):
+    """Engine to supervisor: the request has arrived; and again while S3 is asked, with how far that is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["restore-taken"] = "restore-taken"
+    number: int = 0
+    archived: int | None = Field(None, description="objects that S3 is being asked to restore; None: not counted yet")
+    asked: int = Field(0, description="of which S3 has taken on so many by now, at least")
+
+
+class PathTold(BaseModel):
+    """What was found at one of the paths that were asked for, and below it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    under_way: int = Field(0, description="objects that S3 restores now, those that were just asked for among them")
+    asked: int = Field(0, description="those that were just asked for")
+    sample: str = Field("", description="one of those under way, below the mount's prefix: S3 takes longest for it")
+    seconds: float | None = Field(None, description="what S3 takes as a rule for those just asked for")
 
 
 class RestoreTold(BaseModel):
@@ -49,16 +75,7 @@ class RestoreTold(BaseModel):
     asked: int = Field(0, description="objects that S3 was asked to restore, and took on")
     failed: int = 0
     failure: str = Field("", description="of the first that failed, or why nothing was asked: a sentence")
+    paths: tuple[PathTold, ...] = Field((), description="of each path, in their order; none if it could not be looked")
 
 
-class RestoresUnderWay(BaseModel):
-    """Engine to supervisor, when it has changed: what this engine knows that S3 restores now."""
-
-    model_config = ConfigDict(frozen=True)
-
-    type: Literal["restores-under-way"] = "restores-under-way"
-    count: int = 0
-    next_expected: float | None = Field(None, description="when the next ones may be there, in seconds since the epoch")
-
-
-RestoreMessage = AskRestore | RestoreTold | RestoresUnderWay
+RestoreMessage = AskRestore | RestoreTaken | RestoreTold

@@ -53,7 +53,7 @@ from engine.logged import LogFile, Logged, LogLevel
 from engine.message_ids import CREDENTIALS_LACKING, UPLOAD_LOST
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
-from engine.restores import AskRestore
+from engine.restores import AskRestore, RestoreTaken
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
 from engine.stats import EngineStats
@@ -275,6 +275,7 @@ class _Engine:
                     case AbortUploads():
                         self._uploads.abort(message.uploads)
                     case AskRestore():
+                        self._tell(RestoreTaken(number=message.number))
                         await self._restores.send(message)
                     case LogFile():
                         log.use_file(fds[0], message.form)

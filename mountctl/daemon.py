@@ -165,7 +165,7 @@ class _Daemon:
         self._notifier = Notifier()
         self._runtime = runtime
         self._must_mount = must_mount
-        self._spending = found.spending
+        self._spending, self._restoring = found.spending, found.restoring
         self._listening = Listening(
             lambda: self._supervisor.config.supervisor.metrics_listen, self.changes, lambda: self.status(())
         )
@@ -196,7 +196,8 @@ class _Daemon:
             if (interval := watchdog_seconds()) is not None:
                 nursery.start_soon(vital(self._feed_watchdog), interval)
             await nursery.start(vital(self._supervisor.run))
-            nursery.start_soon(vital(self._spending.run), lambda: self._supervisor.mounts)
+            for each in (self._spending, self._restoring):
+                nursery.start_soon(vital(each.run), lambda: self._supervisor.mounts)
             nursery.start_soon(self._listening.run)
             failure = self._first_failure() if self._must_mount else None
             if failure is None:
@@ -230,6 +231,7 @@ class _Daemon:
             present_only=present_only,
             cost=partial(self._spending.told, self._supervisor.config.supervisor.prices),
             metrics=self._listening.state,
+            restores=self._restoring.told,
         )
 
     @property
@@ -281,7 +283,7 @@ class _Daemon:
 
     async def restore(self, name: str, asked: AskRestore) -> RestoreTold:
         """The control socket's `restore`."""
-        return await by_hand.restore(report.chosen(self._supervisor, [name])[0], asked)
+        return await self._restoring.ask(report.chosen(self._supervisor, [name])[0], asked)
 
     async def confirm(self) -> None:
         """The control socket's `confirm`."""

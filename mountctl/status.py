@@ -87,11 +87,25 @@ class LogStatus(_Part):
     level_until: AwareDatetime | None = Field(None, description="then it is the file's again; None: with a reload")
 
 
-class RestoresStatus(_Part):
-    """Archived objects that S3 restores now, as the mount's engine knows it; `mountctl restore --status` asks S3."""
+class RestoreStatus(_Part):
+    """What was asked for at a path, and is not there yet."""
 
-    under_way: int = 0
+    path: str
+    recursive: bool = Field(description="all below it")
+    tier: Literal["Standard", "Bulk", "Expedited"] | None = Field(
+        None, description="None: it is not known, as somebody else has asked S3"
+    )
+    objects: int = Field(description="so many are under way")
+    asked: AwareDatetime = Field(description="when that was; of what somebody else has asked for: when it was seen")
+    expected: AwareDatetime | None = Field(None, description="when the last may be there, as a rule; None: not known")
+
+
+class RestoresStatus(_Part):
+    """Archived objects that S3 restores now, as it said last; `mountctl restore --status` asks it."""
+
+    under_way: int = Field(0, description="objects")
     next_expected: AwareDatetime | None = Field(None, description="when the next ones may be there, as a rule")
+    requests: list[RestoreStatus] = Field(default_factory=list, description="by path; the first 20 to be there")
 
 
 class DayCost(_Part):

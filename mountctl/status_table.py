@@ -37,10 +37,12 @@ class Look(NamedTuple):
     Args:
         columns: it is at most so wide, if that can be.
         colour: with colours.
+        detail: somebody looks at some mounts only, and wants to know more of each.
     """
 
     columns: int = COLUMNS
     colour: bool = False
+    detail: bool = False
 
     def paint(self, text: str, code: str | None) -> str:
         """The text in this colour."""
@@ -150,6 +152,7 @@ def _remarks(mount: _Part, now: datetime, look: Look) -> list[str]:
         said.append(f"goes on as it runs: {trouble}")
     if (last := mount.get("last_error")) and last not in said:
         said.append(f"last error: {last}")
+    said += _about_restores(mount, now, look)
     return [line for remark in said for line in _indented(remark, look)]
 
 
@@ -167,6 +170,32 @@ def _about_credentials(mount: _Part, now: datetime) -> list[str]:
         return []
     whose = " ".join(filter(None, [source or "none", profile and f"({profile})"]))
     return [f"credentials: {whose}; {'; '.join(parts)}"]
+
+
+def _about_restores(mount: _Part, now: datetime, look: Look) -> list[str]:
+    """How many objects S3 restores, and in detail which, and when they may be there."""
+    known = mount.get("restores", {})
+    if not (count := known.get("under_way")):
+        return []
+    requests = known.get("requests", []) if look.detail else []
+    said = [f"{count} restoring" + _expected(", the next expected ", known.get("next_expected"), now)]
+    for each in requests:
+        below = " and below" if each["recursive"] else ""
+        tier = f" ({each['tier']})" if each["tier"] else ""
+        said.append(
+            f"restoring{tier}: {each['path']}{below}: {each['objects']}"
+            + _expected(", expected ", each["expected"], now)
+        )
+    if (told := sum(each["objects"] for each in requests)) and told < count:
+        said.append(f"restoring: {count - told} elsewhere")
+    return said
+
+
+def _expected(words: str, when: str | None, now: datetime) -> str:
+    if when is None:
+        return ""
+    left = (datetime.fromisoformat(when) - now).total_seconds()
+    return f"{words}within {duration(left)}" if left > 0 else f"{words}by now"
 
 
 def _indented(text: str, look: Look) -> list[str]:

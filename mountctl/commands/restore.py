@@ -18,10 +18,13 @@ from engine.restores import KEYS_MAX, AskRestore, RestoreTold, Tier
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 from mountctl.guard import tell
+from mountctl.supervisor.under_way import disjoint
 
 EXIT_FAILED: Final = 1
 # A look costs a request for each path, or for each thousand objects; the quickest tier takes a minute.
 _LOOK_SECONDS_MIN, _LOOK_SECONDS_MAX = 2.0, 60.0
+# `--wait` outlives an engine that is replaced, a reload, and a supervisor that is upgraded: each takes seconds.
+_AWAY_SECONDS_MAX: Final = 600.0
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -58,21 +61,21 @@ def restore(runtime_dir: Path, wanted: Wanted, *, wait: bool, as_json: bool) -> 
     """Count, then ask. Returns the exit code: 1 if not all was taken on. Raises MountctlError."""
     client = ControlClient(runtime_dir)
     requests = _requests(client, wanted)
-    counted = _all(client, requests, begin=False)
+    counted = _all(client, requests)
     _must_fit(counted, wanted)
     tell(f"mountctl: {_objects(counted.archived)} ({_size(counted.archived_bytes)}) to be restored, tier {wanted.tier}")
-    done = _all(client, requests, begin=True) if counted.archived else counted
-    if wait and not done.failed:
+    done, unanswered = _begin(client, requests) if counted.archived else (counted, 0)
+    if wait and not done.failed and not unanswered:
         done = _wait(client, requests, done)
-    _print(done, as_json=as_json)
-    return EXIT_FAILED if done.failed else 0
+    _print(done, as_json=as_json, unanswered=unanswered)
+    return EXIT_FAILED if done.failed or unanswered else 0
 
 
 def status(runtime_dir: Path, wanted: Wanted, *, as_json: bool) -> int:
     """Show what S3 says of paths, or of all mounts what their engines know. Returns the exit code: 0."""
     client = ControlClient(runtime_dir)
     if wanted.paths:
-        _print(_all(client, _requests(client, wanted), begin=False), as_json=as_json)
+        _print(_all(client, _looks(_requests(client, wanted))), as_json=as_json)
         return 0
     mounts = {mount["name"]: mount.get("restores", {}) for mount in client.status()["mounts"]}
     if as_json:
@@ -104,8 +107,13 @@ def _requests(client: ControlClient, wanted: Wanted) -> list[tuple[str, AskResto
             ),
         )
         for name, paths in by_mount.items()
-        for some in _in_pieces(list(dict.fromkeys(paths)))
+        for some in _in_pieces(disjoint(paths, recursive=wanted.recursive))
     ]
+
+
+def _looks(requests: Sequence[tuple[str, AskRestore]]) -> list[tuple[str, AskRestore]]:
+    """The same, as questions that no limit is about."""
+    return [(name, asked.model_copy(update={"limited": False})) for name, asked in requests]
 
 
 def _in_pieces(paths: list[str]) -> list[tuple[str, ...]]:
@@ -124,18 +132,38 @@ def place(path: str, mounts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     )
 
 
-def _all(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], *, begin: bool) -> RestoreTold:
-    """The answers to all requests as one. Raises NotRestored for one that could not even be counted."""
-    total: dict[str, int] = {}
-    failure = ""
+def _all(client: ControlClient, requests: Sequence[tuple[str, AskRestore]]) -> RestoreTold:
+    """What S3 says of all that is asked about, as one. Raises NotRestored for what could not even be counted."""
+    return _sum([_one(client, name, asked.model_copy(update={"begin": False})) for name, asked in requests])
+
+
+def _begin(client: ControlClient, requests: Sequence[tuple[str, AskRestore]]) -> tuple[RestoreTold, int]:
+    """Have all of it restored: what was answered as one, and how many paths have no answer, which is told why.
+
+    One without an answer does not keep the others from being asked for.
+    """
+    answers, unanswered = [], 0
     for name, asked in requests:
-        told = client.restore(name, asked.model_copy(update={"begin": begin}))
-        if told.failure and not told.asked and not told.under_way and not told.archived:
-            raise NotRestored(f"{name}: {told.failure}")
-        failure = failure or told.failure
-        for key in ("archived", "archived_bytes", "under_way", "readable", "asked", "failed"):
-            total[key] = total.get(key, 0) + getattr(told, key)
-    return RestoreTold(failure=failure, **total)
+        try:
+            answers.append(_one(client, name, asked))
+        except MountctlError as error:
+            unanswered += len(asked.paths)
+            tell(f"mountctl: {', '.join(path or '/' for path in asked.paths)}: {error}")
+    return _sum(answers), unanswered
+
+
+def _one(client: ControlClient, name: str, asked: AskRestore) -> RestoreTold:
+    """Raises NotRestored if nothing could be found out, let alone asked for."""
+    told = client.restore(name, asked)
+    if told.failure and not told.asked and not told.under_way and not told.archived:
+        raise NotRestored(f"{name}: {told.failure}")
+    return told
+
+
+def _sum(answers: Sequence[RestoreTold]) -> RestoreTold:
+    keys = ("archived", "archived_bytes", "under_way", "readable", "asked", "failed")
+    total = {key: sum(getattr(told, key) for told in answers) for key in keys}
+    return RestoreTold(failure=next((told.failure for told in answers if told.failure), ""), **total)
 
 
 def _must_fit(counted: RestoreTold, wanted: Wanted) -> None:
@@ -151,24 +179,32 @@ def _must_fit(counted: RestoreTold, wanted: Wanted) -> None:
 
 
 def _wait(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], done: RestoreTold) -> RestoreTold:
-    """Until S3 restores nothing more of it."""
-    pause = _LOOK_SECONDS_MIN
+    """Until S3 restores nothing more of it. Raises MountctlError when nobody can be asked for long."""
+    pause, heard = _LOOK_SECONDS_MIN, time.monotonic()
     while done.under_way:
         time.sleep(pause)
         pause = min(2 * pause, _LOOK_SECONDS_MAX)
-        now = _all(client, requests, begin=False)
+        try:
+            now = _all(client, _looks(requests))
+        except MountctlError:
+            if time.monotonic() - heard > _AWAY_SECONDS_MAX:
+                raise
+            continue
+        heard = time.monotonic()
         done = done.model_copy(update={"under_way": now.under_way, "readable": now.readable})
     return done
 
 
-def _print(done: RestoreTold, *, as_json: bool) -> None:
+def _print(done: RestoreTold, *, as_json: bool, unanswered: int = 0) -> None:
     if as_json:
-        data = done.model_dump(exclude={"type", "number"})
+        data = done.model_dump(exclude={"type", "number", "paths"}) | {"unanswered_paths": unanswered}
         typer.echo(json.dumps({"schema": 1, **data}, indent=2))
         return
     typer.echo(
         f"asked for {done.asked}, under way {done.under_way}, readable {done.readable}, "
-        f"archived {done.archived - done.asked}" + (f", failed {done.failed}: {done.failure}" if done.failed else "")
+        f"archived {done.archived - done.asked}"
+        + (f", failed {done.failed}: {done.failure}" if done.failed else "")
+        + (f", without an answer {unanswered} paths" if unanswered else "")
     )
 
 

@@ -32,7 +32,11 @@ def status(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: 
         answer = ControlClient(runtime_dir).status(names)
         if alive:
             return 0
-        text = json.dumps(answer, indent=2, ensure_ascii=False) if as_json else shown(answer, no_color=no_color)
+        text = (
+            json.dumps(answer, indent=2, ensure_ascii=False)
+            if as_json
+            else shown(answer, no_color=no_color, detail=bool(names))
+        )
         code = EXIT_CODES[answer["health"]]
     sys.stdout.write(f"{text}\n")
     return code
@@ -58,10 +62,11 @@ def used_by(answer: Mapping[str, Any], pod: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def shown(answer: Mapping[str, Any], *, no_color: bool) -> str:
+def shown(answer: Mapping[str, Any], *, no_color: bool, detail: bool = False) -> str:
     """The table of an answer, for whatever stdout is. Raises as `render` does."""
     columns, _ = terminal.size()
-    return render(answer, datetime.now(UTC), Look(columns, colour=terminal.has_colour(refused=no_color)))
+    colour = terminal.has_colour(refused=no_color)
+    return render(answer, datetime.now(UTC), Look(columns, colour=colour, detail=detail))
 
 
 @contextmanager

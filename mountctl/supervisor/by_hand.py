@@ -9,14 +9,12 @@ from typing import Final
 import trio
 
 from engine.logged import Level
-from engine.restores import AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.errors import MountctlError
 from mountctl.supervisor import open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.report import chosen
-from mountctl.supervisor.restores import CannotRestore
 from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, trouble
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.supervisor import Supervisor
@@ -106,14 +104,6 @@ async def users(mount: Mount) -> list[str]:
     return (
         [] if session is None or not session.attached else await open_files.users(session.mount_id, session.mountpoint)
     )
-
-
-async def restore(mount: Mount, asked: AskRestore) -> RestoreTold:
-    """Have S3 restore archived objects of a mount. Raises CannotRestore."""
-    engine = mount.engine
-    if engine is None or mount.state not in SERVED:
-        raise CannotRestore(f"{mount.spec.name} is {mount.state}: ask again when it is ready")
-    return await engine.restores.ask(engine.post, asked)
 
 
 async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ import trio
 
 from engine.link import FDS_MAX, Beat, HandOver, LinkClosed, Message, Prepared, Stop, TakeOver, Unavailable
 from engine.logged import Level, LogFile, LogLevel
-from engine.restores import AskRestore, RestoresUnderWay, RestoreTold
+from engine.restores import AskRestore, RestoreTaken, RestoreTold
 from engine.spec import MountSpec
 from engine.uploads import TellUploads
 from mountctl.supervisor import log_file
@@ -93,15 +93,17 @@ class Engine:
         """What its `kept` are called."""
         return kinds_of(self._generation)
 
-    def post(self, message: Message, fds: tuple[int, ...] = ()) -> None:
+    def post(self, message: Message, fds: tuple[int, ...] = ()) -> bool:
         """Have a message sent, after those that were posted before. The `fds` must stay open until it is.
 
-        One to an engine that does not read its link is left out, and the log says so.
+        One to an engine that does not read its link is left out, and the log says so. Returns whether it was not.
         """
         try:
             self._letters.send_nowait((message, fds))
         except trio.WouldBlock:
             _log.warning("%s: the engine does not read its link; left out: %s", self._spec.name, message.type)
+            return False
+        return True
 
     def reopen_log(self) -> None:
         """Have it log to its file, opened anew. Nothing happens if it has none."""
@@ -223,7 +225,7 @@ class Engine:
                 self.ending = self.ending or Ending.REFUSED
                 self.reason = self.reason or message.reason
                 self.cause = of_unavailable(message)
-            elif isinstance(message, AskRestore | RestoreTold | RestoresUnderWay):
+            elif isinstance(message, AskRestore | RestoreTaken | RestoreTold):
                 self.restores.heard(message)
             else:
                 await hear(message, fds)

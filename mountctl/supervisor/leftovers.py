@@ -66,7 +66,7 @@ class _Talk:
     """An engine that aborts what it is given."""
 
     session: Session
-    post: Callable[[AbortUploads], None] | None = None  # None: it aborts nothing more
+    post: Callable[[AbortUploads], object] | None = None  # None: it aborts nothing more
     handed: set[str] = field(default_factory=set)  # given to it, and not gone yet
 
 
@@ -122,7 +122,7 @@ class Leftovers:
                 await self._write()
         self._files.close()
 
-    def heard(self, session: Session, told: UploadsTold, post: Callable[[AbortUploads], None] | None = None) -> None:
+    def heard(self, session: Session, told: UploadsTold, post: Callable[[AbortUploads], object] | None = None) -> None:
         """The engine that serves a session has said something of its uploads.
 
         Args:

@@ -9,6 +9,7 @@ from mountctl.supervisor.events import Events, by_clock
 from mountctl.supervisor.holds import Holds
 from mountctl.supervisor.last_good import LastGood
 from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.restoring import Restoring
 from mountctl.supervisor.spending import Spending
 from mountctl.supervisor.trial_file import TrialFile
 from mountctl.supervisor.uploads_file import UploadFiles
@@ -28,6 +29,7 @@ class Remembered:
         trials: what is on trial; likewise.
         volumes: those that an orchestrator has asked for.
         spending: the requests of each day.
+        restoring: archived objects that S3 restores.
     """
 
     noted: MountsFile
@@ -38,6 +40,7 @@ class Remembered:
     trials: TrialFile | None
     volumes: VolumesFile
     spending: Spending
+    restoring: Restoring
 
 
 def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
@@ -52,4 +55,5 @@ def of(state_dir: Path, runtime_dir: Path, config: Path | None) -> Remembered:
         trials=None if config is None else TrialFile(state_dir, runtime_dir),
         volumes=VolumesFile(state_dir, runtime_dir),
         spending=Spending(None if config is None else state_dir, runtime_dir),
+        restoring=Restoring(state_dir, runtime_dir),
     )

@@ -43,6 +43,7 @@ def status(
     present_only: bool = False,
     cost: Callable[[Mount, Stats], contract.CostStatus | None] = lambda _mount, _stats: None,
     metrics: contract.MetricsStatus | None = None,
+    restores: Callable[[MountSpec], contract.RestoresStatus] = lambda _spec: contract.RestoresStatus(),
 ) -> contract.Status:
     """The status of all mounts, or of the named ones in their order. Raises UnknownMount.
 
@@ -53,6 +54,7 @@ def status(
         present_only: of those that are named leave out what there is not, instead of raising.
         cost: of a mount's requests, by its counters.
         metrics: where they are told.
+        restores: what S3 restores of a mount's archived objects.
     """
     watching = watching if supervisor.config.supervisor.watch else None
     held = {name: hold for name, hold in supervisor.holds.held().items() if _is_held(supervisor, name)}
@@ -61,7 +63,8 @@ def status(
     if present_only:
         running = [name for name in running if name in supervisor.mounts]
     mounts = [
-        _mount(mount, supervisor, cost) for mount in (chosen(supervisor, running) if running or not names else [])
+        _mount(mount, supervisor, cost, restores)
+        for mount in (chosen(supervisor, running) if running or not names else [])
     ]
     logs = supervisor.logs
     mounts += [_starting(spec, logs) for name, spec in coming.items() if not names or name in names]
@@ -155,7 +158,10 @@ def _instead(unknown: Sequence[str], there: Collection[str]) -> str:
 
 
 def _mount(
-    mount: Mount, supervisor: Supervisor, cost: Callable[[Mount, Stats], contract.CostStatus | None]
+    mount: Mount,
+    supervisor: Supervisor,
+    cost: Callable[[Mount, Stats], contract.CostStatus | None],
+    restores: Callable[[MountSpec], contract.RestoresStatus],
 ) -> contract.MountStatus:
     stats = mount.stats
     return contract.MountStatus(
@@ -183,16 +189,9 @@ def _mount(
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),
         last_error=mount.last_error,
-        restores=_restores(mount),
+        restores=restores(mount.spec),
         cost=cost(mount, stats),
     )
-
-
-def _restores(mount: Mount) -> contract.RestoresStatus:
-    if mount.engine is None:
-        return contract.RestoresStatus()
-    known = mount.engine.restores.under_way
-    return contract.RestoresStatus(under_way=known.count, next_expected=_utc(known.next_expected))
 
 
 def _credentials(mount: Mount) -> contract.CredentialsStatus:
