@@ -31,6 +31,8 @@ _AT_ONCE: Final = 8
 SECONDS_MAX: Final = 5.0
 # Within a network the metadata service answers in a millisecond.
 _METADATA_SECONDS_MAX: Final = 1.0
+# How http.client tells that a proxy asks who we are.
+_REFUSED_TUNNEL: Final = "Tunnel connection failed: 407"
 _METADATA: Final = "http://169.254.169.254"
 _INSTANCE: Final = "instance"
 
@@ -64,8 +66,8 @@ def reach(spec: MountSpec) -> Reach:
         found = found.model_copy(update=told)
     addresses, trouble = _addresses(*((host, port) if proxy is None else (proxy.host, proxy.port)))
     found = found.model_copy(update={"addresses": addresses, "name_trouble": trouble})
-    if not trouble and proxy is None:
-        ahead, trouble = _clock(parts.scheme == "https", host, port)
+    if not trouble:
+        ahead, trouble = _clock(parts.scheme == "https", host, port, proxy)
         found = found.model_copy(update={"ahead_seconds": ahead, "date_trouble": trouble})
     return found if spec.no_sign_request else found.model_copy(update=_credentials(spec))
 
@@ -78,24 +80,37 @@ def _addresses(host: str, port: int) -> tuple[tuple[str, ...], str]:
     return tuple(dict.fromkeys(str(each[4][0]) for each in told)), ""
 
 
-def _clock(tls: bool, host: str, port: int) -> tuple[float | None, str]:  # noqa: FBT001
+def _clock(tls: bool, host: str, port: int, proxy: proxies.Proxy | None) -> tuple[float | None, str]:  # noqa: FBT001
     """By how much our clock is ahead. Any answer has a date, also a refusal; certificates are not judged for that."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    first = (host, port) if proxy is None else (proxy.host, proxy.port)
     connection = (
-        http.client.HTTPSConnection(host, port, timeout=SECONDS_MAX, context=context)
+        http.client.HTTPSConnection(*first, timeout=SECONDS_MAX, context=context)
         if tls
-        else http.client.HTTPConnection(host, port, timeout=SECONDS_MAX)
+        else http.client.HTTPConnection(*first, timeout=SECONDS_MAX)
     )
+    headers = {} if proxy is None or not proxy.authorization else {"Proxy-Authorization": proxy.authorization}
+    path = "/"
+    if proxy is not None and tls:
+        connection.set_tunnel(host, port, headers)
+        headers = {}
+    elif proxy is not None:
+        path = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
     try:
         began = time.time()
-        connection.request("HEAD", "/")
-        date = connection.getresponse().headers.get("Date")
+        connection.request("HEAD", path, headers=headers)
+        answer = connection.getresponse()
         ended = time.time()
     except (OSError, http.client.HTTPException) as error:
+        if proxy is not None and _REFUSED_TUNNEL in str(error):
+            return None, str(proxies.unauthorised(proxy))
         return None, str(getattr(error, "strerror", None) or error or type(error).__name__)
     finally:
         connection.close()
+    if proxy is not None and proxies.is_unauthorised(answer.status):
+        return None, str(proxies.unauthorised(proxy))
+    date = answer.headers.get("Date")
     try:
         # The header has whole seconds, cut off.
         return (began + ended) / 2 - (parsedate_to_datetime(date or "").timestamp() + 0.5), ""

@@ -28,7 +28,7 @@ def check(
     """Validate the configuration file and tell what is unwise in it; touch nothing. Exit code 2 if it has errors."""
     from mountctl.commands import check as body
 
-    return body.check(settings.config, as_json=as_json, online=online)
+    return body.check(settings.config, settings.runtime_dir, as_json=as_json, online=online)
 
 
 def show(

@@ -18,9 +18,8 @@ from typing import Any, Final
 from mountctl.config.load import load
 from mountctl.config.words import did_you_mean
 from mountctl.cost import Prices, counted
-from mountctl.doctor.facts import ServiceFacts
 from mountctl.doctor.host_probe import supervisor_pid
-from mountctl.doctor.probing import environment_of
+from mountctl.doctor.processes import environment_of
 from mountctl.errors import MountctlError, UnknownMount
 from mountctl.measuring import Measured, Task
 
@@ -47,7 +46,8 @@ def bench(config: Path, runtime: Path, name: str, *, seconds: float, size_mib: i
         write: also write, and delete what was written.
         as_json: print JSON.
     """
-    mounts = load(config).mounts
+    loaded = load(config)
+    mounts, prices = loaded.mounts, loaded.supervisor.prices
     if name not in mounts:
         raise UnknownMount(f"no mount {name} in {config}{did_you_mean(name, tuple(mounts))}")
     spec = mounts[name]
@@ -56,7 +56,7 @@ def bench(config: Path, runtime: Path, name: str, *, seconds: float, size_mib: i
         raise BenchFailed(f"mount {name}: nothing is written there, as {lacks}")
     if os.geteuid() != 0:
         raise BenchFailed("bench mounts the bucket for itself: run it as root")
-    environment = environment_of(ServiceFacts(pid=supervisor_pid(runtime)))
+    environment = environment_of(supervisor_pid(runtime)).variables
     directory = tempfile.mkdtemp(prefix="mountctl-bench-")
     try:
         task = Task(spec=spec, directory=directory, seconds=seconds, size_mib=size_mib, write=write)
@@ -66,24 +66,27 @@ def bench(config: Path, runtime: Path, name: str, *, seconds: float, size_mib: i
             os.rmdir(directory)
     if measured.error:
         raise BenchFailed(f"mount {name}: {measured.error}")
-    dollars = None if spec.endpoint_url else price(measured.requests)
+    # Another server than Amazon's has Amazon's prices only if the file says so.
+    known = prices != Prices() or not spec.endpoint_url
     if as_json:
-        told: dict[str, Any] = {"schema": SCHEMA, "mount": name, **measured.model_dump(), "dollars": dollars}
+        cost = counted(measured.requests).cost(prices) if known else None
+        told: dict[str, Any] = {
+            "schema": SCHEMA,
+            "mount": name,
+            **measured.model_dump(),
+            "cost": cost,
+            "currency": prices.currency if known else None,
+        }
         sys.stdout.write(f"{json.dumps(told, indent=2)}\n")
     else:
-        sys.stdout.write("\n".join(lines(measured, dollars)) + "\n")
+        sys.stdout.write("\n".join(lines(measured, prices if known else None)) + "\n")
     if measured.left:
         sys.stderr.write(f"mountctl: this could not be deleted: {spec.source}{measured.left}\n")
     return 1 if measured.left else 0
 
 
-def price(requests: Mapping[str, int]) -> float:
-    """What Amazon takes for requests, in US dollars. Traffic is not in it: within a region it is free."""
-    return counted(requests).cost(Prices())
-
-
-def lines(measured: Measured, dollars: float | None) -> Iterator[str]:
-    """For a person."""
+def lines(measured: Measured, prices: Prices | None) -> Iterator[str]:
+    """For a person. Traffic is not in the cost: within a region Amazon takes nothing for it."""
     rows = (
         ("first byte", measured.first_byte_ms, "ms", "of a file, median"),
         ("sequential read", measured.read_mb_per_second, "MB/s", "the largest file that was seen"),
@@ -97,9 +100,13 @@ def lines(measured: Measured, dollars: float | None) -> Iterator[str]:
             yield f"{what:<20} {value:>10.1f} {unit:<5} {how}"
     if not measured.listed:
         yield "there is no file to read: --write makes some, where the mount allows that"
-    counted = ", ".join(f"{count} {name}" for name, count in sorted(measured.requests.items()))
-    cost = "" if dollars is None else f", ${dollars:.6f} at S3 Standard's prices in us-east-1"
-    yield f"{'requests':<20} {counted or 'none'}{cost}"
+    requests = ", ".join(f"{count} {name}" for name, count in sorted(measured.requests.items()))
+    cost = "" if prices is None else f", {counted(measured.requests).cost(prices):.6f} {prices.currency} {_by(prices)}"
+    yield f"{'requests':<20} {requests or 'none'}{cost}"
+
+
+def _by(prices: Prices) -> str:
+    return "at S3 Standard's prices in us-east-1" if prices == Prices() else "at the configured prices"
 
 
 def _measure(task: Task, environment: Mapping[str, str]) -> Measured:

@@ -21,6 +21,7 @@ from mountctl.errors import ConfigError, Problem, shown_path
 
 if TYPE_CHECKING:
     from engine.answers import Answer
+    from mountctl.doctor.processes import Environment
 
 # Of the JSON's form. Keys are added freely; one that is renamed or removed makes it another.
 SCHEMA: Final = 1
@@ -30,11 +31,12 @@ EXIT_REFUSED: Final = 1
 _STATES: Final = {True: "ok", False: "NO", None: "?"}
 
 
-def check(config: Path, *, as_json: bool = False, online: bool = False) -> int:
+def check(config: Path, runtime: Path, *, as_json: bool = False, online: bool = False) -> int:
     """Print every error and warning, one a line, and return 2 for errors; without any a summary.
 
     Args:
         config: the file.
+        runtime: of a supervisor, in whose environment S3 is asked if there is one.
         as_json: print one JSON object instead, for editors.
         online: ask S3, too, for every mount that has no error; 1 is returned if one would not get what it needs.
 
@@ -42,26 +44,32 @@ def check(config: Path, *, as_json: bool = False, online: bool = False) -> int:
     """
     examined = examine(config)
     warnings = advice(examined, Mountpoints().occupied)
-    answers = _ask(examined) if online else []
+    answers, asked_in = _ask(examined, runtime) if online else ([], None)
     refused = sum(any(step.ok is False for step in answer.steps) for answer in answers)
     exit_code = ConfigError.exit_code if examined.problems else EXIT_REFUSED if refused else 0
     if as_json:
-        told = _json(examined, warnings) | ({"online": [_online(answer) for answer in answers]} if online else {})
+        told = _json(examined, warnings)
+        if asked_in is not None:
+            told["online"] = [_online(answer) for answer in answers]
+            told["environment"] = {"supervisor": asked_in.supervisor, "told": asked_in.told}
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return exit_code
     for problem in (*examined.problems, *warnings):
         typer.echo(str(problem))
     for answer in answers:
         typer.echo("\n".join(_lines(answer)))
+    if asked_in is not None and answers:
+        typer.echo(f"({asked_in.told})")
     if not examined.problems:
         typer.echo(_summary(examined, warnings, refused))
     return exit_code
 
 
-def _ask(examined: Examined) -> list["Answer"]:
+def _ask(examined: Examined, runtime: Path) -> tuple[list["Answer"], "Environment"]:
     from mountctl.commands import online
 
-    return online.ask(list(examined.config.mounts.values()))
+    environment = online.environment(runtime)
+    return online.ask(list(examined.config.mounts.values()), environment), environment
 
 
 def _lines(answer: "Answer") -> Iterator[str]:

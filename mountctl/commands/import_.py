@@ -97,7 +97,7 @@ def switch_over(asked: Asked, config: Path, runtime_dir: Path, name: str, *, yes
     _write_keys(imported, asked, name)
     made = switch.plan(name, imported.drafts[name], config, asked.host)
     _must_be_free(made)
-    _must_be_let_in(made)
+    _must_be_let_in(made, runtime_dir)
     for line in _about(made):
         tell(line)
     if not yes and not _agrees(name):
@@ -118,11 +118,11 @@ def _must_be_free(made: switch.Plan) -> None:
         )
 
 
-def _must_be_let_in(made: switch.Plan) -> None:
+def _must_be_let_in(made: switch.Plan, runtime_dir: Path) -> None:
     """As `check --online`: what S3 would refuse the new mount. Raises CannotSwitch."""
     from mountctl.commands import online
 
-    (answer,) = online.ask([made.spec])
+    (answer,) = online.ask([made.spec], online.environment(runtime_dir))
     if refused := [step for step in answer.steps if step.ok is False]:
         told = "; ".join(f"{step.name}: {step.told}" for step in refused)
         raise switch.CannotSwitch(f"S3 would not let {made.name} do what it needs: {told}; nothing is changed")

@@ -19,7 +19,8 @@ from typing import Any, Final
 import engine
 from mountctl.config.secrets import name_looks_secret, redacted
 from mountctl.control.client import ControlClient
-from mountctl.doctor.probing import Facts, ProbeFailed, environment_of, output
+from mountctl.doctor.probing import Facts
+from mountctl.doctor.processes import ProbeFailed, environment_of, output
 from mountctl.errors import MountctlError
 from mountctl.supervisor.session import FSTYPE
 
@@ -65,7 +66,7 @@ def refuse_existing(path: Path) -> None:
 def write(path: Path, facts: Facts, findings: Mapping[str, object], config: Path, runtime: Path) -> None:
     """Make the file, for its owner only. Raises BundleFailed, also if there is one by this name."""
     refuse_existing(path)
-    hidden = known_secrets(environment_of(facts.service), os.environ)
+    hidden = known_secrets(environment_of(facts.service.pid if facts.service else None).variables, os.environ)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as tar:
@@ -80,7 +81,7 @@ def members(
 ) -> Iterator[tuple[str, str | Mapping[str, Any] | Sequence[Any]]]:
     """Names and contents, not redacted yet."""
     client = ControlClient(runtime)
-    environment = environment_of(facts.service)
+    environment = environment_of(facts.service.pid if facts.service else None).variables
     yield "README.txt", README
     yield "doctor.json", findings
     yield "versions.json", _versions()

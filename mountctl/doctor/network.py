@@ -74,7 +74,8 @@ def judge(found: Reach) -> Iterator[Finding]:
     elif found.addresses:
         yield NAME.ok(f"{asked} has the address {found.addresses[0]}", name)
     if found.date_trouble:
-        yield CONNECTION.found(f"{found.host} gives no answer: {found.date_trouble}", name)
+        by = f" by the proxy {found.proxy}" if found.proxy else ""
+        yield CONNECTION.found(f"{found.host} gives no answer{by}: {found.date_trouble}", name)
     yield from _clock(found)
     yield from _metadata(found)
 

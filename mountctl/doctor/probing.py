@@ -3,11 +3,8 @@
 Called by commands/doctor.py. What is not learned in time is named in `Facts.missed`. Needs no supervisor.
 """
 
-import contextlib
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +20,7 @@ from engine.answers import Answer, Reach
 from engine.spec import MountSpec
 from mountctl.control.client import ControlClient
 from mountctl.doctor.facts import HostFacts, PathFacts, ServiceFacts
+from mountctl.doctor.processes import ProbeFailed, environment_of, inquire, run
 from mountctl.errors import MountctlError, Problem
 from mountctl.supervisor import mountinfo, stale
 from mountctl.supervisor.session import FSTYPE
@@ -35,10 +33,6 @@ S3_SECONDS_MAX: Final = 90.0
 PATHS_SECONDS_MAX: Final = 30.0
 # A supervisor answers from memory.
 STATUS_SECONDS_MAX: Final = 5.0
-# A process that is killed ends at once, unless it sleeps in the kernel.
-_KILLED_SECONDS_MAX: Final = 1.0
-# Of what a process says that fails.
-_REASON_CHARACTERS_MAX: Final = 300
 # stat(1) processes at once.
 _PATHS_AT_ONCE: Final = 16
 
@@ -72,53 +66,11 @@ class Facts:
     missed: dict[str, str] = field(default_factory=dict)
 
 
-class ProbeFailed(Exception):
-    """A process gave no whole answer; the text says why. `lines`: what it had printed."""
-
-    def __init__(self, reason: str, lines: Sequence[str] = ()) -> None:
-        super().__init__(reason)
-        self.lines: Final = tuple(lines)
-
-
-def run(module: str, arguments: Sequence[str], given: str, seconds: float, environment: Mapping[str, str]) -> list[str]:
-    """The lines that `python -m MODULE` prints. Raises ProbeFailed."""
-    code, out, err = output([sys.executable, "-P", "-m", module, *arguments], seconds, environment, given)
-    lines = out.splitlines()
-    if code:
-        raise ProbeFailed(err.strip().rpartition("\n")[2][:_REASON_CHARACTERS_MAX] or f"exit code {code}", lines)
-    return lines
-
-
-def output(
-    command: Sequence[str], seconds: float, environment: Mapping[str, str], given: str = ""
-) -> tuple[int, str, str]:
-    """A program's exit code, and what it prints on both. Raises ProbeFailed if it takes longer.
-
-    Nobody waits for one that hangs in the kernel's hands.
-    """
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(environment)
-    )
-    try:
-        out, err = process.communicate(given.encode(), seconds)
-    except subprocess.TimeoutExpired as error:
-        process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_KILLED_SECONDS_MAX)
-        whole = (error.output or b"").rpartition(b"\n")[0]
-        raise ProbeFailed(f"no answer within {seconds:.0f} s", whole.decode(errors="replace").splitlines()) from None
-    finally:
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                pipe.close()  # type: ignore[union-attr]
-    return process.returncode, out.decode(errors="backslashreplace"), err.decode(errors="backslashreplace")
-
-
 def gather(config: Path, runtime: Path, state: Path, names: Sequence[str]) -> Facts:
     """All facts about these mounts, or all of them. Takes bounded time whatever hangs."""
     facts = Facts()
     _together([partial(_host, facts, runtime, state), partial(_status, facts, runtime)])
-    environment = environment_of(facts.service)
+    environment = environment_of(facts.service.pid if facts.service else None).variables
     _configuration(facts, config, names, environment)
     specs = list(facts.mounts.values())
     _together(
@@ -174,46 +126,16 @@ def _status(facts: Facts, runtime: Path) -> None:
         facts.status_trouble = error
 
 
-def environment_of(service: ServiceFacts | None) -> dict[str, str]:
-    """The supervisor's, where one runs: proxies and keys are looked up in that. Else ours."""
-    ours = dict(os.environ)
-    if service is None or service.pid is None:
-        return ours
-    try:
-        raw = Path(f"/proc/{service.pid}/environ").read_bytes()
-    except OSError:
-        return ours
-    pairs = (os.fsdecode(each).partition("=") for each in raw.split(b"\0") if b"=" in each)
-    theirs = {name: value for name, _, value in pairs}
-    # Where Python finds our code is not the supervisor's business.
-    return theirs | {name: ours[name] for name in ("PATH", "PYTHONPATH") if name in ours}
-
-
-def _question(specs: Sequence[MountSpec]) -> str:
-    return json.dumps([json.loads(spec.model_dump_json(by_alias=True)) for spec in specs])
-
-
 def _reaches(facts: Facts, specs: Sequence[MountSpec], environment: Mapping[str, str]) -> None:
-    lines = _asked(facts, REACH, "engine.reach", specs, environment)
-    facts.reaches = [Reach.model_validate_json(line) for line in lines]
+    facts.reaches, trouble = inquire("engine.reach", Reach, specs, S3_SECONDS_MAX, environment)
+    if trouble:
+        facts.missed[REACH] = trouble
 
 
 def _answers(facts: Facts, specs: Sequence[MountSpec], environment: Mapping[str, str]) -> None:
-    lines = _asked(facts, PERMISSIONS, "engine.inquiry", specs, environment)
-    facts.answers = [Answer.model_validate_json(line) for line in lines]
-
-
-def _asked(
-    facts: Facts, what: str, module: str, specs: Sequence[MountSpec], environment: Mapping[str, str]
-) -> Sequence[str]:
-    """What came in time, a line for a mount."""
-    if not specs:
-        return ()
-    try:
-        return run(module, [], _question(specs), S3_SECONDS_MAX, environment)
-    except ProbeFailed as error:
-        facts.missed[what] = str(error)
-        return error.lines
+    facts.answers, trouble = inquire("engine.inquiry", Answer, specs, S3_SECONDS_MAX, environment)
+    if trouble:
+        facts.missed[PERMISSIONS] = trouble
 
 
 def _paths(facts: Facts, specs: Sequence[MountSpec]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mountctl.commands.bench import BenchFailed, bench, lines, price
+from mountctl.commands.bench import BenchFailed, bench, lines
+from mountctl.cost import Prices
 from mountctl.measuring import Measured
 from tests.servers import MotoServer
 from tests.service.running import Running
@@ -38,7 +39,7 @@ def test_reading_and_writing_are_measured_and_nothing_is_left(running: Running, 
         assert told[what] > 0, what
     assert told["listed"] == 41
     assert {"ListObjectsV2", "GetObject", "PutObject", "DeleteObject"} <= told["requests"].keys()
-    assert told["dollars"] is None
+    assert (told["cost"], told["currency"]) == (None, None)
     assert told["left"] == ""
     assert _keys(moto, filled) == before
     assert set(Path(tempfile.gettempdir()).glob("mountctl-bench-*")) <= temporary
@@ -61,9 +62,21 @@ def test_a_bucket_that_is_not_there_is_told(running: Running, moto: MotoServer) 
     assert "does not exist" in done.stderr
 
 
+@pytest.mark.slow
+def test_requests_cost_what_the_file_says(running: Running, moto: MotoServer, filled: str) -> None:
+    running.configure(moto, a={"bucket": filled})
+    with running.config.open("a") as file:
+        file.write('[supervisor]\nprice-get = 1000\nprice-put = 0\nprice-currency = "EUR"\n')
+    told = json.loads(running.run("bench", "a", "--json").stdout)
+    free = ("ListObjectsV2",)
+    assert told["cost"] == sum(count for name, count in told["requests"].items() if name not in free)
+    assert told["currency"] == "EUR"
+
+
 def test_requests_have_their_price_and_what_was_not_measured_is_no_line() -> None:
-    assert price({"GetObject": 1000, "PutObject": 1000, "DeleteObject": 1000}) == pytest.approx(0.0054)
-    text = "\n".join(lines(Measured(first_byte_ms=12.34, listed=3, requests={"GetObject": 2}), 0.0000008))
+    measured = Measured(first_byte_ms=12.34, listed=3, requests={"GetObject": 2000, "PutObject": 1000})
+    text = "\n".join(lines(measured, Prices()))
     assert "first byte" in text
     assert "sequential read" not in text
-    assert "2 GetObject, $0.000001" in text
+    assert "2000 GetObject, 1000 PutObject, 0.005800 USD at S3 Standard's prices in us-east-1" in text
+    assert "1000 PutObject, 2.000000 EUR at the configured prices" in list(lines(measured, Prices(0, 1, "EUR")))[-1]

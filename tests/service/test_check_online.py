@@ -12,6 +12,7 @@ import pytest
 
 from tests.servers import ACCESS_KEY, REGION, SECRET_KEY, S3Server
 from tests.service.guarded import Guarded
+from tests.service.running import Running
 
 MOUNTCTL: Final = Path(sys.executable).parent / "mountctl"
 # What a busy machine may need; a test that passes never waits for it.
@@ -35,7 +36,7 @@ def _check(directory: Path, text: str, *arguments: str, keys: _Keys = _Keys()) -
     path.write_text(text)
     environment = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
     done = subprocess.run(
-        [MOUNTCTL, "check", "--online", "--config", path, *arguments],
+        [MOUNTCTL, "--runtime-dir", directory / "run", "check", "--online", "--config", path, *arguments],
         capture_output=True,
         text=True,
         timeout=SECONDS_MAX,
@@ -90,7 +91,24 @@ def test_a_person_reads_a_line_for_each_question(tmp_path: Path, moto: S3Server)
         ["get", "ok"],
     ]
     assert "    bucket      NO  bucket 'gone-for-a-test' does not exist at " in done.stdout
+    assert lines[-2] == "(asked in the environment of this command, as no supervisor runs)"
     assert lines[-1] == f"{tmp_path}/m.toml: 2 mounts, no errors; S3 refuses 1 mount"
+
+
+def test_s3_is_asked_in_the_environment_of_the_supervisor_that_runs(
+    running: Running, moto: S3Server, bucket: str
+) -> None:
+    running.configure(moto, a={"bucket": bucket})
+    with running.running():
+        assert running.process is not None
+        pid = running.process.pid
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            running.environment.pop(name)
+        done = running.run("check", "--online", "--json")
+
+    told = json.loads(done.stdout)
+    assert done.returncode == 0, done.stdout
+    assert told["environment"] == {"supervisor": pid, "told": f"asked in the environment of the supervisor ({pid})"}
 
 
 def test_a_secret_key_that_does_not_fit_is_told(tmp_path: Path, rclone: S3Server) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mountctl.doctor.facts import ServiceFacts
 from mountctl.doctor.host_probe import host, service, supervisor_pid
-from mountctl.doctor.probing import CONFIGURATION, ProbeFailed, environment_of, gather, run
+from mountctl.doctor.probing import CONFIGURATION, gather
+from mountctl.doctor.processes import ProbeFailed, environment_of, run
 
 
 def test_a_probe_that_hangs_is_given_up_and_ended() -> None:
@@ -70,12 +70,15 @@ def test_s3_is_asked_with_the_environment_of_the_supervisor_that_runs() -> None:
     assert other.stdout is not None
     other.stdout.readline()
     try:
-        found = environment_of(ServiceFacts(pid=other.pid))
+        found = environment_of(other.pid)
     finally:
         other.communicate(b"\n")
-    assert found["HTTPS_PROXY"] == "http://proxy:1"
-    assert "HOME" not in found
-    assert environment_of(None) == dict(os.environ)
+    assert found.variables["HTTPS_PROXY"] == "http://proxy:1"
+    assert "HOME" not in found.variables
+    assert (found.supervisor, found.told) == (other.pid, f"asked in the environment of the supervisor ({other.pid})")
+    none = environment_of(None)
+    assert (none.variables, none.supervisor) == (dict(os.environ), None)
+    assert "of this command, as no supervisor runs" in none.told
 
 
 def test_a_configuration_with_errors_has_them_as_facts(tmp_path: Path) -> None:

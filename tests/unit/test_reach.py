@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from engine import reach as reaching
 from engine.reach import reach
 from engine.spec import MountSpec
+from tests.certificates import Authority
+from tests.faults import FaultyProxy
+from tests.proxies import ForwardProxy
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -97,8 +101,26 @@ def test_the_proxy_of_the_mounts_own_environment_is_told_without_its_password(
     monkeypatch.setenv("HTTP_PROXY", "http://user:hunter22@127.0.0.1:3128")
     found = reach(spec(url))
     assert (found.proxy, found.proxy_from, found.ahead_seconds) == ("127.0.0.1:3128", "HTTP_PROXY", None)
+    assert "refused" in found.date_trouble
     assert "hunter22" not in found.model_dump_json()
     assert reach(spec(url, environment={"NO_PROXY": "127.0.0.1"})).proxy == ""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_clock_is_that_of_s3_behind_a_proxy(
+    url: str, handler: type[_Handler], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tls: bool
+) -> None:
+    handler.ahead = 3600.0
+    certificate = Authority("s3").server_side(tmp_path) if tls else None
+    with FaultyProxy(url, tls=certificate) as s3, ForwardProxy("me:hunter22") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY" if tls else "HTTP_PROXY", f"http://me:hunter22@{proxy.address}")
+        found = reach(spec(s3.endpoint))
+        monkeypatch.setenv("HTTPS_PROXY" if tls else "HTTP_PROXY", proxy.url)
+        stranger = reach(spec(s3.endpoint))
+
+    assert found.ahead_seconds == pytest.approx(-3600, abs=30)
+    assert "wants a user and password (status 407)" in stranger.date_trouble
+    assert stranger.ahead_seconds is None
 
 
 def test_a_proxy_that_can_not_be_used_is_told(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
