@@ -37,6 +37,8 @@ _NAMED: Final = re.compile(
     r"(?:(?:basic|bearer) )?[^\s\"',;&)]{4,}",
     re.IGNORECASE,
 )
+# The id of keys as this program's own sentences have it. Those of other servers than Amazon's look like any word.
+_KEY_ID: Final = re.compile(r"(?<=[(\s]key )[^\s()'\"]+(?=\))|(?<=\Akey )\S+\Z")
 _USER_IN_URL: Final = re.compile(r"(?<=://)[^/\s@\"']{1,512}@")
 # Session tokens are base64 of some hundred characters; paths have other characters, or slashes at short distance.
 _LONG: Final = re.compile(r"(?<![\w+/=-])(?=[^A-Z]{0,200}[A-Z])(?=[^0-9]{0,200}[0-9])[\w+/-]{100,}={0,2}")
@@ -57,7 +59,7 @@ def redacted(text: str, known: Iterable[str] = ()) -> str:
     text = _PRIVATE_KEY_BLOCK.sub(_GONE, text)
     text = _USER_IN_URL.sub(f"{_GONE}@", text)
     text = _NAMED.sub(rf"\1{_GONE}", text)
-    for pattern in (_MARKED, _SECRET_KEY, _LONG, _ACCOUNT):
+    for pattern in (_KEY_ID, _MARKED, _SECRET_KEY, _LONG, _ACCOUNT):
         text = pattern.sub(_GONE, text)
     return text
 

@@ -104,8 +104,8 @@ def known_secrets(*environments: Mapping[str, str]) -> set[str]:
         for name, value in each.items():
             if name in _IDS or name_looks_secret(name):
                 found.add(value)
-            elif "://" in value and "@" in value:
-                found |= set(value.partition("://")[2].rpartition("@")[0].split(":", 1))
+            elif "@" in value and ("://" in value or name.lower().endswith("_proxy")):  # which may lack its http://
+                found |= set(value.rpartition("://")[2].rpartition("@")[0].split(":", 1))
     return {each for each in found if len(each) >= _SECRET_CHARACTERS_MIN}
 
 

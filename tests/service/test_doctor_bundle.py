@@ -19,12 +19,17 @@ PASSWORD: Final = "planted-password"
 ACCOUNT: Final = "111122223333"
 COMMENT: Final = "AKIAPLANTEDCOMMENT01"
 IN_NAME: Final = "AKIAPLANTEDINNAME001"
+OTHER_ID: Final = "planted-minio-user"
+OTHER_SECRET: Final = "planted-minio-secret"
 
 
 @pytest.mark.slow
 def test_a_bundle_has_what_helps_and_no_secret(running: Running, moto: MotoServer, tmp_path: Path) -> None:
     bucket = moto.bucket()
+    profiles = tmp_path / "credentials"
+    profiles.write_text(f"[other]\naws_access_key_id = {OTHER_ID}\naws_secret_access_key = {OTHER_SECRET}\n")
     running.environment |= {
+        "AWS_SHARED_CREDENTIALS_FILE": str(profiles),
         "AWS_ACCESS_KEY_ID": ID,
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_SESSION_TOKEN": TOKEN,
@@ -33,7 +38,11 @@ def test_a_bundle_has_what_helps_and_no_secret(running: Running, moto: MotoServe
     }
     mount = {"bucket": bucket, "expected_bucket_owner": ACCOUNT, "user_agent_prefix": "${env:PLANTED_TOKEN}"}
     running.configure(
-        moto, a=mount, b={"bucket": f"gone-{IN_NAME.lower()}"}, c={"bucket": bucket, "prefix": f"{IN_NAME}/"}
+        moto,
+        a=mount,
+        b={"bucket": f"gone-{IN_NAME.lower()}"},
+        c={"bucket": bucket, "prefix": f"{IN_NAME}/"},
+        d={"bucket": bucket, "prefix": "d/", "profile": "other"},
     )
     with running.config.open("a") as file:
         file.write(f"# aws_secret_access_key = {SECRET} {COMMENT}\n")
@@ -52,7 +61,7 @@ def test_a_bundle_has_what_helps_and_no_secret(running: Running, moto: MotoServe
         *("mountinfo.txt", "logs/a.log", "logs/b.log"),
     }
     whole = "\n".join(members.values())
-    for secret in (ID, SECRET, TOKEN, PASSWORD, ACCOUNT, COMMENT, IN_NAME):
+    for secret in (ID, SECRET, TOKEN, PASSWORD, ACCOUNT, COMMENT, IN_NAME, OTHER_ID, OTHER_SECRET):
         assert secret not in whole, [name for name, text in members.items() if secret in text]
     assert json.loads(members["status.json"])["mounts"][0]["name"] == "a"
     assert f'bucket = "{bucket}"' in members["config.txt"]

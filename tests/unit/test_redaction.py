@@ -25,6 +25,9 @@ PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc\n-----END RSA PRIVATE KEY---
         ('"password": "hunter22"', "hunter22"),
         ("GET /x?X-Amz-Signature=0123abcd&y=1", "0123abcd"),
         ("Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+        ("the credentials (key minio-admin) may not list", "minio-admin"),
+        ("S3 refuses the key (InvalidAccessKeyId, key minio-admin): it is gone", "minio-admin"),
+        ("key minio-admin", "minio-admin"),
         ("arn:aws:s3:eu-west-1:111122223333:accesspoint/p", "111122223333"),
     ],
 )
@@ -41,6 +44,7 @@ def test_a_secret_is_taken_out_and_the_text_around_it_stays(text: str, secret: s
         "s3://company-results/2024/ at https://company-results.s3.eu-west-1.amazonaws.com",
         "1763942400120 2025-11-24T00:00:00.121Z ready -> recovering: the engine killed by SIGKILL",
         "/srv/models/a/very/long/path/" + "with-names/" * 20,
+        "the key is too long for S3 (key 'a b')",
         "no credentials within 30 s: what they are asked from does not answer",
     ],
 )
@@ -53,10 +57,12 @@ def test_what_is_known_to_be_a_secret_is_taken_out_whatever_it_looks_like() -> N
         {
             "AWS_SECRET_ACCESS_KEY": "plain-words",
             "HTTPS_PROXY": "http://someuser:pass:word1@p:1",
+            "http_proxy": "otheruser:password2@p:1",
             "HOME": "/home/me-myself",
+            "MAIL": "me-myself@host.example",
         }
     )
-    assert known == {"plain-words", "someuser", "pass:word1"}
+    assert known == {"plain-words", "someuser", "pass:word1", "otheruser", "password2"}
     assert redacted("a plain-words b pass:word1", known) == "a (hidden) b (hidden)"
 
 
