@@ -40,7 +40,8 @@ error    mount photos: S3 at http://nas:9000 gave no answer within 5 s  [bucket]
 * Exit code 0: nothing but notes; 1: warnings; 2: errors. `--json` has all findings: `{{"schema": 1, "ok", "summary":
   {{"error", "warning", "info", "ok"}}, "findings": [{{"id", "severity", "what", "why", "fix", "mount"}}]}}`. Ids are
   those below, and stay.
-* `mountctl iam-policy [NAME...]` prints the least IAM policy for the mounts as configured.
+* `mountctl iam-policy [NAME...]` prints the least IAM policy for the mounts as configured; with `--restore` also
+  what `mountctl restore` needs.
 
 ## A bug report
 

@@ -225,4 +225,8 @@ def _check(asked: AskRestore, found: Sequence[_Found]) -> None:
 
 
 def _explained(error: S3Error) -> str:
-    return f"{error}: it needs the permission s3:RestoreObject" if isinstance(error, AccessDenied) else str(error)
+    return (
+        f"{error}: it needs the permission s3:RestoreObject (`mountctl iam-policy --restore`)"
+        if isinstance(error, AccessDenied)
+        else str(error)
+    )

@@ -42,12 +42,13 @@ def iam_policy(
         Literal["aws", "aws-cn", "aws-us-gov"] | None,
         typer.Option("--partition", help="Of Amazon's regions. [default: by each mount's region]"),
     ] = None,
+    restore: Annotated[bool, typer.Option("--restore", help="Also what `mountctl restore` needs.")] = False,  # noqa: FBT002
     as_json: AsJson = True,  # noqa: FBT002
 ) -> int:
     """Print the least IAM policy for the mounts as they are configured; it is JSON anyway."""
     from mountctl.commands import iam_policy as body
 
-    return body.iam_policy(settings.config, names or (), partition)
+    return body.iam_policy(settings.config, names or (), partition, restoring=restore)
 
 
 def bench(

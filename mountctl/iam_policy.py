@@ -64,18 +64,20 @@ class _Grants:
         self.listed.setdefault((action, bucket), set()).add(prefix)
 
 
-def policy(mounts: Iterable[MountSpec], partition: str | None = None) -> dict[str, Any]:
+def policy(mounts: Iterable[MountSpec], partition: str | None = None, *, restoring: bool = False) -> dict[str, Any]:
     """The policy document for one identity that has all of these mounts.
 
     Args:
         mounts: they.
         partition: of Amazon's regions: aws, aws-cn, aws-us-gov; None: as each mount's region has it.
+        restoring: also what `mountctl restore` needs.
 
     Raises NoPolicy.
     """
     grants = _Grants()
     for spec in mounts:
-        _grant(spec, partition or _partition(spec.region), grants)
+        needed = (*actions(spec), RESTORE) if restoring else actions(spec)
+        _grant(spec, needed, partition or _partition(spec.region), grants)
     return {"Version": _VERSION, "Statement": [*_listings(grants), *_others(grants)]}
 
 
@@ -102,9 +104,9 @@ def notes(spec: MountSpec) -> Iterator[str]:
         yield "an Object Lambda access point: allow lambda:InvokeFunction on its function, and what that reads"
 
 
-def _grant(spec: MountSpec, partition: str, grants: _Grants) -> None:
+def _grant(spec: MountSpec, needed: Iterable[str], partition: str, grants: _Grants) -> None:
     bucket, objects, service = _resources(spec, partition)
-    for action in actions(spec):
+    for action in needed:
         named = action.replace("s3:", f"{service}:", 1)
         if action in _ON_BUCKET:
             grants.add_listing(named, bucket, spec.prefix)

@@ -14,8 +14,8 @@ from mountctl.errors import UnknownMount
 from mountctl.iam_policy import NoPolicy, notes, policy
 
 
-def iam_policy(config: Path, names: Sequence[str], partition: str | None) -> int:
-    """Print it. Returns 0. Raises ConfigError, UnknownMount, NoPolicy."""
+def iam_policy(config: Path, names: Sequence[str], partition: str | None, *, restoring: bool = False) -> int:
+    """Print it; `restoring`: for `mountctl restore`, too. Returns 0. Raises ConfigError, UnknownMount, NoPolicy."""
     mounts = load(config).mounts
     for name in names:
         if name not in mounts:
@@ -24,7 +24,7 @@ def iam_policy(config: Path, names: Sequence[str], partition: str | None) -> int
     signed = [spec for spec in chosen if not spec.no_sign_request]
     if not signed:
         raise NoPolicy("no mount signs its requests, so no policy of an identity counts")
-    sys.stdout.write(f"{json.dumps(policy(signed, partition), indent=2, ensure_ascii=False)}\n")
+    sys.stdout.write(f"{json.dumps(policy(signed, partition, restoring=restoring), indent=2, ensure_ascii=False)}\n")
     for spec in chosen:
         for note in notes(spec):
             sys.stderr.write(f"mountctl: mount {spec.name}: {note}\n")

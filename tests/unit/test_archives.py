@@ -141,7 +141,7 @@ def test_a_denial_names_the_permission() -> None:
     [answer] = answers(bucket, AskRestore(paths=("a",)))
 
     assert (answer.failed, answer.asked) == (1, 0)
-    assert answer.failure.endswith("it needs the permission s3:RestoreObject")
+    assert answer.failure.endswith("it needs the permission s3:RestoreObject (`mountctl iam-policy --restore`)")
 
 
 def test_what_is_in_a_deep_archive_takes_longer_and_is_the_sample() -> None:

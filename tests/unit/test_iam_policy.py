@@ -128,6 +128,13 @@ def test_other_services_have_actions_of_their_own() -> None:
     assert set(found) == {"s3-object-lambda:ListBucket", "s3-object-lambda:GetObject"}
 
 
+def test_restoring_is_allowed_where_it_is_asked_for_below_the_prefix_also_of_what_is_read_only() -> None:
+    mount = spec(prefix="p/", read_only=True)
+    [use] = [each for each in policy([mount], restoring=True)["Statement"] if each["Sid"] == "Use1"]
+    assert (use["Action"], use["Resource"]) == ([GET, RESTORE], ["arn:aws:s3:::data/p/*"])
+    assert RESTORE not in allowed(mount)
+
+
 def test_an_alias_is_refused_as_no_policy_can_name_it() -> None:
     with pytest.raises(NoPolicy, match="write its ARN"):
         policy([spec(bucket="point-abcdefghijkl-s3alias")])
