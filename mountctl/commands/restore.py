@@ -181,11 +181,13 @@ def _must_fit(counted: RestoreTold, wanted: Wanted) -> None:
 def _wait(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], done: RestoreTold) -> RestoreTold:
     """Until S3 restores nothing more of it. Raises MountctlError when nobody can be asked for long."""
     pause, heard = _LOOK_SECONDS_MIN, time.monotonic()
+    # What is deleted meanwhile is no longer waited for.
+    looks = [(name, asked.model_copy(update={"missing_ok": True})) for name, asked in _looks(requests)]
     while done.under_way:
         time.sleep(pause)
         pause = min(2 * pause, _LOOK_SECONDS_MAX)
         try:
-            now = _all(client, _looks(requests))
+            now = _all(client, looks)
         except MountctlError:
             if time.monotonic() - heard > _AWAY_SECONDS_MAX:
                 raise

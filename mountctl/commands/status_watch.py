@@ -32,7 +32,8 @@ def watch(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: b
     """Show the status until interrupted. Raises MountctlError if there is none to begin with."""
     terminal.end_orderly()
     shows: _Screen | _Lines | _Json
-    shows = _Json() if as_json else _Screen(no_color=no_color) if terminal.is_terminal() else _Lines()
+    screen = _Screen(no_color=no_color, detail=bool(names))
+    shows = _Json() if as_json else screen if terminal.is_terminal() else _Lines()
     with answering(), shows:
         for status in statuses(ControlClient(runtime_dir), names):
             if status is None:
@@ -63,8 +64,9 @@ def statuses(client: ControlClient, names: Sequence[str]) -> Iterator[_Status | 
 class _Screen:
     """The table on a terminal, in its alternate screen, as editors have it: what was there before is there after."""
 
-    def __init__(self, *, no_color: bool) -> None:
+    def __init__(self, *, no_color: bool, detail: bool) -> None:
         self._no_color = no_color
+        self._detail = detail
         self._status: _Status | None = None
         self._began = False
 
@@ -75,7 +77,7 @@ class _Screen:
         if self._began:
             terminal.write_now(_PRIMARY)
             if self._status is not None:
-                terminal.write_now(shown(self._status, no_color=self._no_color) + "\n")
+                terminal.write_now(shown(self._status, no_color=self._no_color, detail=self._detail) + "\n")
 
     def show(self, status: _Status | MountctlError | None) -> None:
         """Draw it; a sign of life makes durations go on."""
@@ -86,7 +88,7 @@ class _Screen:
         if self._status is None:
             return
         _, height = terminal.size()
-        lines = [*trouble, *shown(self._status, no_color=self._no_color).split("\n")]
+        lines = [*trouble, *shown(self._status, no_color=self._no_color, detail=self._detail).split("\n")]
         if len(lines) > height:
             more = len(lines) - height + 1
             lines = [*lines[: height - 1], f"... and {more} lines more than fit here"]

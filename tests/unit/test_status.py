@@ -14,13 +14,15 @@ from mountctl.status import (
     Health,
     LastReload,
     MountStatus,
+    RestoresStatus,
+    RestoreStatus,
     State,
     Status,
     SupervisorStatus,
     health,
     utc,
 )
-from mountctl.status_table import duration, render, size
+from mountctl.status_table import Look, duration, render, size
 from mountctl.terminal import COLUMNS
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -158,6 +160,32 @@ def test_credentials_that_expire_or_cannot_be_had_have_a_line(
     shown = table(status(mount(credentials=credentials, reason=reason))).splitlines()[5:]
 
     assert shown == [f"    {each}" for each in (reason, line and f"credentials: {line}") if each]
+
+
+def test_what_s3_restores_is_a_number_and_in_detail_what_and_until_when() -> None:
+    def asked(path: str, objects: int, **more: Any) -> RestoreStatus:
+        return RestoreStatus(path=path, recursive=path.endswith("d"), objects=objects, asked=NOW, **more)
+
+    within = NOW + timedelta(hours=5, seconds=1)
+    restores = RestoresStatus(
+        under_way=9,
+        next_expected=within,
+        requests=[
+            asked("/mnt/data/d", 2, tier="Bulk", expected=within),
+            asked("/mnt/data/a", 1, expected=NOW),
+            asked("/mnt/data/b", 1),
+        ],
+    )
+    answer = json.loads(status(mount(restores=restores)).model_dump_json())
+
+    assert render(answer, NOW).split("\n")[-1] == "    9 restoring, the next expected within 5h00m"
+    assert render(answer, NOW, Look(detail=True)).split("\n")[-5:] == [
+        "    9 restoring, the next expected within 5h00m",
+        "    restoring (Bulk): /mnt/data/d and below: 2, expected within 5h00m",
+        "    restoring: /mnt/data/a: 1, expected by now",
+        "    restoring: /mnt/data/b: 1",
+        "    restoring: 5 elsewhere",
+    ]
 
 
 def test_a_refused_reload_is_told_with_its_errors() -> None:

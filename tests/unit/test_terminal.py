@@ -209,7 +209,7 @@ def test_what_does_not_fit_a_terminal_is_counted(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(terminal, "write_now", written.append)
     monkeypatch.setattr(terminal, "size", lambda: (100, 6))
     told = json.loads(status(*(mount(f"m{number}") for number in range(20))).model_dump_json())
-    status_watch._Screen(no_color=True).show(told)
+    status_watch._Screen(no_color=True, detail=False).show(told)
 
     [drawn] = written
     assert drawn.count("\n") == 5
