@@ -16,7 +16,7 @@ import typer
 
 from engine.restores import KEYS_MAX, AskRestore, RestoreTold, Tier
 from mountctl.control.client import ControlClient
-from mountctl.errors import MountctlError
+from mountctl.errors import MountctlError, SupervisorSilent
 from mountctl.guard import tell
 from mountctl.supervisor.under_way import disjoint
 
@@ -25,6 +25,7 @@ EXIT_FAILED: Final = 1
 _LOOK_SECONDS_MIN, _LOOK_SECONDS_MAX = 2.0, 60.0
 # `--wait` outlives an engine that is replaced, a reload, and a supervisor that is upgraded: each takes seconds.
 _AWAY_SECONDS_MAX: Final = 600.0
+_NOT_KNOWN: Final = "; what S3 was asked for by then is not known: ask again, nothing is asked for or paid twice"
 _UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -148,7 +149,8 @@ def _begin(client: ControlClient, requests: Sequence[tuple[str, AskRestore]]) ->
             answers.append(_one(client, name, asked))
         except MountctlError as error:
             unanswered += len(asked.paths)
-            tell(f"mountctl: {', '.join(path or '/' for path in asked.paths)}: {error}")
+            also = _NOT_KNOWN if isinstance(error, SupervisorSilent) else ""
+            tell(f"mountctl: {', '.join(path or '/' for path in asked.paths)}: {error}{also}")
     return _sum(answers), unanswered
 
 

@@ -116,7 +116,7 @@ def _one(entries: list[Entry], scope: tuple[str, bool], found: PathTold, tier: T
     left = [each for each in entries if each not in inside]
     if not found.under_way:
         return left
-    before = next((each for each in inside if each.scope == scope and each.objects), None)
+    before = next((each for each in inside if each.scope == scope), None)
     entry = Entry(
         path=scope[0],
         recursive=scope[1],
@@ -130,7 +130,7 @@ def _one(entries: list[Entry], scope: tuple[str, bool], found: PathTold, tier: T
 
 
 def _tier(inside: Sequence[Entry]) -> Tier | None:
-    return next((each.tier for each in inside if each.objects), None)
+    return next((each.tier for each in inside if each.tier is not None), None)
 
 
 def _latest(*times: float | None) -> float | None:

@@ -70,6 +70,8 @@ def test_what_is_asked_for_stands_there_before_and_goes_if_nothing_came_of_it() 
 
     assert [(entry.path, entry.objects, entry.unsure) for entry in during] == [("d", 2, True), ("a", 0, True)]
     assert under_way.not_asked(during, asked) == entries
+    [found] = after(under_way.asking([], DIRECTORY, 5.0), "d", recursive=True, under_way=2, at=60.0)
+    assert (found.tier, found.asked, found.unsure) == ("Standard", 5.0, False)  # it is ours, and not known for sure
     assert [e.unsure for e in after(during, "a", "d/b", under_way=1, asked=1, seconds=HOUR)] == [False, False]
 
 
