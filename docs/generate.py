@@ -1,4 +1,5 @@
-"""Writes the pages that are made from code: configuration.md from the models, errors.md from the engine's errors,
+"""Writes the pages that are made from code: configuration.md from the models, command-line.md from the command line
+(docs/command_line.py), errors.md from the engine's errors,
 metrics.md (docs/metrics.py), mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md
 (docs/supervisor_pages.py), log-messages.md and systemd/mountctl.catalog (docs/log_messages.py); troubleshooting.md from
 doctor's checks (docs/troubleshooting.py); config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml
@@ -19,7 +20,7 @@ from typing import Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from docs import log_messages, metrics, mount_s3_options, sample, supervisor_pages, troubleshooting
+from docs import command_line, log_messages, metrics, mount_s3_options, sample, supervisor_pages, troubleshooting
 from engine.errors import EngineError
 from engine.spec import TTL_MAX_SECONDS, MountSpec
 from mountctl.commands import schema
@@ -111,6 +112,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     pages = {
         REFERENCE / "configuration.md": configuration(),
+        REFERENCE / "command-line.md": command_line.page(_GENERATED),
         REFERENCE / "errors.md": errors(),
         REFERENCE / "mount-s3-options.md": mount_s3_options.page(_GENERATED),
         REFERENCE / "status.md": supervisor_pages.status(_GENERATED),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import engine
+from docs import command_line
 from docs.generate import REFERENCE, RULES
 from engine.spec import MountSpec
-from mountctl import parser
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.words import fields, limits, wanted
 
@@ -42,53 +42,19 @@ def pages() -> dict[str, str]:
 
 
 def _mountctl() -> Iterator[str]:
-    program = parser.program(mount_in_full=True)
+    program = command_line.program()
     yield from _head("mountctl", 1, "mounts S3 buckets as one file declares them, and keeps them mounted")
     yield from (".SH SYNOPSIS", r"\fBmountctl\fR [\fIOPTIONS\fR] \fICOMMAND\fR [\fIARGUMENTS\fR]")
-    yield from (".SH DESCRIPTION", escaped(program.help), ".PP")
+    yield from (".SH DESCRIPTION", escaped(program.meaning), ".PP")
     yield "Every command takes the options of places, behind its name or in front of it, and tells of itself with"
     yield "--help. What is asked for goes to stdout, everything else to stderr."
-    context = program.make_context("mountctl", [], resilient_parsing=True)
-    yield from (".SH OPTIONS", *_options(program, context))
-    yield ".SH COMMANDS"
-    common = {param.name for param in program.params}
-    for command, name, inside in _commands(program, context):
-        yield from (f".SS {escaped(name)} {escaped(_usage(command))}", escaped(command.help))
-        yield from _options(command, inside, leave_out=common)
+    yield from (".SH OPTIONS", *_terms(dict(program.options)), ".SH COMMANDS")
+    for command in program.commands:
+        yield from (f".SS {escaped(command.name)} {escaped(command.usage)}", escaped(command.meaning))
+        yield from _terms(dict(command.options))
     yield from (".SH EXIT STATUS", *_terms(_EXIT_CODES))
     yield from (".SH FILES", *_terms(_FILES))
     yield from (".SH SEE ALSO", ".BR mountpoint-s3.toml (5),", ".BR mount.mountctl (8),", ".BR systemd.mount (5)")
-
-
-def _commands(group: Any, context: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Each command with its name, and a context in which it tells of itself."""
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        if command.hidden:
-            continue
-        inside = type(context)(command, info_name=name, parent=context)
-        if hasattr(command, "list_commands"):
-            yield from ((each, f"{name} {under}", its) for each, under, its in _commands(command, inside))
-        else:
-            yield command, name, inside
-
-
-def _usage(command: Any) -> str:
-    """What follows a command's name."""
-    arguments = [_argument(param) for param in command.params if param.param_type_name == "argument"]
-    return " ".join(["[OPTIONS]", *arguments])
-
-
-def _argument(param: Any) -> str:
-    return str(param.metavar or param.name.upper())
-
-
-def _options(command: Any, context: Any, leave_out: set[str | None] | frozenset[str] = frozenset()) -> Iterator[str]:
-    for param in command.params:
-        record = param.get_help_record(context)
-        if record and param.name not in leave_out:
-            term = _argument(param) if param.param_type_name == "argument" else record[0]
-            yield from _terms({term: record[1]})
 
 
 def _configuration() -> Iterator[str]:
