@@ -1,5 +1,6 @@
 """What is written for users agrees with the code: examples load, generated pages are current."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from docs import generate
 from engine import errors
 from engine.spec import MountSpec
+from mountctl import iam_policy
 from mountctl.config.load import examine, load
 from mountctl.config.model import CsiSpec, SupervisorSpec
 from mountctl.config.words import fields
@@ -48,6 +50,14 @@ def test_every_block_of_a_page_that_declares_a_mount_is_right(
     examined = examine(file)
     assert examined.problems == ()
     assert examined.config.mounts
+
+
+def test_the_policy_on_the_page_about_ec2_is_that_of_its_mount(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guides" / "ec2.md").read_text()
+    file = tmp_path / "mountpoint-s3.toml"
+    file.write_text(BLOCKS["docs/guides/ec2.md-0"])
+    shown = json.loads(page.partition("```json\n")[2].partition("```")[0])
+    assert shown == iam_policy.policy(load(file).mounts.values())
 
 
 def test_there_are_blocks_on_many_pages() -> None:
