@@ -56,6 +56,8 @@ def main() -> int:
     ]
     if left:
         print("still mounted:", *left, sep="\n", file=sys.stderr)
+    if not keep:
+        print("\nTo try it by hand: make demo KEEP=1. Step by step: docs/tutorial.md")
     return 0 if good and not left else 1
 
 
@@ -158,19 +160,18 @@ read-only = true
 def show(work: Path, environment: dict[str, str]) -> None:
     """What an operator and a program see."""
     run(["mountctl", "status"], environment)
-    run(["ls", "-l", f"{work}/datasets", f"{work}/train", f"{work}/sources/engine"], environment)
+    run(["ls", "-l", f"{work}/datasets", f"{work}/train", f"{work}/sources"], environment)
     run(["findmnt", "--types", "fuse.mountctl"], environment)
 
 
 def compare(work: Path, sums: dict[str, str]) -> bool:
     """Checksums through the mounts against those of what was uploaded."""
     say("sha256sum through the mounts")
-    good = True
-    for name, expected in sums.items():
-        found = hashlib.sha256((work / name).read_bytes()).hexdigest()
-        good = good and found == expected
-        print(f"{'ok ' if found == expected else 'BAD'} {found[:16]}... {name}")
-    return good
+    bad = [name for name, sha in sums.items() if hashlib.sha256((work / name).read_bytes()).hexdigest() != sha]
+    print(f"{len(sums) - len(bad)} of {len(sums)} files are what was uploaded")
+    for name in bad:
+        print(f"BAD {name}")
+    return not bad
 
 
 def stay(work: Path, environment: dict[str, str]) -> None:
