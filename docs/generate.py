@@ -1,5 +1,5 @@
 """Writes the pages that are made from code: configuration.md from the models, command-line.md from the command line
-(docs/command_line.py), errors.md from the engine's errors,
+(docs/command_line.py), errors.md from the errors of the engine and of commands,
 metrics.md (docs/metrics.py), mount-s3-options.md (docs/mount_s3_options.py), status.md and events.md
 (docs/supervisor_pages.py), log-messages.md and systemd/mountctl.catalog (docs/log_messages.py); troubleshooting.md from
 doctor's checks (docs/troubleshooting.py); config/mountpoint-s3.schema.json; and packaging/mountpoint-s3.toml
@@ -27,6 +27,7 @@ from mountctl.commands import schema
 from mountctl.config.model import UNSUPPORTED_MOUNT_OPTIONS, UNSUPPORTED_SUPERVISOR_OPTIONS, CsiSpec, SupervisorSpec
 from mountctl.config.read import DROP_INS_MAX, FILE_BYTES_MAX
 from mountctl.config.words import fields, limits, wanted
+from mountctl.errors import MountctlError
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 GUIDES: Final = Path(__file__).parent / "guides"
@@ -94,9 +95,11 @@ A file without mounts is right: a supervisor that waits for its first one.
 """
 
 _ERRORS_INTRODUCTION: Final = f"""\
-# Errors of an engine
+# Errors
 
 {_GENERATED}
+
+## What programs on a mount see
 
 What programs see (errno) when something fails in a mount, and at which level the engine logs it. An indented error is a
 kind of the one above it.
@@ -104,13 +107,36 @@ kind of the one above it.
 | error | errno | level | meaning |
 |---|---|---|---|"""
 
+_COMMANDS_ERRORS_INTRODUCTION: Final = """
+## What ends a command
+
+One sentence on stderr, and an exit code; others are those of each command ([commands.md](commands.md)).
+
+| error | exit code | meaning |
+|---|---|---|"""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Write the pages, or with `--check` compare them. Returns the exit code: 1 if one is stale, 2 for bad usage."""
     if arguments not in ([], ["--check"]):
         sys.stderr.write("usage: python -m docs.generate [--check]\n")
         return 2
-    pages = {
+    try:
+        pages = all_pages()
+    except LookupError as error:
+        sys.stderr.write(f"docs.generate: {error.args[0]}\n")
+        return 1
+    if arguments:
+        return check(pages)
+    REFERENCE.mkdir(exist_ok=True)
+    for path, text in pages.items():
+        path.write_text(text)
+    return 0
+
+
+def all_pages() -> dict[Path, str]:
+    """Every page by its place. Raises LookupError if something has no meaning, or has one and is not there."""
+    return {
         REFERENCE / "configuration.md": configuration(),
         REFERENCE / "command-line.md": command_line.page(_GENERATED),
         REFERENCE / "errors.md": errors(),
@@ -124,12 +150,6 @@ def main(arguments: Sequence[str]) -> int:
         SCHEMA: schema.text(),
         SAMPLE: sample.text(),
     }
-    if arguments:
-        return check(pages)
-    REFERENCE.mkdir(exist_ok=True)
-    for path, text in pages.items():
-        path.write_text(text)
-    return 0
 
 
 def check(pages: dict[Path, str]) -> int:
@@ -162,8 +182,9 @@ def configuration() -> str:
 
 
 def errors() -> str:
-    """The page about the engine's errors."""
-    return "\n".join([_ERRORS_INTRODUCTION, *_error_rows(EngineError, 0), ""])
+    """The page about errors: of the engine, and of commands."""
+    commands = [_COMMANDS_ERRORS_INTRODUCTION, *_command_error_rows(MountctlError, 0)]
+    return "\n".join([_ERRORS_INTRODUCTION, *_error_rows(EngineError, 0), *commands, ""])
 
 
 def _table(model: type[BaseModel], *, leave_out: Collection[str] = ()) -> Iterator[str]:
@@ -203,11 +224,20 @@ def _refused() -> Iterator[str]:
 
 
 def _error_rows(error: type[EngineError], depth: int) -> Iterator[str]:
-    meaning = " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
     level = logging.getLevelName(error.level).lower()
-    yield f"| {'&emsp;' * depth}`{error.__name__}` | {errno.errorcode[error.errno]} | {level} | {meaning} |"
+    yield f"| {'&emsp;' * depth}`{error.__name__}` | {errno.errorcode[error.errno]} | {level} | {_meaning(error)} |"
     for kind in (kind for kind in error.__subclasses__() if kind.__module__ == EngineError.__module__):
         yield from _error_rows(kind, depth + 1)
+
+
+def _command_error_rows(error: type[MountctlError], depth: int) -> Iterator[str]:
+    yield f"| {'&emsp;' * depth}`{error.__name__}` | {error.exit_code} | {_meaning(error)} |"
+    for kind in (kind for kind in error.__subclasses__() if kind.__module__ == MountctlError.__module__):
+        yield from _command_error_rows(kind, depth + 1)
+
+
+def _meaning(error: type[Exception]) -> str:
+    return " ".join((inspect.getdoc(error) or "").split("\n\n")[0].split())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Called by generate.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -12,8 +12,10 @@ from engine.link import Stats
 from mountctl.status import Status
 from mountctl.supervisor.events import EVENTS_MAX, TEXT_CHARACTERS_MAX, Event, Kind
 
-# Of keys whose name says enough where the code is read, and not here.
+# Of keys whose name says enough where the code is read, and not here. One that is not there any more stops the
+# generator, as does a key of which nothing is said.
 PLAIN: Final = {
+    "Status.schema": "the version of this form",
     "Status.health": "`ready`: all is; `degraded`: not all; `failed`: nothing is served",
     "Status.supervisor": "the supervisor itself",
     "Status.mounts": "one each, in the order of their names",
@@ -34,6 +36,8 @@ PLAIN: Final = {
     "MountStatus.backend": "S3, as the engine sees it",
     "MountStatus.credentials": "where its keys come from; never a key",
     "MountStatus.log": "where its log goes",
+    "MountStatus.restores": "archived objects that S3 restores now",
+    "RestoreStatus.path": "what was asked for: a file, or a directory",
     "EngineStatus.started": "when the process was started",
     "BackendStatus.reachable": "null while nothing is known",
     "VolumeStatus.driver": "who has asked for it: the CSI driver's name",
@@ -100,8 +104,10 @@ asked for, and when: [requests](../concepts/requests.md).
 
 
 def status(generated: str) -> str:
-    """The page about the status. `generated` is the line that says so."""
+    """The page about the status. `generated` is the line that says so. Raises LookupError as `unfit` says."""
     models = Status.model_json_schema(mode="serialization") | {"title": "Status"}
+    if wrong := unfit({"Status": models, "Stats": _schema(Stats), **models["$defs"]}, PLAIN):
+        raise LookupError("; ".join(wrong))
     parts = [_STATUS.format(generated=generated), "## The whole\n", *_table("Status", models), ""]
     for name, titles in _places(models):
         parts += [f"## {titles}\n", *_table(name, models["$defs"][name]), ""]
@@ -117,6 +123,19 @@ def events(generated: str) -> str:
     missing = [key for key in Event._fields if f"| `{key}` |" not in _EVENT_JSON]
     assert not missing, missing
     return told + rows + "\n" + _EVENT_JSON
+
+
+def unfit(models: dict[str, Any], told: Mapping[str, str]) -> list[str]:
+    """What is told by hand of keys that no model has, and keys of models of which nothing is told."""
+    keys = {f"{name}.{key}": field for name, model in models.items() for key, field in _properties(model).items()}
+    gone = [f"{key} is told of and is not there" for key in told if key not in keys]
+    silent = [f"{key} is not told of" for key, field in keys.items() if "description" not in field and key not in told]
+    return gone + silent
+
+
+def _properties(model: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    properties: dict[str, dict[str, Any]] = model.get("properties", {})  # an enum has none
+    return properties
 
 
 def _schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from docs import generate
+import mountctl.errors
+from docs import generate, supervisor_pages
 from engine import errors
 from engine.spec import MountSpec
 from mountctl import iam_policy
@@ -100,12 +101,31 @@ def test_unknown_arguments_are_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "usage" in capsys.readouterr().err
 
 
+def test_what_is_told_of_and_is_not_there_stops_the_generator_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(supervisor_pages.PLAIN, "Status.gone", "x")
+    assert generate.main(["--check"]) == 1
+    assert capsys.readouterr().err == "docs.generate: Status.gone is told of and is not there\n"
+
+
 def test_every_key_and_every_error_is_on_its_page() -> None:
     configuration, page = generate.configuration(), generate.errors()
     for key in (fields(MountSpec).keys() | fields(SupervisorSpec).keys() | fields(CsiSpec).keys()) - {"name"}:
         assert f"\n| `{key}` | " in configuration
-    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.EngineError)]
-    assert page.count("\n| ") == len(kinds) + 1
+    for module, base in ((errors, errors.EngineError), (mountctl.errors, mountctl.errors.MountctlError)):
+        kinds = [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base)]
+        assert [kind for kind in kinds if page.count(f"`{kind.__name__}` | ") != 1] == []
+    rows = re.findall(r"^\| (?:&emsp;)*`(\w+)`", page, re.MULTILINE)
+    assert [row for row in rows if not (hasattr(errors, row) or hasattr(mountctl.errors, row))] == []
+
+
+def test_what_is_told_of_the_status_by_hand_is_there_and_nothing_is_left_out() -> None:
+    models = {"Mount": {"properties": {"a": {"description": "said"}, "b": {}, "c": {}}}}
+    assert supervisor_pages.unfit(models, {"Mount.b": "x", "Mount.gone": "y"}) == [
+        "Mount.gone is told of and is not there",
+        "Mount.c is not told of",
+    ]
 
 
 def test_rules_told_by_hand_are_of_keys_that_exist() -> None:
