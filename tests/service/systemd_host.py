@@ -13,6 +13,7 @@ from typing import Final, Self, TypeVar
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 BOOT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
+_UNIFIED: Final = ""
 
 T = TypeVar("T")
 
@@ -31,25 +32,30 @@ class SystemdHost:
 
     Args:
         shared: directories of the host that are seen inside, writable, at their own paths.
+        limits: with controllers for memory and the like, also where this kernel has them in cgroup v1 only: then
+            systemd has both versions (hybrid).
     """
 
-    def __init__(self, *shared: Path) -> None:
+    def __init__(self, *shared: Path, limits: bool = False) -> None:
         self._shared = shared
+        self._hierarchies = _older_hierarchies() if limits else {}
 
     def __enter__(self) -> Self:
         top = _cgroup2()
         assert top is not None
-        self._cgroup = top / f"mountctl-tests-{os.getpid()}"
-        self._cgroup.mkdir()
+        parents = {_UNIFIED: top} | self._hierarchies
+        self._cgroups = [parent / f"mountctl-tests-{os.getpid()}" for parent in parents.values()]
+        for group in self._cgroups:
+            group.mkdir()
         self._work = Path(tempfile.mkdtemp(prefix="systemd-"))
         inner = Path(__file__).with_name("systemd_root.sh")
-        # The shell joins the control group before it unshares, so that the group is the root of the new namespace.
-        join = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
+        # The shell joins the control groups before it unshares, so that they are the roots of the new namespace.
+        join = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
         unshare = ["unshare", "--pid", "--mount", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child=SIGKILL"]
         self._log = (self._work.parent / f"{self._work.name}.log").open("w+")
         self._process = subprocess.Popen(
             [
-                *("sh", "-c", join, "sh", self._cgroup),
+                *("sh", "-c", join, "sh", *self._cgroups, "--"),
                 *unshare,
                 *("--propagation", "private", "sh", inner, self._work),
                 *self._shared,
@@ -57,6 +63,7 @@ class SystemdHost:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            env=os.environ | {"HIERARCHIES": " ".join(self._hierarchies)},
             start_new_session=True,
         )
         self._pid1 = self._poll(self._child)
@@ -68,8 +75,9 @@ class SystemdHost:
         self._process.wait()
         self._log.close()
         Path(self._log.name).unlink()
-        for directory, _, _ in os.walk(self._cgroup, topdown=False):
-            self._poll(lambda directory=directory: _removed(directory), alive=False)
+        for group in self._cgroups:
+            for directory, _, _ in os.walk(group, topdown=False):
+                self._poll(lambda directory=directory: _removed(directory), alive=False)
         shutil.rmtree(self._work)
 
     def run(
@@ -141,6 +149,22 @@ class SystemdHost:
 def _cgroup2() -> Path | None:
     lines = map(str.split, Path("/proc/mounts").read_text(errors="surrogateescape").splitlines())
     return next((Path(fields[1]) for fields in lines if fields[2] == "cgroup2"), None)
+
+
+def _older_hierarchies() -> dict[str, Path]:
+    """Where this process is in each hierarchy of cgroup v1, by its controllers or its name."""
+    own = {}
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        own[controllers] = path.lstrip("/")
+    lines = map(str.split, Path("/proc/mounts").read_text(errors="surrogateescape").splitlines())
+    mounted = [(Path(fields[1]), set(fields[3].split(","))) for fields in lines if fields[2] == "cgroup"]
+    return {
+        controllers: place / own[controllers]
+        for place, options in mounted
+        for controllers in own
+        if controllers and set(controllers.split(",")) <= options
+    }
 
 
 def _removed(directory: str) -> bool:

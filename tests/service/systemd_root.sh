@@ -13,7 +13,18 @@ mount -t proc proc proc
 mount --bind proc/sys proc/sys
 mount -o remount,bind,ro proc/sys
 mount -t sysfs sysfs sys
-mount -t cgroup2 cgroup2 sys/fs/cgroup
+if [ -z "${HIERARCHIES:-}" ]; then
+  mount -t cgroup2 cgroup2 sys/fs/cgroup
+else # of cgroup v1, beside which version 2 has no controllers
+  mount -t tmpfs -o mode=755,nosuid,nodev,noexec tmpfs sys/fs/cgroup
+  mkdir sys/fs/cgroup/unified
+  mount -t cgroup2 cgroup2 sys/fs/cgroup/unified
+  for hierarchy in $HIERARCHIES; do
+    mkdir "sys/fs/cgroup/${hierarchy#name=}"
+    case $hierarchy in name=*) options=none,$hierarchy ;; *) options=$hierarchy ;; esac
+    mount -t cgroup -o "$options" cgroup "sys/fs/cgroup/${hierarchy#name=}"
+  done
+fi
 mount -t tmpfs -o mode=755,nosuid tmpfs dev
 for device in null zero full random urandom tty fuse; do
   : > "dev/$device"
