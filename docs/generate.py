@@ -58,6 +58,7 @@ RULES: Final = {
     "storage-class": "printable ASCII",
     "sse-kms-key-id": "an ARN of a key; with `sse`, not `AES256`",
     "part-size": "not with `read-part-size`, `write-part-size`",
+    "slice": "a slice of systemd, and not the root",
     "region": "not empty",
     "profile": "not empty",
     "control-group": "not empty",

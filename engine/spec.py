@@ -12,8 +12,11 @@ from typing import Annotated, Any, Final, Literal, Self
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from engine import bucket_names
+from engine.bucket_names import is_arn, is_directory_bucket
 from engine.interfaces import as_interfaces
 from engine.logged import FileForm
+from engine.resources import MEMORY_LIMIT_MAX_MIB, MEMORY_LIMIT_MIN_MIB, memory_conflicts, slice_name
 from engine.variables import as_pairs, as_table
 
 KiB: Final = 1024
@@ -32,63 +35,12 @@ TTL_MAX_SECONDS: Final = 3_153_600_000
 # An engine replies what two to four fetchers bring; more are of use if TLS is slow there.
 FETCHERS_MAX: Final = 16
 
-# AWS names no bound; the longest that its rules allow (an Outpost's access point) is below 200.
-_ARN_CHARS_MAX: Final = 512
-
-_BUCKET = re.compile(r"^[0-9a-zA-Z\-._]+$")
-# Access points of a region or of many, Object Lambda's and Outposts': what is behind the account is S3's own business.
-_ACCESS_POINT = re.compile(
-    r"^arn:[a-z0-9-]+:(s3|s3-object-lambda|s3-outposts):(?P<region>[a-z0-9-]*):[0-9]+:"
-    r"(accesspoint|outpost)[:/][0-9a-zA-Z\-._]+([:/][0-9a-zA-Z\-._]+)*$"
-)
-_BUCKET_ARN = re.compile(r"^arn:[a-z0-9-]+:s3:::(?P<name>[^/]+)$")
-_DIRECTORY_BUCKET = re.compile(r"^.+--[a-z0-9-]+--x-s3$")
 _NAME = re.compile(r"^[0-9a-zA-Z][0-9a-zA-Z\-._]{0,62}$")
 
 
 def _mount_name(value: str) -> str:
     if not _NAME.match(value):
         raise ValueError("a mount's name has 1-63 letters, digits, '.', '-' and '_', and starts with a letter or digit")
-    return value
-
-
-def _bucket(value: str) -> str:
-    if is_arn(value):
-        return _arn(value)
-    if not 3 <= len(value) <= 255:
-        raise ValueError("bucket names must be 3-255 characters long")
-    if not _BUCKET.match(value):
-        raise ValueError("bucket names have only letters, numbers, '.', '-' and '_' (an s3:// URL is not a name)")
-    return value
-
-
-def is_directory_bucket(bucket: str) -> bool:
-    """Whether a name is that of a directory bucket (S3 Express), which Amazon gives no other bucket."""
-    return _DIRECTORY_BUCKET.match(bucket) is not None
-
-
-def is_arn(bucket: str) -> bool:
-    """Whether a bucket is given by the ARN of an access point, not by a name or an alias."""
-    return bucket.startswith("arn:")
-
-
-def _arn(value: str) -> str:
-    if of_bucket := _BUCKET_ARN.match(value):
-        raise ValueError(f"an ARN must be an access point's; write a bucket's name alone: {of_bucket['name']!r}")
-    found = _ACCESS_POINT.match(value)
-    if found is None or len(value) > _ARN_CHARS_MAX:
-        raise ValueError("not the ARN of an access point: arn:PARTITION:SERVICE:REGION:ACCOUNT:accesspoint/NAME")
-    if not found["region"]:
-        raise ValueError(
-            "a multi-region access point needs SigV4A signatures, which are not supported: "
-            "mount one of its buckets, or an access point of one region"
-        )
-    return value
-
-
-def _bucket_type(value: Any) -> Any:
-    if value == "directory":
-        raise ValueError("'directory' is not supported yet: mount a general purpose bucket")
     return value
 
 
@@ -190,7 +142,7 @@ class MountSpec(BaseModel):
     )
 
     name: Annotated[str, AfterValidator(_mount_name)] = Field(description="The mount's name: the table's name.")
-    bucket: Annotated[str, AfterValidator(_bucket)] = Field(
+    bucket: Annotated[str, AfterValidator(bucket_names.bucket)] = Field(
         description="The bucket's name, or an access point's alias or ARN."
     )
     mountpoint: Annotated[str, AfterValidator(_mountpoint)] = Field(
@@ -200,7 +152,7 @@ class MountSpec(BaseModel):
         "", description="Mount only the keys below this prefix, which ends in `/`."
     )
 
-    bucket_type: Annotated[Literal["general-purpose"], BeforeValidator(_bucket_type)] | None = Field(
+    bucket_type: Annotated[Literal["general-purpose"], BeforeValidator(bucket_names.bucket_type)] | None = Field(
         None, description="What kind of bucket it is. There is one kind that is served, so nothing depends on it."
     )
     region: str | None = Field(
@@ -315,6 +267,29 @@ class MountSpec(BaseModel):
         le=KiB * KiB,
         description="Memory for data being read and written, in MiB; all else takes up to 64 MiB more.",
     )
+    memory_high: int | None = Field(
+        None,
+        ge=MEMORY_LIMIT_MIN_MIB,
+        le=MEMORY_LIMIT_MAX_MIB,
+        description="Memory of the mount's engine and fetchers, in MiB, beyond which the kernel slows them down. Under "
+        "systemd with cgroup v2.",
+    )
+    memory_max: int | None = Field(
+        None,
+        ge=MEMORY_LIMIT_MIN_MIB,
+        le=MEMORY_LIMIT_MAX_MIB,
+        description="Memory of the mount's engine and fetchers, in MiB, beyond which the kernel ends one, and another "
+        "takes over. Twice `memory-target` and more leaves room for two engines at a handover. Under systemd.",
+    )
+    cpu_weight: int | None = Field(
+        None, ge=1, le=10_000, description="Its share of the CPU when that is short; 100 is everybody's. Under systemd."
+    )
+    slice: Annotated[str, AfterValidator(slice_name)] | None = Field(
+        None,
+        description="The slice of systemd below which the mount has its own, `PARENT-NAME.slice`: for limits that "
+        "several mounts have together. Default, where a limit is given: `mountctl.slice`; else engines are the "
+        "service's.",
+    )
     max_threads: int = Field(
         64, ge=1, le=4096, description="Requests of the kernel served at once (tasks here; no thread is started)."
     )
@@ -366,6 +341,7 @@ class MountSpec(BaseModel):
         for option in ("log_directory", "debug", "debug_crt", "log_metrics") if self.no_log else ():
             if getattr(self, option):
                 yield f"no-log conflicts with {kebab(option)}: keep one"
+        yield from memory_conflicts(self.memory_target, self.memory_high, self.memory_max)
         if is_directory_bucket(self.bucket) and self.endpoint_url is None:
             yield "bucket: a directory bucket (S3 Express) is not supported yet: mount a general purpose bucket"
 

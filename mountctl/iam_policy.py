@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from engine.spec import MountSpec, is_arn
+from engine.bucket_names import is_arn
+from engine.spec import MountSpec
 from mountctl.errors import MountctlError
 
 LIST: Final = "s3:ListBucket"

@@ -118,6 +118,14 @@ class DayCost(_Part):
     free: int = Field(description="DELETE, and aborts of uploads")
 
 
+class SliceStatus(_Part):
+    """The slice of systemd that a mount has for its limits."""
+
+    name: str = Field(description="the unit: `systemctl status` shows it")
+    trouble: str | None = Field(None, description="what of the limits is not in force, and why; None: all are")
+    memory_bytes: int | None = Field(None, description="in use there now, buffers of the kernel included")
+
+
 class CostStatus(_Part):
     """What a mount's requests to S3 cost, by the prices of the configuration. Requests only: no storage, no traffic."""
 
@@ -147,6 +155,7 @@ class MountStatus(_Part):
     last_error: str | None = Field(None, description="the last error that a program saw as EIO or EACCES")
     restores: RestoresStatus = RestoresStatus()
     cost: CostStatus | None = Field(None, description="None: it is not mounted")
+    slice: SliceStatus | None = Field(None, description="None: no limits are asked for")
 
 
 class LastReload(_Part):

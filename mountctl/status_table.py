@@ -150,6 +150,8 @@ def _remarks(mount: _Part, now: datetime, look: Look) -> list[str]:
         said.append(f"changes when nobody uses it any more: {', '.join(waiting)}")
     if trouble := volume.get("trouble"):
         said.append(f"goes on as it runs: {trouble}")
+    if trouble := (mount.get("slice") or {}).get("trouble"):
+        said.append(f"served without the limits that it asks for: {trouble}")
     if (last := mount.get("last_error")) and last not in said:
         said.append(f"last error: {last}")
     said += _about_restores(mount, now, look)

@@ -18,6 +18,7 @@ from mountctl.config.load import Examined, examine
 from mountctl.config.tables import MOUNT
 from mountctl.config.words import dotted, one_line
 from mountctl.errors import ConfigError, Problem, shown_path
+from mountctl.supervisor.slices import here
 
 if TYPE_CHECKING:
     from engine.answers import Answer
@@ -43,7 +44,7 @@ def check(config: Path, runtime: Path, *, as_json: bool = False, online: bool = 
     Raises InquiryFailed.
     """
     examined = examine(config)
-    warnings = advice(examined, Mountpoints().occupied)
+    warnings = advice(examined, Mountpoints().occupied, here.unmet)
     answers, asked_in = _ask(examined, runtime) if online else ([], None)
     refused = sum(any(step.ok is False for step in answer.steps) for answer in answers)
     exit_code = ConfigError.exit_code if examined.problems else EXIT_REFUSED if refused else 0

@@ -6,6 +6,7 @@ read by the programs that there are for it; of the third the supervisor has the 
 
 import contextlib
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,9 +47,11 @@ def logs(runtime_dir: Path, name: str, *, count: int, follow: bool, as_json: boo
         lines = _of_file(path, count, follow=follow)
     elif where == "journal" and shutil.which(_JOURNALCTL):
         # A mount in the background (fstab) is no unit's; background.py gives it this name.
-        match = f"--unit={unit}" if unit else "--identifier=mountctl"
-        _say(f"the journal: {_JOURNALCTL} {match}")
-        lines = _of_journal(match, name, count, follow=follow)
+        matches = [f"--unit={unit}"] if unit else ["--identifier=mountctl"]
+        if unit and (of_engines := mount.get("slice")):
+            matches.append(f"--unit={of_engines['name']}")
+        _say(f"the journal: {shlex.join([_JOURNALCTL, *matches])}")
+        lines = _of_journal(matches, name, count, follow=follow)
     else:
         _say(_about_stderr(where, path))
         lines = _of_supervisor(client.logs(name, count, follow=follow))
@@ -82,9 +85,9 @@ def _of_file(path: str, count: int, *, follow: bool) -> Iterator[str]:
     return _lines(["tail", f"--lines={count}", *(["--follow=name", "--retry"] if follow else []), "--", path])
 
 
-def _of_journal(match: str, name: str, count: int, *, follow: bool) -> Iterator[str]:
+def _of_journal(matches: list[str], name: str, count: int, *, follow: bool) -> Iterator[str]:
     """The lines of this mount among those of the service: they have its name as a field, or at their beginning."""
-    command = [_JOURNALCTL, match, "--output=json", "--no-pager", "--quiet", "--all"]
+    command = [_JOURNALCTL, *matches, "--output=json", "--no-pager", "--quiet", "--all"]
     newest = [json.loads(line) for line in islice(_lines([*command, "--reverse", "--lines=1"]), 1)]
     latest = islice(_lines([*command, "--reverse"]), _LOOKED_AT_MAX)
     found = list(islice(_of_mount(map(json.loads, latest), name), count)) if count else []

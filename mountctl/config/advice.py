@@ -11,6 +11,7 @@ from typing import Final
 
 from engine.spec import MountSpec
 from mountctl.config.address import Address
+from mountctl.config.classes import LIMITS
 from mountctl.config.findings import Findings, TooMany
 from mountctl.config.layers import effective, used
 from mountctl.config.load import Examined
@@ -39,12 +40,18 @@ _NAMES_KEPT: Final = 2
 _Bucket = tuple[str, str]
 
 
-def advice(examined: Examined, occupied: Callable[[str], str | None] = lambda _: None) -> list[Problem]:
+def advice(
+    examined: Examined,
+    occupied: Callable[[str], str | None] = lambda _: None,
+    unmet: Callable[[MountSpec], str | None] = lambda _: None,
+) -> list[Problem]:
     """Every warning, by file and line.
 
     Args:
         examined: the configuration.
         occupied: what lies at a mountpoint and would be hidden, as a sentence; None: nothing, or nobody knows.
+        unmet: which limits of a mount this host can't meet, and why, as a sentence that begins with the option; None:
+            it can, or there are none.
     """
     warnings = Warnings(examined)
     try:
@@ -52,6 +59,7 @@ def advice(examined: Examined, occupied: Callable[[str], str | None] = lambda _:
         warnings.unused_templates()
         warnings.mountpoints(occupied)
         warnings.nobody_gets_in()
+        warnings.limits(unmet)
         warnings.metrics_for_all()
         warnings.sharedprefixes()
     except TooMany:
@@ -112,6 +120,13 @@ class Warnings:
             if spec.uid is not None and not spec.allow_other:
                 reason = "this user can't get in: mounts are root's, so nobody else may enter one without allow-other"
                 self._at(name, "uid", reason)
+
+    def limits(self, unmet: Callable[[MountSpec], str | None]) -> None:
+        """A mount is served without them."""
+        for name, spec in self._mounts.items():
+            if (told := unmet(spec)) is not None:
+                key = next(key for key in LIMITS if told.startswith(key))
+                self._at(name, key, f"this host can't see to it, and the mount is served without limits: {told}")
 
     def metrics_for_all(self) -> None:
         """What is told there needs no password."""

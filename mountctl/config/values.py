@@ -21,6 +21,8 @@ from mountctl.config.words import HIDDEN, dotted, fields, reason, wanted
 
 # Stand in for what a mount must have, so that the rest of a table can be judged without it.
 _STAND_INS: Final = {"name": "name", "bucket": "bucket", "mountpoint": "/mountpoint"}
+# And in a table for many, for what each of them may say otherwise: goes with every limit of memory.
+_LEAST: Final = {"memory-target": 16}
 
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -105,7 +107,7 @@ class _Shared:
 
 def _shared(base: tuple[str, ...], table: Table, findings: Findings) -> _Shared:
     """Judge a table for several mounts by itself: what is wrong in it is told once, where it stands."""
-    _, faults = judge(MountSpec, _STAND_INS | _plain(table))
+    _, faults = judge(MountSpec, _STAND_INS | _LEAST | _plain(table))
     for fault in faults:
         _tell(base, table, _first_document(table), _discreet(fault, table, MountSpec), findings)
     return _Shared(

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from engine.spec import PATH_BYTES_MAX, MiB, MountSpec
+from mountctl.config.classes import LIMITS
 from mountctl.config.words import fields, reason, shown, takes_mode
 from mountctl.csi import attributes, mount_flags
 from mountctl.csi.attributes import Attributes
@@ -37,8 +38,9 @@ _ID_CHARS_MAX: Final = 4096
 # Beside what is read and written an engine takes so much more at most (MountSpec's memory-target says so).
 _ENGINE_MIB: Final = 64
 _MEMORY_TARGET: Final = "memory-target"
-# About files that the supervisor opens as root, and keys that are the administrator's. Authors of pods are neither.
-_NOT_INLINE: Final = ("log-directory", "profile", "ca-bundle")
+# About files that the supervisor opens as root, keys that are the administrator's, and shares of the host. Authors of
+# pods are neither.
+_NOT_INLINE: Final = ("log-directory", "profile", "ca-bundle", *LIMITS)
 # Until MountSpec has it; the variables have no effect before.
 HAS_ENVIRONMENT: Final = ENVIRONMENT in MountSpec.model_fields
 

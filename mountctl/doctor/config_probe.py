@@ -12,6 +12,7 @@ from mountctl.commands.mountpoints import Mountpoints
 from mountctl.config.advice import advice
 from mountctl.config.load import examine
 from mountctl.errors import Problem
+from mountctl.supervisor.slices import here
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +21,7 @@ def main(arguments: list[str]) -> int:
     told = {
         "mounts": [json.loads(spec.model_dump_json(by_alias=True)) for spec in examined.config.mounts.values()],
         "problems": [_plain(each) for each in examined.problems],
-        "warnings": [_plain(each) for each in advice(examined, Mountpoints().occupied)],
+        "warnings": [_plain(each) for each in advice(examined, Mountpoints().occupied, here.unmet)],
     }
     sys.stdout.write(json.dumps(told) + "\n")
     return 0

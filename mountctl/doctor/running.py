@@ -72,8 +72,8 @@ TAKEOVERS: Final = check(
     "takeovers",
     "warning",
     "programs wait meanwhile, and uploads may break off; engines do not die by themselves",
-    "`mountctl events NAME` says how they ended: killed for memory, lower memory-target; else please report it with "
-    "`mountctl doctor --bundle`",
+    "`mountctl events NAME` says how they ended: killed for memory, lower memory-target or raise memory-max; else "
+    "please report it with `mountctl doctor --bundle`",
 )
 LAST_ERROR: Final = check(
     "last-error",
@@ -92,6 +92,12 @@ HIDDEN: Final = check(
     "warning",
     "programs see what was mounted later, and not the bucket",
     "unmount what lies above, or choose another mountpoint",
+)
+LIMITS: Final = check(
+    "mount-limits",
+    "warning",
+    "the mount is served, and may take more of the host than it is to",
+    "mend what the sentence says, or remove the option; `mountctl status NAME` tells when limits are in force",
 )
 NOT_MOUNTED: Final = check(
     "mount-away",
@@ -170,6 +176,8 @@ def _mount(mount: Mapping[str, Any], now: datetime) -> Iterator[Finding]:
     if keys["error"] or (left is not None and left < _EXPIRES_SECONDS):
         when = "" if left is None else f"the keys expire in {left:.0f} s" if left > 0 else "the keys have expired"
         yield KEYS.found("; ".join(each for each in (when, keys["error"]) if each), name)
+    if trouble := (mount.get("slice") or {}).get("trouble"):
+        yield LIMITS.found(f"it has not the limits that it asks for: {trouble}", name)
     waiting = (mount.get("session") or {}).get("waiting")
     if waiting is not None and waiting >= _WAITING:
         yield WAITING.found(f"{waiting} requests wait in the kernel for an answer", name)

@@ -7,6 +7,7 @@ from engine.spec import MiB, MountSpec
 from mountctl.doctor.facts import HostFacts, ServiceFacts
 from mountctl.doctor.findings import Finding, check
 from mountctl.doctor.host import PROCESSES_A_MOUNT
+from mountctl.supervisor.slices.units import asked
 
 # docs/concepts/sessions.md: five descriptors a mount are kept.
 _STORED_A_MOUNT: Final = 5
@@ -124,8 +125,12 @@ def _memory(facts: ServiceFacts, host: HostFacts, mounts: Sequence[MountSpec]) -
     if host.memory_bytes is not None:
         of = f"{told}, of {host.memory_bytes // MiB} MiB"
         yield MEMORY.found(of) if total > _SHARE_OF_MEMORY * host.memory_bytes else MEMORY.ok(of)
+    total -= sum(spec.memory_target * MiB + _ENGINE_BYTES for spec in mounts if asked(spec))  # in slices of their own
     if facts.memory_max_bytes is not None and total > facts.memory_max_bytes:
-        yield CGROUP_MEMORY.found(f"{told}, and their control group has a limit of {facts.memory_max_bytes // MiB} MiB")
+        yield CGROUP_MEMORY.found(
+            f"its mounts may take {total // MiB} MiB together, and their control group has a limit of "
+            f"{facts.memory_max_bytes // MiB} MiB"
+        )
 
 
 def _unit(facts: ServiceFacts, mounts: int) -> Iterator[Finding]:

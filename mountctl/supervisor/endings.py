@@ -7,7 +7,7 @@ import signal
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from mountctl.supervisor.process import Exit
 from mountctl.volume import Cause
@@ -25,6 +25,22 @@ class Ending(Enum):
     OUTSIDE = auto()  # somebody sent SIGKILL: says nothing about the engine
     CRASHED = auto()  # by itself: a signal, an exit code, no memory
     HUNG = auto()  # we killed it, as it did nothing any more
+
+
+class Toll(NamedTuple):
+    """What want of memory has cost, counted since the host was booted, or between two moments.
+
+    Args:
+        kills: processes that the kernel has killed for it.
+        full: times that the mount wanted more than it may have (`memory-max`).
+    """
+
+    kills: int
+    full: int
+
+    def since(self, before: Self) -> "Toll":
+        """What came since then."""
+        return Toll(self.kills - before.kills, self.full - before.full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +64,29 @@ class Gone:
     cause: Cause | None = None
 
 
-def of(exit_: Exit, known: Ending | None, *, out_of_memory: bool) -> Ending:
+def of(exit_: Exit, known: Ending | None, memory: Toll) -> Ending:
     """What this end was.
 
     Args:
         exit_: how the process ended.
         known: what we did to it or it said before.
-        out_of_memory: the kernel has killed processes for want of memory while it lived.
+        memory: what want of it has cost while it lived.
     """
     if known is not None:
         return known
-    if exit_.signal == signal.SIGKILL and not out_of_memory:
+    if exit_.signal == signal.SIGKILL and memory.kills <= 0:
         return Ending.OUTSIDE
     return Ending.CRASHED
 
 
-def told(exit_: Exit, killed_for: str | None, *, out_of_memory: bool) -> str:
+def told(exit_: Exit, killed_for: str | None, memory: Toll) -> str:
     """The end as `status` shows it. `killed_for`: why we killed it, if we did."""
     if killed_for is not None:
         return f"killed: {killed_for}" + ("" if exit_.signal else f" ({exit_})")
-    if exit_.signal == signal.SIGKILL and out_of_memory:
+    unknown = exit_ == Exit()  # of one that a supervisor before us has started nobody tells it
+    if (exit_.signal == signal.SIGKILL or unknown) and memory.kills > 0 and memory.full > 0:
+        return f"{exit_}, as the mount needed more memory than its slice may have (memory-max)"
+    if exit_.signal == signal.SIGKILL and memory.kills > 0:
         return f"{exit_}, while the kernel was killing processes for want of memory"
     return str(exit_)
 

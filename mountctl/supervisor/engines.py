@@ -18,21 +18,18 @@ from engine.logged import Logged
 from engine.spec import MountSpec
 from engine.uploads import UploadsTold
 from mountctl.supervisor import endings, handover, inflight, telling
-from mountctl.supervisor.access import AccessHub, Word, later
+from mountctl.supervisor.access import Word, later
 from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.endings import Ending, Gone
 from mountctl.supervisor.engine import Engine, Hearer
-from mountctl.supervisor.events import Events
 from mountctl.supervisor.handover import Handover, HandoverFailed
 from mountctl.supervisor.host import Host
 from mountctl.supervisor.keeping import Keeping
-from mountctl.supervisor.leftovers import Leftovers
-from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit
+from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
 from mountctl.supervisor.tally import Tally
 from mountctl.supervisor.watch import Watch
-from mountctl.supervisor.zygote import Zygote
 
 # An engine that has closed its link, or sees ours closed, ends at once; one that does not is stuck.
 EXIT_TIMEOUT_SECONDS: Final = 1.0
@@ -46,12 +43,8 @@ class Engines:
     Args:
         host: the mount.
         uid: the user and group that they become.
-        zygote: forks them.
-        access: gives them their keys.
+        services: the supervisor's.
         keeping: what a supervisor after this one finds of them.
-        leftovers: is told of their uploads.
-        events: is told of their ends.
-        logs: are told what they log.
         adopted: the one that serves already; owned.
         region: where one found the bucket to be.
     """
@@ -60,13 +53,9 @@ class Engines:
         self,
         host: Host,
         uid: int,
-        *,
-        zygote: Zygote,
-        access: AccessHub,
+        services: Services,
         keeping: Keeping,
-        leftovers: Leftovers,
-        events: Events,
-        logs: Logs,
+        *,
         adopted: Engine | None = None,
         region: str = "",
     ) -> None:
@@ -76,13 +65,14 @@ class Engines:
         self.served_before: tuple[str, ...] = ()  # what an engine that died was serving, by the word of the next one
         self._host: Final = host
         self._uid: Final = uid
-        self._zygote: Final = zygote
-        self._access: Final = access
+        self._zygote: Final = services.zygote
+        self._access: Final = services.access
         self._keeping: Final = keeping
-        self._leftovers: Final = leftovers
-        self._events: Final = events
-        self._logs: Final = logs
-        self._logs.of(host.spec.name)  # so that the supervisor's own lines of it are heard from now on
+        self._leftovers: Final = services.leftovers
+        self._events: Final = services.events
+        self._logs: Final = services.logs
+        self._slices: Final = services.slices
+        services.logs.of(host.spec.name)  # so that the supervisor's own lines of it are heard from now on
         self._region = region
         self._tally: Final = Tally()
         self._ready_at: float | None = None  # when the current one began to serve
@@ -94,6 +84,13 @@ class Engines:
     def stats(self) -> Stats:
         """Counters over all of them."""
         return self._tally.total
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes of those that live, the one that serves first."""
+        prepared = None if self._handover is None else self._handover.successor
+        each = (self.current, prepared if prepared is not self.current else None)
+        return [engine.pid for engine in each if engine is not None and engine.pid and not engine.ended]
 
     @property
     def counted_by_current(self) -> Stats:
@@ -231,6 +228,9 @@ class Engines:
             return None
         return change.successor
 
+    def _toll(self) -> endings.Toll:
+        return endings.Toll(endings.oom_kills(), self._slices.times_full(self._host.spec.name))
+
     async def _end(self, engine: Engine, grace_seconds: float, hear: Hearer | None = None) -> Exit:
         end = await engine.end(grace_seconds, hear)
         self._keeping.engine_is_gone(engine)
@@ -241,7 +241,7 @@ class Engines:
 
     async def _live(self, engine: Engine, session: Session, change: Handover | None) -> Gone:
         """One engine's life, to its end. One that was not handed the session properly changes nothing of the mount."""
-        before, oom_kills = (self._host.spec, self._known), endings.oom_kills()
+        before, toll = (self._host.spec, self._known), self._toll()
         self.current, self._ready_at = engine, None
         if change is not None and change.spec != self._host.spec:
             self._host.spec, self._known = change.spec, change.access
@@ -255,13 +255,13 @@ class Engines:
         known, served = engine.ending, 0.0 if self._ready_at is None else trio.current_time() - self._ready_at
         engine.tell_to_stop()  # if it is still there: nobody can use what it serves
         end = await self._end(engine, EXIT_TIMEOUT_SECONDS)
-        out_of_memory = endings.oom_kills() > oom_kills
-        self.current, self.last_exit = None, endings.told(end, engine.killed_for, out_of_memory=out_of_memory)
+        memory = self._toll().since(toll)
+        self.current, self.last_exit = None, endings.told(end, engine.killed_for, memory)
         if self._ready_at is not None:  # of one that never served, the mount's state says what there is to say
             telling.engine(self._events, self._host.spec.name, f"engine {engine.pid} {self.last_exit}")
         # Without a connection no engine can do anything but end.
         lost = not session.connected()
-        ending = Ending.OUTSIDE if lost else endings.of(end, known, out_of_memory=out_of_memory)
+        ending = Ending.OUTSIDE if lost else endings.of(end, known, memory)
         session.next_generation()
         reason = engine.reason or f"the engine {self.last_exit}"
         return Gone(reason, ending, served, unanswered=end.code != 0, stuck=end.stuck, cause=engine.cause)
@@ -288,6 +288,7 @@ class Engines:
             log_level=self._logs.levels.of(spec),
         )
         process = await self._zygote.fork_engine(order, session.fuse_fd, session.journal_fd)
+        self._slices.look()
         engine = Engine(process, spec, generation=session.generation)
         if session.attached:
             self._keeping.engine(engine)  # before it is sent anything: see adoption.py

@@ -90,12 +90,8 @@ class Mount:
         self.engines: Final = Engines(
             self,
             uid,
-            zygote=services.zygote,
-            access=services.access,
-            keeping=self._keeping,
-            leftovers=services.leftovers,
-            events=services.events,
-            logs=services.logs,
+            services,
+            self._keeping,
             adopted=engine,
             region=session.region if session is not None else "",
         )
@@ -174,6 +170,7 @@ class Mount:
                 self._session.served_as(spec)
             if self.engine is not None:
                 self.engine.change_live(spec)
+            self._services.slices.look()
 
     async def move(self, spec: MountSpec) -> None:
         """Be at another mountpoint; what is open stays so. Raises SessionError, OSError; then it is where it was."""

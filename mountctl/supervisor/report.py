@@ -191,6 +191,7 @@ def _mount(
         last_error=mount.last_error,
         restores=restores(mount.spec),
         cost=cost(mount, stats),
+        slice=supervisor.slices.status(mount.spec),
     )
 
 

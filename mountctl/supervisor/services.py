@@ -9,6 +9,7 @@ from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.leftovers import Leftovers
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mounts_file import MountsFile
+from mountctl.supervisor.slices.slices import Slices
 from mountctl.supervisor.zygote import Zygote
 
 
@@ -25,4 +26,5 @@ class Services:
     leaving: Callable[[], bool]  # a supervisor comes after this one: what is mounted stays, for it
     events: Events
     logs: Logs
+    slices: Slices
     left: set[int]  # processes of engines that are left to it

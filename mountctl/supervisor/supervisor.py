@@ -5,7 +5,7 @@ Run by daemon.py. Started from a function that loads the configuration, so that 
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Final
 
@@ -29,6 +29,7 @@ from mountctl.supervisor.replacing import Beside
 from mountctl.supervisor.results import CannotAdd, Reload, ended, refused, step
 from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
+from mountctl.supervisor.slices.slices import Slices
 from mountctl.supervisor.trial import Trial
 from mountctl.supervisor.uids import EngineUids
 from mountctl.supervisor.vital import vital
@@ -37,7 +38,6 @@ from mountctl.supervisor.zygote import Zygote
 
 # A mount's task that failed by a bug of ours is started again; not at once, to keep the log readable.
 _BUG_DELAY_SECONDS: Final = 10.0
-
 _ALL: Final = wanted.Wish()
 
 _log = logging.getLogger(__name__)
@@ -71,12 +71,12 @@ class Supervisor:
         self.mounts: dict[str, Mount] = {}
         self._beside = Beside()
         self.trial = Trial(remembered.trials, None if self._trying is None else self._trying.until)
-        self.events, self.logs = remembered.events, Logs()
+        self.events, self.logs, self.slices = remembered.events, Logs(), Slices()
         self.beginning = True  # not all that the configuration declares was begun with yet
         self.stopped = trio.Event()  # all is unmounted, after `run` was cancelled
         self._load = load
         self.volumes = Volumes(self, remembered.volumes)
-        self._changed = self.volumes.hear(changed)
+        self._changed = self.slices.hear(self.volumes.hear(changed))
         self._uids = EngineUids()
         self.reloading = trio.Lock()
         self.fds: Final = fds
@@ -105,6 +105,7 @@ class Supervisor:
                 else:
                     await self.volumes.finish()
                     await self.fds.finish()
+                    await self.slices.finish()
                     self._noted.finish()
             self.stopped.set()
 
@@ -124,12 +125,14 @@ class Supervisor:
                 left=self.left_engines,
                 events=self.events,
                 logs=self.logs,
+                slices=self.slices,
             )
             async with trio.open_nursery() as self._nursery:
                 self._adopt(await adoption.find(self.fds))
                 self._nursery.start_soon(vital(self.volumes.run))
                 outer.start_soon(vital(self.fds.run))
                 outer.start_soon(vital(self._leftovers.run))
+                outer.start_soon(vital(self.slices.run), lambda: (*self._beside.mounts, *self.mounts.values()))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
                 outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values(), self.volumes.are_seen_at)
                 self._running.set()
@@ -223,7 +226,10 @@ class Supervisor:
             if planned.risks and not wish.yes:
                 raise wanted.Refusal([f"{risk}: only with --yes" for risk in planned.risks])
         except wanted.Refusal as refusal:
-            return self._refuse(refusal.problems)
+            self.last_reload = Reload(ok=False, errors=tuple(refusal.problems))
+            refused(self.events, refusal.problems)
+            self._changed()
+            return self.last_reload
         step(self.events, "a reload begins")
         if wish.confirm is not None:
             await self.trial.announce(planned.file, wish.confirm)
@@ -260,12 +266,6 @@ class Supervisor:
 
     def _declared(self) -> dict[str, MountSpec]:
         return wanted.declared(self.volumes.roster.others, self.config)
-
-    def _refuse(self, problems: Sequence[str]) -> Reload:
-        self.last_reload = Reload(ok=False, errors=tuple(problems))
-        refused(self.events, problems)
-        self._changed()
-        return self.last_reload
 
     async def renew(self) -> str | None:
         """Have the code that is installed now for all that is started from now on; its version. Raises ForkError."""

@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 async def is_restarting() -> bool:
     """Whether systemd's job for our unit is a restart. systemd tells a service no difference between the two."""
-    unit = _our_unit()
+    unit = our_unit()
     if unit is None:
         return False
     jobs = await _ask("list-jobs", "--no-legend", "--plain")
@@ -28,7 +28,7 @@ async def is_restarting() -> bool:
 async def fd_store_size() -> int | None:
     """How many descriptors systemd keeps for us (FileDescriptorStoreMax=); None if it does not say."""
     told = os.environ.get("FDSTORE", "")  # since systemd 254
-    if not told and (unit := _our_unit()) is not None:
+    if not told and (unit := our_unit()) is not None:
         told = await _ask("show", "--value", "--property=FileDescriptorStoreMax", unit) or ""
     return int(told) if told.strip().isdecimal() else None
 
@@ -44,7 +44,8 @@ async def _ask(*arguments: str) -> str | None:
     return done.stdout.decode()
 
 
-def _our_unit() -> str | None:
+def our_unit() -> str | None:
+    """The service that we are; None if we are none."""
     return own_unit(Path("/proc/self/cgroup").read_text())
 
 

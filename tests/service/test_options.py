@@ -234,3 +234,23 @@ def test_a_region_that_s3_names_is_followed_once_and_kept_for_the_next_engine(ru
 
     assert asked
     assert [seen.target for seen in asked if elsewhere(seen)] == []
+
+
+@pytest.mark.skipif(Path("/proc/1/comm").read_text() == "systemd\n", reason="systemd would see to it")
+def test_limits_without_systemd_are_told_once_and_the_mount_is_served(running: Running, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"without limits")
+    running.configure(moto, one={"bucket": bucket, "memory_max": 640, "cpu_weight": 50}, two={"bucket": bucket})
+    why = "memory-max, cpu-weight: no systemd runs here, which would see to it"
+
+    with running.running():
+        poll_until(lambda: (running.mount("one")["slice"] or {}).get("trouble") == why, "what is missing")
+        kill_engine(running, "one")
+        assert (running.mountpoint("one") / "x").read_bytes() == b"without limits"
+        assert running.mount("two")["slice"] is None
+        told = " ".join(running.run("status").stdout.split())
+        assert f"served without the limits that it asks for: {why}" in told
+    checked = running.run("check").stdout
+    assert checked.count("this host can't see to it") == 1
+    assert f"mount.one.memory-max: this host can't see to it, and the mount is served without limits: {why}" in checked
+    assert running.log_text().count(f"one: it has not the limits that it asks for: {why}") == 1

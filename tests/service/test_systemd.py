@@ -49,7 +49,10 @@ def configure(host: SystemdHost, server: S3Server, bucket: str, *names: str) -> 
     keys = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n"
     host.run(f"mkdir -p /root/.aws; cat > /root/.aws/credentials <<'END'\n{keys}END")
     host.run("mkdir -p /etc/systemd/system/mountctl.service.d")
-    variables = "AWS_SHARED_CREDENTIALS_FILE=/root/.aws/credentials AWS_EC2_METADATA_DISABLED=true"
+    # The code beside these tests, whatever the environment of the interpreter has installed.
+    variables = (
+        f"PYTHONPATH={REPOSITORY} AWS_SHARED_CREDENTIALS_FILE=/root/.aws/credentials AWS_EC2_METADATA_DISABLED=true"
+    )
     host.run(
         f"printf '[Service]\\nEnvironment={variables}\\n' > /etc/systemd/system/mountctl.service.d/tests.conf;"
         " systemctl daemon-reload"
@@ -144,6 +147,19 @@ def test_reload_applies_the_file_and_a_broken_one_fails_the_reload(
     assert host.run("systemctl reload mountctl", check=False).returncode != 0
     assert "reload refused" in host.show("mountctl", "StatusText")
     assert host.run("cat /mnt/data/x").stdout == "through systemd"
+
+
+def test_a_limit_for_which_the_host_has_no_controller_is_told_and_the_mount_is_served(
+    host: SystemdHost, bucket: str
+) -> None:
+    if "memory" in host.run("cat /sys/fs/cgroup/cgroup.controllers").stdout.split():
+        pytest.skip("this host has it")
+    why = "memory-max: the control groups here have no memory controller"
+    host.run("sed -i 's/^bucket = .*/&\\nmemory-max = 640/' /etc/mountpoint-s3.toml")
+    host.wait_until(f'mountctl reload && mountctl status --json | grep -F \'"trouble": "{why}"\'')
+    assert host.run("cat /mnt/data/x").stdout == "through systemd"
+    assert why in host.run("mountctl check").stdout
+    host.wait_until(f"grep -F /mountctl.slice/mountctl-data.slice/ /proc/{_engine(host)}/cgroup")
 
 
 def test_a_supervisor_that_hangs_is_bitten_by_the_watchdog_and_mounts_come_back(host: SystemdHost, bucket: str) -> None:

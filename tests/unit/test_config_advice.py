@@ -155,3 +155,14 @@ def test_a_prefix_longer_than_any_key_is_compared_as_a_whole() -> None:
     slashes = "/" * 500_000
     assert prefixes(f"x{slashes}") == ["", f"x{slashes}"]
     assert prefixes("x/y//") == ["", "x/", "x/y/", "x/y//"]
+
+
+def test_limits_that_the_host_cannot_meet_are_told_where_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(_mount("a", "aaa", "memory-max = 640", "cpu-weight = 5") + _mount("b", "bbb"))
+    unmet = {"a": "cpu-weight: nobody sees to it"}
+    [warning] = advice(examine(path), unmet=lambda spec: unmet.get(spec.name))
+    assert str(warning) == (
+        f"{path}:5:1: warning: mount.a.cpu-weight: this host can't see to it, and the mount is served without limits: "
+        "cpu-weight: nobody sees to it"
+    )

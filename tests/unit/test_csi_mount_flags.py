@@ -74,6 +74,9 @@ _TEXTS = {
     "read-part-size": "8388608",
     "write-part-size": "8388608",
     "part-size": "8388608",
+    "memory-high": "640",
+    "memory-max": "640",
+    "slice": "batch.slice",
 }
 
 

@@ -13,6 +13,7 @@ from mountctl.supervisor.events import Events
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.services import Services
+from mountctl.supervisor.slices.slices import Slices
 from mountctl.supervisor.state import MountEvent
 from mountctl.supervisor.still import REASONS_MAX, REPEAT_SECONDS
 
@@ -42,6 +43,7 @@ class Told:
             events=self.events,
             logs=Logs(),
             left=set(),
+            slices=Slices(),
         )
 
     def _changed(self) -> None:

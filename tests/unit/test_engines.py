@@ -8,7 +8,7 @@ import trio
 
 from engine.link import Access, ForkEngine, Message
 from engine.spec import MountSpec
-from mountctl.supervisor.access import AccessHub, Listener
+from mountctl.supervisor.access import Listener
 from mountctl.supervisor.bequest import Bequest
 from mountctl.supervisor.engine import Engine
 from mountctl.supervisor.engines import Engines
@@ -16,8 +16,10 @@ from mountctl.supervisor.events import Events
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import ForkedProcess
+from mountctl.supervisor.services import Services
 from mountctl.supervisor.session import Session
-from mountctl.supervisor.zygote import ForkError, Zygote
+from mountctl.supervisor.slices.slices import Slices
+from mountctl.supervisor.zygote import ForkError
 
 SPEC = MountSpec.model_validate({"name": "m", "bucket": "some-bucket", "mountpoint": "/mnt/m"})
 OTHER = SPEC.model_copy(update={"endpoint_url": "http://elsewhere"})
@@ -66,12 +68,13 @@ def test_what_the_broker_says_before_a_successor_is_forked_is_not_told_to_the_en
     engines = Engines(
         cast("Any", SimpleNamespace(spec=SPEC, transient=False, in_use=False)),
         1,
-        zygote=cast("Zygote", NoFork(hub)),
-        access=cast("AccessHub", hub),
-        keeping=cast("Any", None),
-        leftovers=cast("Any", None),
-        events=Events(),
-        logs=Logs(),
+        cast(
+            "Services",
+            SimpleNamespace(
+                zygote=NoFork(hub), access=hub, leftovers=None, events=Events(), logs=Logs(), slices=Slices()
+            ),
+        ),
+        cast("Any", None),
         adopted=cast("Engine", serving),
     )
     session = cast(

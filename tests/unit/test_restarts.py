@@ -3,7 +3,7 @@
 import pytest
 
 from mountctl.supervisor import endings
-from mountctl.supervisor.endings import Ending
+from mountctl.supervisor.endings import Ending, Toll
 from mountctl.supervisor.process import Exit
 from mountctl.supervisor.restarts import (
     DEATHS_MAX,
@@ -71,22 +71,29 @@ def test_a_successor_that_hangs_as_well_is_the_end_of_the_session_and_more_of_th
 
 
 @pytest.mark.parametrize(
-    ("exit_", "known", "out_of_memory", "expected"),
+    ("exit_", "known", "kills", "expected"),
     [
-        (Exit(signal=9), None, False, Ending.OUTSIDE),
-        (Exit(signal=9), None, True, Ending.CRASHED),
-        (Exit(signal=11), None, False, Ending.CRASHED),
-        (Exit(code=70), None, False, Ending.CRASHED),
-        (Exit(code=0), Ending.PLANNED, False, Ending.PLANNED),
-        (Exit(signal=9), Ending.HUNG, True, Ending.HUNG),
-        (Exit(code=3), Ending.REFUSED, False, Ending.REFUSED),
+        (Exit(signal=9), None, 0, Ending.OUTSIDE),
+        (Exit(signal=9), None, 1, Ending.CRASHED),
+        (Exit(signal=11), None, 0, Ending.CRASHED),
+        (Exit(code=70), None, 0, Ending.CRASHED),
+        (Exit(code=0), Ending.PLANNED, 0, Ending.PLANNED),
+        (Exit(signal=9), Ending.HUNG, 1, Ending.HUNG),
+        (Exit(code=3), Ending.REFUSED, 0, Ending.REFUSED),
     ],
 )
-def test_what_an_end_was(exit_: Exit, known: Ending | None, out_of_memory: bool, expected: Ending) -> None:
-    assert endings.of(exit_, known, out_of_memory=out_of_memory) is expected
+def test_what_an_end_was(exit_: Exit, known: Ending | None, kills: int, expected: Ending) -> None:
+    assert endings.of(exit_, known, Toll(kills, full=0)) is expected
 
 
 def test_a_kill_for_want_of_memory_is_told_as_one() -> None:
-    assert "memory" in endings.told(Exit(signal=9), None, out_of_memory=True)
-    assert endings.told(Exit(signal=9), None, out_of_memory=False) == "killed by SIGKILL"
+    def told(kills: int, full: int) -> str:
+        return endings.told(Exit(signal=9), None, Toll(kills + 7, full + 3).since(Toll(7, 3)))
+
+    assert told(0, 0) == "killed by SIGKILL"
+    assert told(0, 5) == "killed by SIGKILL"  # by somebody, while the mount's memory was full
+    assert "the kernel was killing processes for want of memory" in told(1, 0)
+    assert "the mount needed more memory than its slice may have (memory-max)" in told(1, 5)
+    adopted = endings.told(Exit(), None, Toll(1, 1))
+    assert adopted == "ended, as the mount needed more memory than its slice may have (memory-max)"
     assert endings.oom_kills() >= 0

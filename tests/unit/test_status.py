@@ -84,7 +84,7 @@ def test_the_json_has_the_keys_of_the_contract_and_only_those() -> None:
     [one] = told["mounts"]
     assert set(one) == {
         *("name", "mountpoint", "source", "state", "since", "reason", "engine", "backend", "stats", "last_error"),
-        *("transient", "credentials", "session", "log", "volume", "restores", "cost"),
+        *("transient", "credentials", "session", "log", "volume", "restores", "cost", "slice"),
     }
     assert one["since"] == "2026-11-22T11:55:00Z"
     assert one["engine"] == {
