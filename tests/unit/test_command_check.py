@@ -18,7 +18,7 @@ def test_a_good_file_is_told_with_its_number_of_mounts(
 ) -> None:
     path = tmp_path / "m.toml"
     path.write_text(mounts)
-    assert check(path) == 0
+    assert check(path, path.parent) == 0
     assert capsys.readouterr() == (f"{path}: {told}, no errors\n", "")
 
 
@@ -27,14 +27,14 @@ def test_drop_ins_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     path.write_text(MOUNT)
     (tmp_path / "m.d").mkdir()
     (tmp_path / "m.d" / "b.toml").write_text(MOUNT.replace("a", "b").replace("bbb", "ccc"))
-    assert check(path) == 0
+    assert check(path, path.parent) == 0
     assert capsys.readouterr().out == f"{path} with 1 drop-in: 2 mounts, no errors\n"
 
 
 def test_errors_are_printed_one_a_line_as_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.toml"
     path.write_text(MOUNT + 'uid = 0\nprefix = "a\\nb"\n')
-    assert check(path) == 2
+    assert check(path, path.parent) == 2
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
@@ -47,7 +47,7 @@ def test_warnings_are_told_and_refuse_nothing(tmp_path: Path, capsys: pytest.Cap
     path = tmp_path / "m.toml"
     (tmp_path / "full" / "something").mkdir(parents=True)
     path.write_text(MOUNT.replace("/mnt/a", f"{tmp_path}/full") + "uid = 5\n")
-    assert check(path) == 0
+    assert check(path, path.parent) == 0
     first, second, summary = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{path}:3:1: warning: mount.a.mountpoint: not empty")
     assert second.startswith(f"{path}:4:1: warning: mount.a.uid: this user can't get in")
@@ -57,7 +57,7 @@ def test_warnings_are_told_and_refuse_nothing(tmp_path: Path, capsys: pytest.Cap
 def test_json_has_every_problem_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.toml"
     path.write_text(MOUNT + MOUNT.replace("mount.a", "mount.b").replace("mnt/a", "mnt/b") + "  uid = 0\n[template.x]\n")
-    assert check(path, as_json=True) == 2
+    assert check(path, path.parent, as_json=True) == 2
     told = json.loads(capsys.readouterr().out)
     assert (told["schema"], told["ok"], told["files"], told["mounts"]) == (1, False, [str(path)], ["a"])
     assert told["problems"] == [
@@ -83,7 +83,7 @@ def test_json_has_every_problem_with_its_place(tmp_path: Path, capsys: pytest.Ca
 def test_json_of_a_good_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.toml"
     path.write_text(MOUNT)
-    assert check(path, as_json=True) == 0
+    assert check(path, path.parent, as_json=True) == 0
     assert json.loads(capsys.readouterr().out) == {
         "schema": 1,
         "ok": True,
@@ -95,7 +95,7 @@ def test_json_of_a_good_file_says_so(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_json_of_a_file_whose_name_is_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / os.fsdecode(b"m\xff.toml")
-    assert check(path, as_json=True) == 2
+    assert check(path, path.parent, as_json=True) == 2
     assert json.loads(capsys.readouterr().out)["problems"][0]["file"] == f"{tmp_path}/m\\xff.toml"
 
 
@@ -104,13 +104,13 @@ def test_a_good_file_whose_name_is_not_utf_8_is_named_as_in_errors(
 ) -> None:
     path = tmp_path / os.fsdecode(b"m\xff.toml")
     path.write_text(MOUNT)
-    assert check(path) == 0
+    assert check(path, path.parent) == 0
     assert f"{tmp_path}/m\\xff.toml: 1 mount, no errors" in capsys.readouterr().out
 
 
 def test_check_mounts_and_makes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.toml").write_text(MOUNT.replace("/mnt/a", f"{tmp_path}/mountpoint"))
-    assert check(tmp_path / "m.toml") == 0
+    assert check(tmp_path / "m.toml", tmp_path) == 0
     assert capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["m.toml"]
 
