@@ -34,9 +34,10 @@ def poll_until(look: Callable[[], T], what: str) -> T:
 
 
 def gone(pid: int) -> bool:
-    """Whether a process has ended."""
+    """Whether a process has ended, with all of its threads: until then what it listened on takes connections."""
     try:
-        return "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        ended = "Z" in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        return ended and os.listdir(f"/proc/{pid}/task") == [str(pid)]
     except (FileNotFoundError, ProcessLookupError):  # also between its opening and its reading
         return True
 
