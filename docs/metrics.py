@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from engine.latency import NAMES
+from engine.latency import NAMES, S3_NAMES
 from mountctl.metrics.families import MOUNTS, SUPERVISOR, UP
 from mountctl.metrics.family import Family
 
@@ -64,6 +64,11 @@ memory, up to 0.01 an S3 server nearby or a directory bucket, up to 0.25 S3 in t
 requests one after the other; 5 means throttling or repeated requests, 30 that S3 was away. Reads that wait for what
 was read ahead count as long as they waited.
 
+`mountctl_s3_request_duration_seconds` has {s3_bounds}. It is the time from the first byte of a request, over a
+connection that is open, to the answer's head: the body of a PUT is in it, that of a GET is not. Each attempt that was
+answered counts, whatever the answer; those that got none are in no bucket, but among `mountctl_s3_retries_total` and
+`mountctl_s3_errors_total`.
+
 What read-ahead fetched and nobody read is in `mountctl_s3_received_bytes_total` and not in
 `mountctl_read_bytes_total`.
 """
@@ -79,7 +84,7 @@ def page(generated: str) -> str:
             "\n## Of each mount\n",
             "All have the label `mount`.\n",
             *_table(MOUNTS, ("mount",)),
-            _LATENCIES.format(bounds=", ".join(NAMES)) + _COST,
+            _LATENCIES.format(bounds=", ".join(NAMES), s3_bounds=", ".join(S3_NAMES)) + _COST,
         ]
     )
 

@@ -17,6 +17,12 @@ class Stats(BaseModel):
     s3_answers: dict[str, int] = Field(
         default_factory=dict, description="by S3 operation and HTTP status, such as `GetObject 206`"
     )
+    s3_latencies: dict[str, dict[str, int]] = Field(
+        default_factory=dict, description="answers by S3 operation and bucket: the most seconds until they began"
+    )
+    s3_microseconds: dict[str, int] = Field(
+        default_factory=dict, description="how long all answers took to begin, together, by S3 operation"
+    )
     s3_errors: dict[str, int] = Field(default_factory=dict, description="failed for good, by S3 code or class")
     s3_retries: int = 0
     s3_throttles: int = Field(0, description="answers that asked to slow down, whether a retry helped or not")

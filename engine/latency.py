@@ -1,10 +1,12 @@
-"""How long programs waited for their answers: a histogram for each kind of request. Fed by fuse/operations.py.
+"""How long programs waited for their answers, and S3 took to begin its: a histogram for each kind of request. Pure.
 
-On the path of every request, so it costs a search among a dozen numbers and two additions, below a microsecond. Pure.
+Fed by fuse/operations.py and s3/attempt.py. On the path of every request, so it costs a search among a dozen numbers
+and two additions, below a microsecond.
 """
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 # The most seconds that an answer of a bucket took. Each bound tells two causes of waiting from each other:
@@ -23,15 +25,30 @@ BOUNDS: Final = (
     30.0,  # S3 is away, or the memory is taken
     math.inf,
 )
-# As status and metrics call the buckets.
-NAMES: Final = tuple("+Inf" if math.isinf(bound) else str(bound) for bound in BOUNDS)
+# Of what S3 answers: none comes within a millisecond.
+S3_BOUNDS: Final = BOUNDS[2:]
+
+
+def names(bounds: Sequence[float]) -> tuple[str, ...]:
+    """As status and metrics call the buckets."""
+    return tuple("+Inf" if math.isinf(bound) else str(bound) for bound in bounds)
+
+
+NAMES: Final = names(BOUNDS)
+S3_NAMES: Final = names(S3_BOUNDS)
 _MICROSECONDS: Final = 1e6
 
 
 class Latencies:
-    """Of one engine, since it started."""
+    """Of one engine, since it started.
 
-    def __init__(self) -> None:
+    Args:
+        bounds: the most seconds of each bucket, in order; the last one is infinity.
+    """
+
+    def __init__(self, bounds: Sequence[float] = BOUNDS) -> None:
+        self._bounds = bounds
+        self._names = names(bounds)
         # By verb: how many answers are in each bucket, and at the end the seconds that all took together. One list, as
         # each look into a dictionary is time of every request.
         self._by_verb: dict[str, list[float]] = {}
@@ -40,17 +57,28 @@ class Latencies:
         """An answer took so long."""
         counted = self._by_verb.get(verb)
         if counted is None:
-            counted = self._by_verb[verb] = [0] * len(BOUNDS) + [0.0]
-        counted[bisect_left(BOUNDS, seconds)] += 1
+            counted = self._by_verb[verb] = [0] * len(self._bounds) + [0.0]
+        counted[bisect_left(self._bounds, seconds)] += 1
         counted[-1] += seconds
 
     def buckets(self) -> dict[str, dict[str, int]]:
         """How many answers, by verb and bucket; each is in one bucket, and empty ones are left out."""
         return {
-            verb: {name: int(count) for name, count in zip(NAMES, counted, strict=False) if count}
+            verb: {name: int(count) for name, count in zip(self._names, counted, strict=False) if count}
             for verb, counted in self._by_verb.items()
         }
 
     def microseconds(self) -> dict[str, int]:
         """What all answers took together, by verb."""
         return {verb: round(counted[-1] * _MICROSECONDS) for verb, counted in self._by_verb.items()}
+
+    def take(self) -> dict[str, list[float]]:
+        """All that was counted, for `add` elsewhere; nothing is, from now on."""
+        taken, self._by_verb = self._by_verb, {}
+        return taken
+
+    def add(self, taken: Mapping[str, Sequence[float]]) -> None:
+        """What another process of this version has taken."""
+        for verb, others in taken.items():
+            counted = self._by_verb.get(verb, [0.0] * len(others))
+            self._by_verb[verb] = [ours + theirs for ours, theirs in zip(counted, others, strict=True)]

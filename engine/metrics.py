@@ -43,7 +43,7 @@ def _flat(stats: Mapping[str, Any]) -> dict[str, int]:
     """`s3_requests.GetObject` for what is counted by kind."""
     flat: dict[str, int] = {}
     for name, value in stats.items():
-        if name == "fuse_latencies":  # of the answers there is enough to read
+        if name.endswith("_latencies"):  # of the answers there is enough to read
             continue
         kinds = {f"{name}.{kind}": count for kind, count in value.items()} if isinstance(value, dict) else {name: value}
         flat.update(kinds)

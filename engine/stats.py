@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from engine.counted import Stats
-from engine.latency import Latencies
+from engine.latency import S3_BOUNDS, Latencies
 from engine.link import Backend
 
 
@@ -17,6 +17,7 @@ class EngineStats:
         self.bytes_written = 0
         self.s3_requests: Counter[str] = Counter()
         self.s3_answers: Counter[str] = Counter()  # `OPERATION STATUS`
+        self.s3_latencies = Latencies(S3_BOUNDS)
         self.s3_errors: Counter[str] = Counter()
         self.s3_retries = 0
         self.s3_throttles = 0
@@ -81,6 +82,8 @@ class EngineStats:
             bytes_written=self.bytes_written,
             s3_requests=dict(self.s3_requests),
             s3_answers=dict(self.s3_answers),
+            s3_latencies=self.s3_latencies.buckets(),
+            s3_microseconds=self.s3_latencies.microseconds(),
             s3_errors=dict(self.s3_errors),
             s3_retries=self.s3_retries,
             s3_throttles=self.s3_throttles,

@@ -60,6 +60,8 @@ class FetcherStats(EngineStats):
             elif type(value) is int and value and name != "use":
                 counted[name] = value
                 setattr(self, name, 0)
+        if took := self.s3_latencies.take():
+            counted["s3_latencies"] = took
         said = [[what, *told] for what, told in self._said.items()]
         self._said = {}
         return counted, said
@@ -74,6 +76,8 @@ def add(stats: EngineStats, counted: dict[str, Any], said: list[list[Any]], *, u
         if isinstance(value, list):
             for kind, count in value:
                 getattr(stats, name)[kind] += count
+        elif isinstance(value, dict):
+            getattr(stats, name).add(value)
         else:
             setattr(stats, name, getattr(stats, name) + value)
     for what, *told in said:

@@ -109,6 +109,7 @@ class Attempter:
     ) -> Awaitable[_T]:
         """What an answer brings, once its body is here. Raises the S3Error that it is."""
         self._stats.s3_answers[f"{request.operation} {head.status}"] += 1
+        self._stats.s3_latencies.note(request.operation, trio.current_time() - connection.taken_at)
         if not retry.is_away(head.status):
             self._stats.answered()
         if head.status < 300:

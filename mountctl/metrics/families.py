@@ -92,13 +92,19 @@ def _s3_answers(mount: Part) -> Iterator[Sample]:
         yield (("operation", operation), ("status", status)), count
 
 
-def _latencies(mount: Part) -> Iterator[Sample]:
-    stats = part(mount, "stats")
-    totals = part(stats, "fuse_microseconds")
-    for verb, counted in sorted(part(stats, "fuse_latencies").items()):
-        bounds = _OUR_BOUNDS if counted.keys() <= _OURS else tuple(sorted(_OURS | counted.keys(), key=float))
-        counts = tuple([counted.get(bound, 0) for bound in bounds])
-        yield (("operation", verb),), Histogram(bounds, counts, totals.get(verb, 0) / _MICROSECONDS)
+def _latencies(whose: str, ours: tuple[str, ...]) -> _Reader:
+    """How long what `whose` answers took; `ours`: the buckets that there are at least."""
+    known = frozenset(ours)
+
+    def samples(mount: Part) -> Iterator[Sample]:
+        stats = part(mount, "stats")
+        totals = part(stats, f"{whose}_microseconds")
+        for verb, counted in sorted(part(stats, f"{whose}_latencies").items()):
+            bounds = ours if counted.keys() <= known else tuple(sorted(known | counted.keys(), key=float))
+            counts = tuple([counted.get(bound, 0) for bound in bounds])
+            yield (("operation", verb),), Histogram(bounds, counts, totals.get(verb, 0) / _MICROSECONDS)
+
+    return samples
 
 
 def _state(mount: Part) -> Iterator[Sample]:
@@ -162,7 +168,7 @@ _OUR_BOUNDS: Final = (
     *("0.0001", "0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "5.0", "30.0"),
     _INFINITE,
 )
-_OURS: Final = frozenset(_OUR_BOUNDS)
+_S3_BOUNDS: Final = _OUR_BOUNDS[2:]
 _STATES: Final[tuple[tuple[Labels, str], ...]] = tuple(((("state", state),), state) for state in get_args(State))
 
 UP: Final = Family("up", "gauge", "Whether a supervisor answers.", lambda _: ())
@@ -221,7 +227,7 @@ MOUNTS: Final = (
         "fuse_request_duration_seconds",
         "histogram",
         "How long programs waited for their answers.",
-        _latencies,
+        _latencies("fuse", _OUR_BOUNDS),
         ("operation", "le"),
     ),
     Family("fuse_requests_in_progress", "gauge", "Requests that the engine is answering now.", _stat("answering")),
@@ -240,6 +246,13 @@ MOUNTS: Final = (
         ("operation",),
     ),
     Family("s3_responses", "counter", "Answers of S3 by HTTP status.", _s3_answers, ("operation", "status")),
+    Family(
+        "s3_request_duration_seconds",
+        "histogram",
+        "How long S3 took to begin its answers, from the request's first byte on.",
+        _latencies("s3", _S3_BOUNDS),
+        ("operation", "le"),
+    ),
     Family(
         "s3_errors",
         "counter",

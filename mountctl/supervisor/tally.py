@@ -46,7 +46,7 @@ def add(before: Stats, now: Stats) -> Stats:
         old, new = getattr(before, name), getattr(now, name)
         if name in _GAUGES:
             total[name] = new
-        elif name == "fuse_latencies":
+        elif name.endswith("_latencies"):
             total[name] = {verb: _sum(old.get(verb, {}), new.get(verb, {})) for verb in old | new}
         elif isinstance(new, dict):
             total[name] = _sum(old, new)

@@ -81,6 +81,7 @@ def test_what_programs_do_is_counted_and_an_engines_death_takes_nothing_away(run
     assert before.value("mountctl_s3_requests_total", mount="one", operation="PutObject") == 1
     assert before.value("mountctl_s3_responses_total", mount="one", operation="PutObject", status="200") == 1
     assert before.value("mountctl_fuse_request_duration_seconds_count", mount="one", operation="write") == 1
+    assert before.value("mountctl_s3_request_duration_seconds_count", mount="one", operation="PutObject") == 1
     assert before.value("mountctl_mount_state", mount="one", state="ready") == 1
     assert before.value("mountctl_s3_request_cost_total", mount="one", currency="USD") >= 0.005 / 1000
     assert before.value("mountctl_buffer_limit_bytes", mount="one") > 0

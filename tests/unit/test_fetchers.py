@@ -232,6 +232,8 @@ def test_counters_and_what_s3_says_are_the_mounts() -> None:
         client = made.tasks.clients[0]
         client.stats.s3_requests["GetObject"] += 2
         client.stats.s3_bytes_received += 7
+        client.stats.s3_latencies.note("GetObject", 0.2)
+        made.stats.s3_latencies.note("GetObject", 0.3)
         client.stats.s3_retries += 1
         client.stats.unreachable("no route")
         await trio.testing.wait_all_tasks_blocked(0.01)
@@ -241,6 +243,8 @@ def test_counters_and_what_s3_says_are_the_mounts() -> None:
         await made.read()
         assert made.stats.backend.reachable is True
         assert (made.stats.s3_requests["GetObject"], made.stats.s3_bytes_received, made.stats.s3_retries) == (3, 7, 1)
+        assert made.stats.s3_latencies.buckets() == {"GetObject": {"0.25": 1, "0.5": 1}}
+        assert made.stats.s3_latencies.microseconds() == {"GetObject": 500_000}
 
     run(test)
 

@@ -41,10 +41,15 @@ def test_what_a_status_tells_is_read_by_a_parser(openmetrics: bool) -> None:
     counted = latency.Latencies()
     for seconds in (0.00005, 0.001, 0.3, 100.0):
         counted.note("read", seconds)
+    answered = latency.Latencies(latency.S3_BOUNDS)
+    for seconds in (0.001, 0.02, 0.02, 100.0):
+        answered.note("GetObject", seconds)
     told = status(
         mount(
             bytes_read=5,
             s3_answers={"GetObject 206": 4},
+            s3_latencies=answered.buckets(),
+            s3_microseconds=answered.microseconds(),
             fuse_latencies=counted.buckets(),
             fuse_microseconds=counted.microseconds(),
         )
@@ -68,6 +73,10 @@ def test_what_a_status_tells_is_read_by_a_parser(openmetrics: bool) -> None:
     assert buckets == [1, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 4]
     assert found.value("mountctl_fuse_request_duration_seconds_count", **duration) == 4
     assert found.value("mountctl_fuse_request_duration_seconds_sum", **duration) == pytest.approx(100.30105)
+    of_s3, name = {"mount": "m", "operation": "GetObject"}, "mountctl_s3_request_duration_seconds"
+    buckets = [found.value(f"{name}_bucket", **of_s3, le=le) for le in latency.S3_NAMES]
+    assert buckets == [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 4]
+    assert found.value(f"{name}_sum", **of_s3) == pytest.approx(100.041)
 
 
 def test_labels_are_escaped_and_reasons_are_nobodys_label() -> None:

@@ -260,6 +260,35 @@ def test_a_server_that_never_answers_is_unreachable_in_bounded_time() -> None:
     assert "did not answer" in (stats.backend.error or "")
 
 
+def test_how_long_each_answer_took_to_begin_is_counted_by_operation_those_of_failed_attempts_too() -> None:
+    stats = EngineStats()
+
+    async def ask(client: HttpClient) -> None:
+        await client.head_object("k")
+        assert await read(client, 0, 1000) == DATA[:1000]
+
+    busy = Answer(503, head_delay=0.4)
+    slow_body = ranged(DATA, 0, 1000, cut=400, body_pause=15.0, head_delay=0.2)
+    talk([busy, Answer(HEAD.status, HEAD.headers, head_delay=2.0), slow_body], ask, stats)
+
+    assert stats.s3_latencies.buckets() == {"HeadObject": {"0.5": 1, "5.0": 1}, "GetObject": {"0.25": 1}}
+    took = stats.s3_latencies.microseconds()
+    assert took["HeadObject"] == pytest.approx(2_400_000, rel=0.02)
+    assert took["GetObject"] == pytest.approx(200_000, rel=0.02)
+
+
+def test_an_attempt_without_an_answer_took_no_time_that_is_known() -> None:
+    stats = EngineStats()
+
+    async def once(client: HttpClient) -> None:
+        with pytest.raises(Unreachable):
+            await client.head_object("k")
+
+    talk([Answer(never=True)], once, stats, attempts_max=1)
+    assert stats.s3_requests["HeadObject"] == 1
+    assert stats.s3_latencies.buckets() == {}
+
+
 def test_a_kept_connection_on_which_nothing_comes_is_a_failure_and_no_closed_one() -> None:
     async def twice(client: HttpClient) -> None:
         await client.head_object("k")

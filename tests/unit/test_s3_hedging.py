@@ -139,6 +139,8 @@ def test_an_answer_that_lags_is_asked_for_over_another_connection(ask: Ask) -> N
     assert [seen.connection for seen in server.since] == [0, 1]
     assert len({(seen.target, seen.headers.get("range")) for seen in server.since}) == 1
     assert stats.s3_requests.total() == len(server.seen)
+    [counted] = stats.s3_latencies.buckets().values()
+    assert sum(counted.values()) == len(server.seen) - 1, "the one that lags was never answered"
 
 
 def test_it_is_another_address_if_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

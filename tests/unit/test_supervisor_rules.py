@@ -49,12 +49,24 @@ def test_backoff_doubles_to_its_bound_and_starts_over_after_a_healthy_time() -> 
 
 
 def test_counters_of_engines_add_up_and_gauges_are_those_of_the_last() -> None:
-    first = Stats(bytes_read=10, s3_requests={"GetObject": 2}, open_files=3, uploads=2)
-    second = Stats(bytes_read=5, s3_requests={"GetObject": 1, "HeadObject": 1}, open_files=1)
+    first = Stats(
+        bytes_read=10,
+        s3_requests={"GetObject": 2},
+        s3_latencies={"GetObject": {"0.1": 2}},
+        open_files=3,
+        uploads=2,
+    )
+    second = Stats(
+        bytes_read=5,
+        s3_requests={"GetObject": 1, "HeadObject": 1},
+        s3_latencies={"GetObject": {"0.1": 1, "0.5": 1}},
+        open_files=1,
+    )
 
     total = tally.add(tally.without_gauges(first), second)
 
     assert (total.bytes_read, total.s3_requests) == (15, {"GetObject": 3, "HeadObject": 1})
+    assert total.s3_latencies == {"GetObject": {"0.1": 3, "0.5": 1}}
     assert (total.open_files, total.uploads) == (1, 0)
 
 
