@@ -13,7 +13,8 @@ _INTRODUCTION: Final = """\
 
 What can be looked for, counted or be woken by: each kind of message has an id that stays when its text is written
 better. It is `MESSAGE_ID` in the journal (`journalctl MESSAGE_ID=...`; with `--catalog` and
-`systemd/mountctl.catalog` installed, journalctl explains it) and `message_id` in JSON. Other lines have none.
+`systemd/mountctl.catalog` installed, journalctl explains it) and `message_id` in JSON. Every warning and every error
+has one; of other lines, those that say what became of something.
 How logs are read and shipped: [guides/logs.md](../guides/logs.md).
 """
 

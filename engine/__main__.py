@@ -19,11 +19,13 @@ import trio
 
 from engine import log
 from engine.assembly import serving
+from engine.facts import about
 from engine.fetch.fetchers import Fetchers
 from engine.fetch.number import connections_of_engine
 from engine.fetch.spawner import Spawner
 from engine.fuse import session
 from engine.link import Access
+from engine.message_ids import HOST, MOUNT_STATE
 from engine.preflight import Unmountable, preflight
 from engine.s3.access import AccessUnavailable, resolve
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for, read_authorities
@@ -57,7 +59,7 @@ def main(arguments: list[str]) -> int:
     try:
         access = resolve(spec)
     except AccessUnavailable as error:
-        logger.error("%s", error)  # noqa: TRY400 its text is the whole story
+        logger.error("%s", error, extra=about(MOUNT_STATE))  # noqa: TRY400 its text is the whole story
         return EXIT_UNAVAILABLE
     authorities = read_authorities(spec)
     return trio.run(_run, spec, access, authorities, Spawner.fork(spec, authorities))
@@ -93,7 +95,7 @@ async def _run(spec: MountSpec, access: Access, authorities: Authorities, spawne
         trust = authorities.trust()
         access = await preflight(spec, access, stats, trust=trust)
     except (CaBundleUnusable, Unmountable) as refusal:
-        logger.error("%s", refusal)  # noqa: TRY400 its text is the whole story
+        logger.error("%s", refusal, extra=about(MOUNT_STATE))  # noqa: TRY400 its text is the whole story
         return EXIT_UNAVAILABLE
     own = connections_of_engine(spec, fetchers.count)
     client = client_for(spec, access, stats, trust=trust, connections_max=own)
@@ -145,7 +147,7 @@ def _set_read_ahead(mountpoint: str) -> None:
     try:
         Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
     except OSError as error:
-        logger.warning("read_ahead_kb stays as it is: %s", error)
+        logger.warning("read_ahead_kb stays as it is: %s", error, extra=about(HOST))
 
 
 if __name__ == "__main__":

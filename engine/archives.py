@@ -12,6 +12,8 @@ from typing import Final, Protocol
 import trio
 
 from engine.errors import AccessDenied, NoSuchKey, S3Error
+from engine.facts import about
+from engine.message_ids import RESTORES
 from engine.restores import ANSWER_SECONDS_MAX, AskRestore, PathTold, RestoreTaken, RestoreTold
 from engine.s3.interface import ListPage, ObjectInfo
 
@@ -189,7 +191,7 @@ class Archives:
                 for info in here.to_ask:
                     nursery.start_soon(one, here, info)
         if begun := sum(here.asked for here in found):
-            logger.info("S3 restores %d archived objects (%s)", begun, asked.tier)
+            logger.info("S3 restores %d archived objects (%s)", begun, asked.tier, extra=about(RESTORES))
 
     def _told(self, asked: AskRestore, found: Sequence[_Found], failures: Sequence[str]) -> RestoreTold:
         paths = tuple(

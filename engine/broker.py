@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from engine.facts import about
 from engine.link import (
     Access,
     AccessFailed,
@@ -30,6 +31,7 @@ from engine.link import (
     RefreshAccess,
     WatchAccess,
 )
+from engine.message_ids import CREDENTIALS_LACKING, NOT_UNDERSTOOD
 from engine.s3.access import (
     AccessUnavailable,
     CredentialSource,
@@ -199,7 +201,7 @@ class Broker:
             case RefreshAccess(name=name):
                 self._refresh(name)
             case _:
-                _log.warning("not an order for a broker: %s", message.type)
+                _log.warning("not an order for a broker: %s", message.type, extra=about(NOT_UNDERSTOOD))
 
     def _watch(self, spec: MountSpec) -> None:
         source = self._sources.get(_key(spec))
@@ -283,7 +285,7 @@ class Broker:
             source.succeeded(keys, time.time())
         else:
             if reason != source.failure:
-                _log.warning("%s", reason)
+                _log.warning("%s", reason, extra=about(CREDENTIALS_LACKING))
             source.failed(reason, time.time(), distrusted=distrusted)
         for mount in source.mounts.values():
             mount.behind = True

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from engine.errors import S3Error
-from engine.message_ids import KINDS, Kind
+from engine.message_ids import INTERNAL_ERROR, KINDS, Kind
 
 _ATTRIBUTE: Final = "facts"
 # How deep the error of S3 may be beneath the one that a program sees.
@@ -46,6 +46,7 @@ class Facts:
 
 
 NOTHING: Final = Facts()
+_UNFORESEEN: Final = Facts(INTERNAL_ERROR)
 
 _NAMES: Final = tuple(each.name for each in fields(Facts) if each.name != "kind")
 _BY_ID: Final = {kind.id: kind for kind in KINDS.values()}
@@ -75,8 +76,11 @@ def about(
 
 def facts_of(record: logging.LogRecord) -> Facts:
     """What this record is about."""
-    found: Any = getattr(record, _ATTRIBUTE, NOTHING)
-    return found if isinstance(found, Facts) else NOTHING
+    found: Any = getattr(record, _ATTRIBUTE, None)
+    if isinstance(found, Facts):
+        return found
+    # Who logs a traceback, a library of ours included, has met what was not foreseen.
+    return _UNFORESEEN if record.exc_info and record.exc_info[1] is not None else NOTHING
 
 
 def packed(facts: Facts, characters_max: int) -> dict[str, Any]:

@@ -62,6 +62,11 @@ UPLOAD_LEFT: Final = Kind(
     "Parts of a file that was not completed could not be removed, and cost what they take.",
     "Have a lifecycle rule of the bucket abort incomplete multipart uploads.",
 )
+UPLOADS_ABORTED: Final = Kind(
+    "c79459b27d5c43df93f33f4a39d9d241",
+    "Multipart uploads that were left behind are aborted",
+    "Of files that were not completed when their engine, or the host, went down.",
+)
 NAME_HIDDEN: Final = Kind(
     "bcce97cc4cb7468798ab9c2beb0f95ca",
     "A key can't be shown as a file",
@@ -145,6 +150,134 @@ HELPER_GONE: Final = Kind(
     "c66e19b96a3c484cbcb64d52989d8dd1",
     "A process of the supervisor's is gone",
     "The broker (credentials) or the zygote (new engines) has ended; another is started. Mounts go on.",
+)
+ARCHIVED_READ: Final = Kind(
+    "c4a5c1079f104cb89777dccfc8160bf0",
+    "A file that is archived was opened",
+    "Its object is in a storage class that must be restored before it can be read. The program was answered EACCES.",
+    "The message names the command that restores it: `mountctl restore PATH`.",
+)
+RESTORES: Final = Kind(
+    "11538c739e6043a4b0cf531972598598",
+    "Archived objects are being restored, or are there",
+    "What `mountctl restore` has asked S3 for, in how many objects.",
+)
+ENGINE_UNFIT: Final = Kind(
+    "4dbb05ef5b2a4ba1968d1f6aef0b7bed",
+    "An engine can't do something that it should",
+    "What is told, such as pass on who closes a file, or take over what was being written. It serves the mount "
+    "without that.",
+    "Look at what the message names: the kernel, the version of pyfuse3, `memory-target`.",
+)
+NOT_UNDERSTOOD: Final = Kind(
+    "b963aaf785fe4aafa9d606f0b63afcfe",
+    "Processes of mountctl do not understand each other",
+    "One said what the other does not know, or does not read what it is told. What was said is left out.",
+    "After an upgrade `mountctl upgrade` has all engines of one version; otherwise report it.",
+)
+MOUNT_LEFT: Final = Kind(
+    "93d0382c1754489da07cf7937d4736d5",
+    "A mount of before is taken away, or stays",
+    "What a supervisor, an engine or a program before has left: a dead mount, one with open files, one beneath "
+    "another.",
+    "`umount -l` takes away by hand what the message says stays.",
+)
+CHANGE_FAILED: Final = Kind(
+    "522f0e7ceaff4338a8c75b09f6c43203",
+    "A mount could not be changed as was asked",
+    "By a reload, an upgrade or a restart. The mount is as the message says, mostly as before.",
+    "Mend what it names, then `mountctl reload`.",
+)
+CONFIG_IGNORED: Final = Kind(
+    "e65e19e7f0f34ffe9d8af23046adbe2c",
+    "Something that was asked for has no effect",
+    "An option, a variable or an attribute that has no meaning here.",
+    "Take it out, or use what the message names instead.",
+)
+CONFIG_WATCH: Final = Kind(
+    "8e7fdb966e0843dfbf8c68d970ab8dc6",
+    "How changes of the configuration are noticed",
+    "By the kernel's word, or, where it gives none, by looking every few seconds.",
+)
+STATE_FILE: Final = Kind(
+    "c2d8e90dbe244bbcadbc2c256bb81a9e",
+    "What is noted for a next supervisor can't be used",
+    "A file of the state or runtime directory can't be read or written. What runs goes on; the message says what a "
+    "next supervisor will not know.",
+    "Make room, or mend the permissions of the directory that it names.",
+)
+FD_HOLDER: Final = Kind(
+    "f8d45183752a4e00be0ae16736b46474",
+    "What keeps mounts over a restart is missing, or full",
+    "The store of systemd, or the FD holder beside the supervisor, does not take all that it should: "
+    "a supervisor that ends now takes mounts along.",
+    "Raise FileDescriptorStoreMax= or limits of open files, or start the pod that holds them.",
+)
+VOLUME: Final = Kind(
+    "c02aa44bb88f4bd0a949f64e31ce361d",
+    "A volume of an orchestrator",
+    "Who came or went, and what could not be bound, or released.",
+    "Where something failed: `mountctl status --json` has who uses the volume.",
+)
+HOST: Final = Kind(
+    "058b428692db4069a4939fa9e415b493",
+    "Something of the host is not as it should be",
+    "What is set, asked or limited there was refused; mounts are served without it.",
+    "Mend what the message names.",
+)
+LOG_FILE: Final = Kind(
+    "388cc22ae4c14df6a1e5c41861896b86",
+    "A log file of a mount can't be opened",
+    "Its engine logs where it did before.",
+    "Mend what the message names, then `mountctl reload`.",
+)
+METRICS_ADDRESS: Final = Kind(
+    "7e24c9b1066b4dd2b534fbb883fd5060",
+    "The address for metrics can't be had, or is served",
+    "It is what `metrics-listen` of `[supervisor]` says. One that can't be had is tried again.",
+    "Free the address, or choose another one.",
+)
+METRICS_NOT_PUSHED: Final = Kind(
+    "1eebc66697de49b69d10ce585ee911e5",
+    "Metrics could not be pushed",
+    "The receiver did not take them, was too slow or is away. Mounts are not concerned; the next are pushed in "
+    "their turn.",
+    "Look at the receiver.",
+)
+SUPERVISOR_ENDS: Final = Kind(
+    "2d61a1afa49e42b7aec964b11c30b87e",
+    "The supervisor ends",
+    "Asked to, by a signal, or since nothing is mounted any more. The message says what becomes of the mounts.",
+)
+CSI_DONE: Final = Kind(
+    "ca0b8ce7361449978f5008d50b411f04",
+    "A request of kubelet or of a sidecar was carried out",
+    "For a volume, a target and a pod, as far as the request names them.",
+)
+CSI_REFUSED: Final = Kind(
+    "b0d3c1caa0d947feaaabe170c540f431",
+    "A request of kubelet or of a sidecar was refused",
+    "The driver could not do what Kubernetes asks for a volume; the pod's events have the same sentence. It is "
+    "asked again.",
+    "Mend what the sentence names.",
+)
+CSI_REGISTRATION: Final = Kind(
+    "f8941a38af6e4209b5dbc05f8979ae6e",
+    "The driver is registered with kubelet, or is not",
+    "Without that no pod on this node gets a volume.",
+    "If it is not: look at kubelet's log, and whether `--kubelet-dir` is its directory.",
+)
+CSI_CREDENTIALS: Final = Kind(
+    "0737a1b817ef40d080aa29f12fb71794",
+    "Credentials of a volume or of the driver stay as they were",
+    "They could not be renewed, found or removed; those that there are serve until they expire.",
+    "Mend what the message names: a service account, a Secret.",
+)
+CSI_TAINT: Final = Kind(
+    "64d1f27ecacb4128a1a2092381622432",
+    "The startup taint stays on the node",
+    "The node takes no pods while it has the taint.",
+    "Remove it by hand, or start the driver's pod again.",
 )
 INTERNAL_ERROR: Final = Kind(
     "d71def6d961d4720a8003051ffa8aa66",

@@ -11,7 +11,9 @@ from typing import Final
 import trio
 
 from engine import errors
+from engine.facts import about
 from engine.link import Access
+from engine.message_ids import CONFIG_IGNORED
 from engine.s3 import refusal
 from engine.s3.configured import client_for
 from engine.s3.interface import ObjectClient
@@ -57,7 +59,7 @@ async def preflight(
     except Unmountable as refusal:
         if not refusal.region or access.region_told:
             raise
-        logger.warning("%s; going on in that region", refusal)
+        logger.warning("%s; going on in that region", refusal, extra=about(CONFIG_IGNORED))
         access = in_region(access, refusal.region)
         await _ask(spec, access, stats, trust)
     return access

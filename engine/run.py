@@ -50,7 +50,7 @@ from engine.link import (
     Unavailable,
 )
 from engine.logged import LogFile, Logged, LogLevel
-from engine.message_ids import CREDENTIALS_LACKING, UPLOAD_LOST
+from engine.message_ids import CREDENTIALS_LACKING, ENGINE_CHANGED, NOT_UNDERSTOOD, UPLOAD_LOST
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
 from engine.restores import AskRestore, RestoreTaken
@@ -258,7 +258,11 @@ class _Engine:
                     case Stop():
                         self._end(EXIT_STOPPED)
                         await trio.sleep(message.seconds)
-                        logger.warning("not all that is being served has ended after %.1f s: stopping", message.seconds)
+                        logger.warning(
+                            "not all that is being served has ended after %.1f s: stopping",
+                            message.seconds,
+                            extra=about(ENGINE_CHANGED),
+                        )
                         self._scope.cancel()
                         return
                     case TakeOver():
@@ -285,9 +289,9 @@ class _Engine:
                         log.set_level(message.wanted)
                         self._fetchers.set_log_level(message.wanted)
                     case _:
-                        logger.warning("unexpected message: %s", message.type)
+                        logger.warning("unexpected message: %s", message.type, extra=about(NOT_UNDERSTOOD))
         except LinkClosed:
-            logger.warning("the supervisor is gone: stopping")
+            logger.warning("the supervisor is gone: stopping", extra=about(ENGINE_CHANGED))
             self._end(EXIT_LINK_CLOSED)
 
     def _take_over(self, message: TakeOver, fds: list[int]) -> None:

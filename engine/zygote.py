@@ -21,7 +21,9 @@ import engine.broker
 import engine.run
 from engine import __version__, log, stderr
 from engine.child import close_others, drop_privileges, name_process
+from engine.facts import about
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, ZygoteReady, receive, send
+from engine.message_ids import NOT_UNDERSTOOD
 from engine.s3.configured import preload, read_authorities
 
 _log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ def _serve(link: socket.socket, message: Message, fds: list[int]) -> None:
             case ForkBroker():
                 _fork(link, fds, lambda: _be_broker(message, fds))
             case _:
-                _log.warning("not an order for a zygote: %s", message.type)
+                _log.warning("not an order for a zygote: %s", message.type, extra=about(NOT_UNDERSTOOD))
     except OSError as error:
         send(link, ForkFailed(reason=f"cannot fork: {error.strerror}"))
     finally:

@@ -16,7 +16,9 @@ from typing import Final
 import trio
 
 from engine import stderr
+from engine.facts import about
 from engine.logged import Level
+from engine.message_ids import CONFIG_IGNORED, RELOAD, SUPERVISOR_ENDS
 from engine.restores import AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
@@ -123,7 +125,7 @@ def _run(
     stderr.unblock()
     log_output.set_up()
     for sentence in unheeded(os.environ):
-        _log.warning("%s", sentence)
+        _log.warning("%s", sentence, extra=about(CONFIG_IGNORED))
     become_subreaper()
     _raise_file_limit()
     if leave_seconds is not None:
@@ -313,7 +315,7 @@ class _Daemon:
 
     async def _end_with_mounts(self, nursery: trio.Nursery) -> None:
         await self._supervisor.all_unmounted.wait()
-        _log.info("nothing is mounted any more: ending")
+        _log.info("nothing is mounted any more: ending", extra=about(SUPERVISOR_ENDS))
         self._notifier.stopping("nothing is mounted any more")
         nursery.cancel_scope.cancel()
 
@@ -325,7 +327,7 @@ class _Daemon:
 
     async def _reload_by_itself(self) -> None:
         if self._supervisor.config.supervisor.watch:
-            _log.info("the configuration has changed")
+            _log.info("the configuration has changed", extra=about(RELOAD))
             await self._reload_by_signal()
 
     async def _listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -345,7 +347,7 @@ class _Daemon:
                         what = "leaving the mounts to the supervisor that comes next"
                     else:
                         what = "unmounting all"
-                    _log.info("%s: %s", signal.Signals(number).name, what)
+                    _log.info("%s: %s", signal.Signals(number).name, what, extra=about(SUPERVISOR_ENDS))
                     self.events.note(Kind.SUPERVISOR, f"{signal.Signals(number).name}: {what}")
                     self._notifier.stopping(what)
                     nursery.cancel_scope.cancel()

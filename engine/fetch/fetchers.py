@@ -14,10 +14,12 @@ from typing import Final, Protocol
 import trio
 
 from engine.arena import Arena
+from engine.facts import about
 from engine.fetch.remote import Process, Remote
 from engine.fetch.spawner import SpawnFailed
 from engine.link import Access
 from engine.logged import Level
+from engine.message_ids import FETCHER_GONE
 from engine.s3.client import behind
 from engine.s3.interface import RangeReader
 from engine.spec import KiB
@@ -141,7 +143,12 @@ class Fetchers:
                 process = await source.spawn(self._numbers, arena_fd)
             except SpawnFailed as error:
                 level = logging.DEBUG if self._lacks else logging.WARNING
-                _log.log(level, "a fetcher could not be started: %s; the engine fetches itself", error)
+                _log.log(
+                    level,
+                    "a fetcher could not be started: %s; the engine fetches itself",
+                    error,
+                    extra=about(FETCHER_GONE),
+                )
                 self._lacks, self._not_before = True, trio.current_time() + PAUSE_SECONDS
                 return
             self._lacks = False

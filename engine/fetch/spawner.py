@@ -22,9 +22,11 @@ import trio
 
 from engine import malloc
 from engine.child import close_others, end_with_parent, name_process
+from engine.facts import about
 from engine.fetch.fetcher import Fetcher
 from engine.fetch.number import connections_of_each, number_of
 from engine.link import Access
+from engine.message_ids import FETCHER_GONE
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, client_for
 from engine.spec import MountSpec
@@ -93,7 +95,7 @@ class Spawner:
         try:
             child = os.fork()
         except OSError as error:
-            _log.warning("no fetchers: %s", error.strerror)
+            _log.warning("no fetchers: %s", error.strerror, extra=about(FETCHER_GONE))
             ours.close()
             theirs.close()
             return None

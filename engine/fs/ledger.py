@@ -15,7 +15,9 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from engine.facts import about
 from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
+from engine.message_ids import ENGINE_UNFIT, NOT_UNDERSTOOD
 from engine.namespace.inode import Inode
 from engine.namespace.listing import Start
 from engine.namespace.packed import checked
@@ -85,11 +87,15 @@ class Ledger:
         except OSError as error:
             # Programs are served all the same; only a successor would not know of this.
             if not self._told:
-                _log.error("what happens can't be written down for a successor now: %s", error.strerror)
+                _log.error(
+                    "what happens can't be written down for a successor now: %s",
+                    error.strerror,
+                    extra=about(ENGINE_UNFIT),
+                )
             self._told = True
         else:
             if self._told:
-                _log.info("what happens is written down for a successor again")
+                _log.info("what happens is written down for a successor again", extra=about(ENGINE_UNFIT))
             self._told = False
 
     def inode(self, inode: Inode) -> None:
@@ -236,7 +242,9 @@ def inherit(records: Iterable[Record]) -> Inherited:
         except (KeyError, ValueError, TypeError, OverflowError):
             strange += 1
     if strange:
-        _log.warning("%d records of the engine before are not understood, and left out", strange)
+        _log.warning(
+            "%d records of the engine before are not understood, and left out", strange, extra=about(NOT_UNDERSTOOD)
+        )
     return inherited
 
 

@@ -14,9 +14,11 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from engine.arena import SLOT_BYTES, Arena, Slot
+from engine.facts import about
 from engine.fs.handles import Handles
 from engine.fs.opening import OpenWriter
 from engine.fs.sharing import Use
+from engine.message_ids import UPLOAD_LOST
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.write.bequest import UploadBequest
@@ -97,7 +99,8 @@ class Arrival:
             try:
                 self._writers = _JSON.validate_json(data)
             except ValidationError as error:
-                logger.error("what the engine before was writing can't be taken over: %s", error)  # noqa: TRY400
+                text = "what the engine before was writing can't be taken over: %s"
+                logger.error(text, error, extra=about(UPLOAD_LOST))  # noqa: TRY400
 
     @property
     def bytes(self) -> int:

@@ -4,7 +4,7 @@ import logging
 
 from engine.errors import EngineError
 from engine.facts import about
-from engine.message_ids import UPLOAD_LOST
+from engine.message_ids import REQUEST_FAILED, UPLOAD_LOST
 
 logger = logging.getLogger(__name__)
 
@@ -17,4 +17,7 @@ def lost(key: str, error: EngineError) -> None:
 
 def overwrite_wanted() -> None:
     """A program opens a file to replace it, which this mount does not let it."""
-    logger.warning("a program wanted to empty a file that exists: only with allow-overwrite files are replaced")
+    logger.warning(
+        "a program wanted to empty a file that exists: only with allow-overwrite files are replaced",
+        extra=about(REQUEST_FAILED),
+    )

@@ -18,7 +18,9 @@ from typing import Final
 
 import pyfuse3
 
+from engine.facts import about
 from engine.fuse.operations import Operations
+from engine.message_ids import ENGINE_UNFIT
 
 # struct fuse_out_header: length, error, unique. A unique of 0 is a notification, whose code is in `error`.
 _HEADER: Final = struct.Struct("<IiQ")
@@ -62,4 +64,5 @@ def _ask_again(session_fd: int) -> None:
         os.write(session_fd, _HEADER.pack(_HEADER.size, _NOTIFY_RESEND, 0))
     except OSError as error:
         # Called from C, where nothing can be raised; and all requests to come can be served still.
-        logger.error("the kernel does not resend (%s): what the engine before left unanswered stays so", error)  # noqa: TRY400
+        text = "the kernel does not resend (%s): what the engine before left unanswered stays so"
+        logger.error(text, error, extra=about(ENGINE_UNFIT))  # noqa: TRY400

@@ -18,6 +18,9 @@ import outcome
 import pyfuse3
 import trio
 
+from engine.facts import about
+from engine.message_ids import ENGINE_UNFIT
+
 logger = logging.getLogger(__name__)
 
 # The object that holds a request, and what lies between our coroutine's task and it: coroutines of Python and Cython,
@@ -139,7 +142,8 @@ def _thread_of(holder: object, handle: int, stat_bytes: int, library: ctypes.CDL
 @lru_cache(maxsize=1)
 def _tell_once() -> None:
     logger.warning(
-        "this pyfuse3 does not show who closes a file: a file is complete when any process that has it closes it"
+        "this pyfuse3 does not show who closes a file: a file is complete when any process that has it closes it",
+        extra=about(ENGINE_UNFIT),
     )
 
 
@@ -147,5 +151,6 @@ def _tell_once() -> None:
 def _tell_of_namespace_once() -> None:
     logger.warning(
         "programs are in a namespace of processes that is not visible here (a container without the host's, hostPID): "
-        "a file is complete when any process that has it closes it"
+        "a file is complete when any process that has it closes it",
+        extra=about(ENGINE_UNFIT),
     )

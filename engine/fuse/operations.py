@@ -16,7 +16,7 @@ from typing import Final
 import pyfuse3
 import trio
 
-from engine.errors import EngineError
+from engine.errors import Archived, ArchivedObject, EngineError
 from engine.facts import about
 from engine.fs.attributes import IO_BLOCK_BYTES, Attributes, Wanted
 from engine.fs.filesystem import S3Filesystem
@@ -24,7 +24,7 @@ from engine.fs.policy import writes
 from engine.fuse.caller import flushing_thread, process_of
 from engine.fuse.served import Request, Served
 from engine.log_format import errno_name, one_line
-from engine.message_ids import ENGINE_DIED, REQUEST_BUG, REQUEST_FAILED
+from engine.message_ids import ARCHIVED_READ, ENGINE_DIED, REQUEST_BUG, REQUEST_FAILED
 from engine.stats import EngineStats
 
 logger = logging.getLogger(__name__)
@@ -328,7 +328,8 @@ class Operations(pyfuse3.Operations):
             told = one_line(subject)
         if is_logged:
             name, key = errno_name(error.errno), self._fs.describe.key(subject)
-            facts = about(REQUEST_FAILED, verb=verb, key=key, errno=name, error=error)
+            kind = ARCHIVED_READ if isinstance(error, Archived | ArchivedObject) else REQUEST_FAILED
+            facts = about(kind, verb=verb, key=key, errno=name, error=error)
             logger.log(error.level, "%s of %s: %s: %s", verb, told, name, error, extra=facts)
         if is_shown:
             self._stats.last_error = f"{verb} of {told} failed: {error}"

@@ -15,7 +15,7 @@ import trio
 
 from engine.errors import EngineError
 from engine.facts import about
-from engine.message_ids import UPLOAD_LEFT
+from engine.message_ids import UPLOAD_LEFT, UPLOADS_ABORTED
 from engine.s3.interface import ObjectClient
 from engine.write.records import UploadRecords
 
@@ -115,7 +115,7 @@ class Orphans:
                 await trio.sleep(seconds)
                 seconds = min(RETRY_SECONDS_MAX, seconds * 2)
         if count:
-            logger.info("%d multipart uploads of %s were aborted", count, self._whose)
+            logger.info("%d multipart uploads of %s were aborted", count, self._whose, extra=about(UPLOADS_ABORTED))
 
     async def _abort(self, upload_id: str, key: str) -> None:
         await self.client.abort_multipart_upload(key, upload_id)

@@ -13,7 +13,7 @@ import trio
 from engine.arena import SLOT_BYTES, Arena, Slot
 from engine.errors import EngineError, S3Error
 from engine.facts import about
-from engine.message_ids import UPLOAD_LEFT, UPLOAD_LOST
+from engine.message_ids import ENGINE_UNFIT, UPLOAD_LEFT, UPLOAD_LOST
 from engine.s3.interface import Likeness, ObjectClient, UploadOptions
 from engine.spec import MiB, MountSpec
 from engine.stats import EngineStats
@@ -198,4 +198,5 @@ class Uploader:
             self._budget.writers,
             self._spec.memory_target,
             self.plan.base // MiB,
+            extra=about(ENGINE_UNFIT),
         )

@@ -17,6 +17,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import CONFIG_WATCH
 from mountctl.config.read import FILE_BYTES_MAX, Unreadable, drop_in_directory, drop_ins
 
 # Whoever writes in place, or several files, is done when nothing has changed for so long.
@@ -210,5 +212,5 @@ class Watcher:
     def _set_manner(self, manner: str, told: Callable[[], None], sentence: str) -> None:
         if manner != self.manner:
             self.manner = manner
-            _log.log(logging.WARNING if manner == POLLING else logging.INFO, "%s", sentence)
+            _log.log(logging.WARNING if manner == POLLING else logging.INFO, "%s", sentence, extra=about(CONFIG_WATCH))
             told()

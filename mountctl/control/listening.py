@@ -9,6 +9,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import METRICS_ADDRESS
 from mountctl.config.address import Address
 from mountctl.control.listener import CannotListen, PageServer, bind
 from mountctl.status import MetricsStatus, Status
@@ -61,13 +63,13 @@ class Listening:
             listener = bind(address)
         except CannotListen as error:
             if str(error) != self._error:
-                _log.warning("metrics: %s", error)
+                _log.warning("metrics: %s", error, extra=about(METRICS_ADDRESS))
             self._error = str(error)
             with trio.move_on_after(RETRY_SECONDS):
                 await self._changed(listen)
             return
         self._error = None
-        _log.info("metrics: listening on %s", address)
+        _log.info("metrics: listening on %s", address, extra=about(METRICS_ADDRESS))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(PageServer(self._status, is_loopback=address.is_loopback).serve, listener)
             await self._changed(listen)

@@ -13,6 +13,8 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
+from engine.facts import about
+from engine.message_ids import CSI_DONE, CSI_REFUSED, INTERNAL_ERROR
 from mountctl.config.words import one_line
 from mountctl.csi.codes import refusal
 
@@ -43,12 +45,17 @@ def called(
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets a code and a sentence
             told = refusal(error)
             if told.code is grpc.StatusCode.INTERNAL:
-                _log.error("%s: internal error: %s", _what(method.__name__, request), _where(error))
-            _log.warning("%s: %s: %s", _what(method.__name__, request), told.code.name, told)
+                _log.error(
+                    "%s: internal error: %s",
+                    _what(method.__name__, request),
+                    _where(error),
+                    extra=about(INTERNAL_ERROR),
+                )
+            _log.warning("%s: %s: %s", _what(method.__name__, request), told.code.name, told, extra=about(CSI_REFUSED))
             context.abort(told.code, str(told))
         level = logging.DEBUG if method.__name__ in _QUIET else logging.INFO
         milliseconds = (time.monotonic() - began) * 1000
-        _log.log(level, "%s: done in %.1f ms", _what(method.__name__, request), milliseconds)
+        _log.log(level, "%s: done in %.1f ms", _what(method.__name__, request), milliseconds, extra=about(CSI_DONE))
         return response
 
     return rpc

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from engine.facts import about
+from engine.message_ids import CSI_CREDENTIALS, INTERNAL_ERROR
 from mountctl.csi.credentials.volumes import VolumeCredentials
 from mountctl.csi.supervisor import STATUS_SECONDS_MAX, Supervisor
 from mountctl.errors import MountctlError
@@ -56,7 +58,9 @@ class Errands:
         try:
             errand(self._stop)
         except Exception as error:  # noqa: BLE001 - of its kind alone: its text may hold anything
-            _log.error("%s ended: unexpected %s: this is a bug", name, type(error).__name__)
+            _log.error(
+                "%s ended: unexpected %s: this is a bug", name, type(error).__name__, extra=about(INTERNAL_ERROR)
+            )
 
 
 def sweep(credentials: VolumeCredentials, supervisor: Supervisor, stop: threading.Event) -> None:
@@ -73,8 +77,12 @@ def sweep(credentials: VolumeCredentials, supervisor: Supervisor, stop: threadin
             # Both: a supervisor that has just begun does not know all its mounts yet.
             gone = credentials.sweep(names | before)
         except OSError as error:
-            _log.warning("credentials of mounts that are gone can't be removed: %s", error.strerror)
+            _log.warning(
+                "credentials of mounts that are gone can't be removed: %s", error.strerror, extra=about(CSI_CREDENTIALS)
+            )
             continue
         before = names
         if gone:
-            _log.info("removed the credentials of mounts that are gone: %s", ", ".join(gone))
+            _log.info(
+                "removed the credentials of mounts that are gone: %s", ", ".join(gone), extra=about(CSI_CREDENTIALS)
+            )

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import FD_HOLDER
 from mountctl.errors import MountctlError
 from mountctl.supervisor import holder
 from mountctl.supervisor.held import SOCKET_NAME
@@ -79,7 +81,10 @@ class HolderProcess:
             try:
                 self._process.wait(self._patience_seconds)
             except subprocess.TimeoutExpired:
-                _log.warning("no supervisor has come for what the FD holder has: those mounts end with it")
+                _log.warning(
+                    "no supervisor has come for what the FD holder has: those mounts end with it",
+                    extra=about(FD_HOLDER),
+                )
                 self._process.kill()
         if self._thread.ident is not None:
             self._thread.join(_END_SECONDS)
@@ -94,7 +99,11 @@ class HolderProcess:
                 return
             assert process.stdin is not None
             process.stdin.close()
-            _log.warning("the FD holder has ended (%d): starting another, which the supervisor fills", code)
+            _log.warning(
+                "the FD holder has ended (%d): starting another, which the supervisor fills",
+                code,
+                extra=about(FD_HOLDER),
+            )
             self._stopping.wait(RESTART_SECONDS)
             with self._starting:
                 if self._stopping.is_set():
@@ -102,7 +111,9 @@ class HolderProcess:
                 try:
                     self._process = self._run()
                 except OSError as error:
-                    _log.warning("the FD holder can't be started, and is tried again: %s", error)
+                    _log.warning(
+                        "the FD holder can't be started, and is tried again: %s", error, extra=about(FD_HOLDER)
+                    )
 
     def _run(self) -> subprocess.Popen[bytes]:
         assert self._listener is not None

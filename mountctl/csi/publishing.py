@@ -8,6 +8,8 @@ from typing import Final
 
 import grpc
 
+from engine.facts import about
+from engine.message_ids import CONFIG_IGNORED, CSI_CREDENTIALS, CSI_REFUSED
 from mountctl.config.words import one_line
 from mountctl.csi.credentials_interface import Credentials
 from mountctl.csi.keyed_locks import KeyedLocks, StillHeld
@@ -149,7 +151,11 @@ class Publishing:
             self._credentials.refresh(request, name)
         except (MountctlError, OSError) as error:
             # The mount is there and has what it had: the next one in a minute may do it.
-            _log.warning("%s", one_line(f"volume {request.volume_id}: its credentials were not renewed: {error}"))
+            _log.warning(
+                "%s",
+                one_line(f"volume {request.volume_id}: its credentials were not renewed: {error}"),
+                extra=about(CSI_CREDENTIALS),
+            )
 
     def _check_single(self, request: PublishRequest) -> None:
         self._knows_all()
@@ -176,7 +182,7 @@ class Publishing:
                 for consumer in mount.consumers(self._driver)
             ]
         except (MountctlError, ValueError, LookupError) as error:
-            _log.warning("%s", one_line(f"the supervisor's volumes are not known: {error}"))
+            _log.warning("%s", one_line(f"the supervisor's volumes are not known: {error}"), extra=about(CSI_REFUSED))
             return False
         self.published.learn(uses)
         return True
@@ -188,7 +194,11 @@ class Publishing:
         try:
             self._credentials.remove(name)
         except OSError as error:
-            _log.warning("%s", one_line(f"mount {name}: its credentials could not be removed: {error}"))
+            _log.warning(
+                "%s",
+                one_line(f"mount {name}: its credentials could not be removed: {error}"),
+                extra=about(CSI_CREDENTIALS),
+            )
 
     def _tell(self, sentence: str) -> None:
         """Once, as kubelet asks the same again and again."""
@@ -198,7 +208,7 @@ class Publishing:
             self._told[sentence] = None
             if len(self._told) > _TOLD_MAX:
                 self._told.popitem(last=False)
-        _log.warning("%s", one_line(sentence))
+        _log.warning("%s", one_line(sentence), extra=about(CONFIG_IGNORED))
 
 
 class _Place:

@@ -10,6 +10,8 @@ from typing import Final
 
 import grpc
 
+from engine.facts import about
+from engine.message_ids import CSI_REGISTRATION
 from mountctl.config.words import one_line
 from mountctl.csi.proto import registration_pb2, registration_pb2_grpc
 from mountctl.csi.server import Server
@@ -89,10 +91,14 @@ class Registrar:
     def told(self, *, registered: bool, error: str) -> None:
         """What came of it, by kubelet's word."""
         if registered:
-            _log.info("kubelet has registered %s", self.driver)
+            _log.info("kubelet has registered %s", self.driver, extra=about(CSI_REGISTRATION))
             self.registered.set()
             return
-        _log.error("%s", one_line(f"kubelet did not register {self.driver}: {error or 'it does not say why'}"))
+        _log.error(
+            "%s",
+            one_line(f"kubelet did not register {self.driver}: {error or 'it does not say why'}"),
+            extra=about(CSI_REGISTRATION),
+        )
         self.registered.clear()
         with self._mutex:
             if not self._stopped:
@@ -105,7 +111,7 @@ class Registrar:
         try:
             self.start()
         except MountctlError as error:
-            _log.error("%s", one_line(str(error)))
+            _log.error("%s", one_line(str(error)), extra=about(CSI_REGISTRATION))
 
     def _close(self) -> None:
         with self._mutex:

@@ -10,6 +10,8 @@ import random
 import threading
 from typing import Any, Final, Protocol
 
+from engine.facts import about
+from engine.message_ids import CSI_TAINT
 from mountctl.csi.kubernetes_api import ApiError
 
 SUFFIX: Final = "agent-not-ready"
@@ -76,7 +78,13 @@ class StartupTaint:
                 trouble = str(error)
             if trouble != said:
                 said = trouble
-                _log.info("the taint %s of node %s stays for now: %s", key_of(self._driver), self._node, trouble)
+                _log.info(
+                    "the taint %s of node %s stays for now: %s",
+                    key_of(self._driver),
+                    self._node,
+                    trouble,
+                    extra=about(CSI_TAINT),
+                )
             if stop.wait(delay(tries) * random.uniform(0.8, 1.2)):
                 return False
         _log.error(
@@ -84,6 +92,7 @@ class StartupTaint:
             key_of(self._driver),
             self._node,
             said,
+            extra=about(CSI_TAINT),
         )
         return False
 
@@ -95,5 +104,7 @@ class StartupTaint:
         after = without(before, self._driver)
         if after != before:
             self._nodes.replace_taints(self._node, before, after)
-            _log.info("node %s takes pods: the taint %s is removed", self._node, key_of(self._driver))
+            _log.info(
+                "node %s takes pods: the taint %s is removed", self._node, key_of(self._driver), extra=about(CSI_TAINT)
+            )
         return True

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from engine.facts import about
+from engine.message_ids import METRICS_NOT_PUSHED
 from mountctl.errors import MountctlError
 from mountctl.metrics.families import collect
 from mountctl.metrics.family import PREFIX, Collected, Histogram, Labels, Part, part
@@ -64,10 +66,10 @@ def push_for_ever(status: Callable[[], Part], endpoint: str, interval: float) ->
         try:
             told = status()
         except MountctlError as error:
-            _log.warning("%s", error)
+            _log.warning("%s", error, extra=about(METRICS_NOT_PUSHED))
             told = None
         if exporter.export(message(told, time.time_ns())) is not data.MetricExportResult.SUCCESS:
-            _log.warning("%s did not take the metrics", endpoint)
+            _log.warning("%s did not take the metrics", endpoint, extra=about(METRICS_NOT_PUSHED))
         over = ended.wait(interval)
     exporter.shutdown()
     return 0

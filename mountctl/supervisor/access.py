@@ -102,7 +102,7 @@ class AccessHub:
             try:
                 broker = await self._zygote.fork_broker()
             except ForkError as error:
-                _log.error("cannot start the broker: %s", error)
+                _log.error("cannot start the broker: %s", error, extra=about(HELPER_GONE))
             else:
                 started = trio.current_time()
                 with trio.CancelScope() as self._conversation:
@@ -118,7 +118,7 @@ class AccessHub:
         except trio.WouldBlock:
             # It hangs: nobody is so slow. The next one is told all mounts that there are, so none of this is missed.
             if self._broker is not None:
-                _log.error("the broker reads no orders: it is killed")
+                _log.error("the broker reads no orders: it is killed", extra=about(HELPER_GONE))
                 self._broker.kill()
 
     async def _talk(self, broker: ForkedProcess) -> None:

@@ -33,7 +33,9 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
 from engine.link import Link, LinkClosed, Stop, pair
+from engine.message_ids import MOUNT_LEFT
 from mountctl.supervisor import bequest, placing
 from mountctl.supervisor.fdstore import FdStore
 from mountctl.supervisor.process import ForkedProcess
@@ -96,14 +98,23 @@ def _is_of_use(left: Left) -> bool:
 
 async def _clear(name: str, session: Session | None) -> None:
     if session is None:
-        _log.warning("%s: what the supervisor before has left of it can't be read: it is mounted anew", name)
+        _log.warning(
+            "%s: what the supervisor before has left of it can't be read: it is mounted anew",
+            name,
+            extra=about(MOUNT_LEFT),
+        )
         return
     if session.is_where_it_was():
-        _log.warning("%s: the connection of the mount at %s is gone: detaching it", name, session.mountpoint)
+        _log.warning(
+            "%s: the connection of the mount at %s is gone: detaching it",
+            name,
+            session.mountpoint,
+            extra=about(MOUNT_LEFT),
+        )
         try:
             await placing.unmount(session)
         except OSError as error:  # somebody was quicker
-            _log.warning("%s: it can't be detached: %s", name, error)
+            _log.warning("%s: it can't be detached: %s", name, error, extra=about(MOUNT_LEFT))
     session.close()
 
 

@@ -12,6 +12,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import CHANGE_FAILED
 from mountctl.config.classes import ChangeClass
 from mountctl.config.diff import Change, diff, overlapping
 from mountctl.errors import MountctlError
@@ -77,7 +79,7 @@ async def _go_back(changes: Mapping[str, Change], results: Mapping[str, str], ho
     """Change back what was changed. Returns what came of each."""
     befores = {name: before for name in results if (before := changes[name].before) is not None}
     back = diff({name: host.mounts[name].spec for name in results if name in host.mounts}, befores)
-    _log.error("not all could be changed: going back to what was before")
+    _log.error("not all could be changed: going back to what was before", extra=about(CHANGE_FAILED))
     undone = await apply({name: each for name, each in back.items() if each.kind is not ChangeClass.NOTHING}, host)
     ways_back = {name: f"{results[name]}, went back: {result}" for name, result in undone.items()}
     return {**dict.fromkeys(changes, UNCHANGED), **results, **ways_back}
@@ -128,7 +130,7 @@ def _refusals(steps: Iterable[Step], refused: Mapping[str, str], *, all_steps: b
         if step.name in refused and (all_steps or step.must_be_prepared)
     }
     for name, result in told.items():
-        _log.error("%s: %s", name, result)
+        _log.error("%s: %s", name, result, extra=about(CHANGE_FAILED))
     staying = [step for step in steps if step.name in told and step.change.before is not None]
     while staying:
         before = staying.pop().change.before
@@ -136,7 +138,7 @@ def _refusals(steps: Iterable[Step], refused: Mapping[str, str], *, all_steps: b
         for step in steps:
             if step.is_new and step.name not in told and overlapping(step.change.wanted, before):
                 told[step.name] = step.failed(f"{before.name} stays at {before.mountpoint}")
-                _log.error("%s: %s", step.name, told[step.name])
+                _log.error("%s: %s", step.name, told[step.name], extra=about(CHANGE_FAILED))
                 if step.change.before is not None:
                     staying.append(step)
     return told
@@ -162,7 +164,7 @@ async def _carry_out(steps: Iterable[Step]) -> dict[str, str]:
         finally:
             await step.call_off()
         if results[step.name] not in WELL:
-            _log.error("%s: %s", step.name, results[step.name])
+            _log.error("%s: %s", step.name, results[step.name], extra=about(CHANGE_FAILED))
 
     steps = list(steps)
     wanted = [step.change.after for step in steps if step.change.after is not None]

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.facts import about
+from engine.message_ids import RELOAD
 from mountctl.config.load import Config
 from mountctl.errors import ConfigError
 from mountctl.supervisor.remembered import Remembered
@@ -48,7 +50,7 @@ def begin(load: Callable[[], Config], remembered: Remembered) -> tuple[Config, R
     left = noted.until - time.time()
     if left <= 0:
         told = nobody_confirmed(noted.seconds)
-        _log.warning("%s", told)
+        _log.warning("%s", told, extra=about(RELOAD))
         return before, Reload(ok=False, errors=(told,)), None
     # A clock that went back makes no trial longer.
     until = time.time() + min(left, noted.seconds)

@@ -13,8 +13,10 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
 from engine.link import FDS_MAX, Beat, HandOver, LinkClosed, Message, Prepared, Stop, TakeOver, Unavailable
 from engine.logged import Level, LogFile, LogLevel
+from engine.message_ids import ENGINE_CHANGED, LOG_FILE, NOT_UNDERSTOOD
 from engine.restores import AskRestore, RestoreTaken, RestoreTold
 from engine.spec import MountSpec
 from engine.uploads import TellUploads
@@ -101,7 +103,12 @@ class Engine:
         try:
             self._letters.send_nowait((message, fds))
         except trio.WouldBlock:
-            _log.warning("%s: the engine does not read its link; left out: %s", self._spec.name, message.type)
+            _log.warning(
+                "%s: the engine does not read its link; left out: %s",
+                self._spec.name,
+                message.type,
+                extra=about(NOT_UNDERSTOOD),
+            )
             return False
         return True
 
@@ -196,7 +203,13 @@ class Engine:
                         nursery.start_soon(self._hear_out, hear, grace_seconds + _LAST_WORDS_SECONDS)
                     ended = await self._process.end(grace_seconds)
             if self.ending is Ending.PLANNED and ended.signal not in (None, signal.SIGKILL):
-                _log.error("%s: engine %d was asked to end, and was %s", self._spec.name, self.pid, ended)
+                _log.error(
+                    "%s: engine %d was asked to end, and was %s",
+                    self._spec.name,
+                    self.pid,
+                    ended,
+                    extra=about(ENGINE_CHANGED),
+                )
             return ended
         finally:
             self._process.close()
@@ -209,7 +222,12 @@ class Engine:
         """Before what is posted and not sent yet."""
         try:
             if not self._process.link.send_nowait(message, fds):
-                _log.warning("%s: the engine does not read its link; left out: %s", self._spec.name, message.type)
+                _log.warning(
+                    "%s: the engine does not read its link; left out: %s",
+                    self._spec.name,
+                    message.type,
+                    extra=about(NOT_UNDERSTOOD),
+                )
         except LinkClosed:
             _log.debug("%s: the engine was gone already", self._spec.name)
 
@@ -245,7 +263,7 @@ class Engine:
         try:
             file = await log_file.opened(self._spec.log_directory, self._spec.name)
         except log_file.LogFileUnusable as error:
-            _log.warning("%s: %s; its engine logs as before", self._spec.name, error)
+            _log.warning("%s: %s; its engine logs as before", self._spec.name, error, extra=about(LOG_FILE))
             return
         with file:
             await self._process.link.send(message, (file.fileno(),))

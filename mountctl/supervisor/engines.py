@@ -13,8 +13,10 @@ from typing import Final
 import trio
 
 from engine.counted import Stats
+from engine.facts import about
 from engine.link import ForkEngine, HandedOver, Heartbeat, Message, Prepared, Ready, RefreshAccess
 from engine.logged import Logged
+from engine.message_ids import NOT_UNDERSTOOD
 from engine.spec import MountSpec
 from engine.uploads import UploadsTold
 from mountctl.supervisor import endings, handover, inflight, telling
@@ -342,7 +344,12 @@ class Engines:
                 case _:
                     for fd in fds:
                         os.close(fd)
-                    _log.warning("%s: unexpected message from the engine: %s", self._host.spec.name, message.type)
+                    _log.warning(
+                        "%s: unexpected message from the engine: %s",
+                        self._host.spec.name,
+                        message.type,
+                        extra=about(NOT_UNDERSTOOD),
+                    )
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch.run)

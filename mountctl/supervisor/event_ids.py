@@ -7,6 +7,8 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE
 from mountctl.supervisor import state_file
 
 # Ten a second for four months; what comes after them rises all the same, but a clock that goes back could repeat it.
@@ -28,10 +30,14 @@ def reserve(state_dir: Path, runtime_dir: Path, wanted: int) -> int:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        _log.warning("cannot read %s: events may get numbers that were given before: %s", path, error)
+        _log.warning(
+            "cannot read %s: events may get numbers that were given before: %s", path, error, extra=about(STATE_FILE)
+        )
     first = max(wanted, taken)
     try:
         state_file.replace(path, str(first + RESERVED))
     except OSError as error:
-        _log.warning("cannot write %s: events may get numbers again that are given now: %s", path, error)
+        _log.warning(
+            "cannot write %s: events may get numbers again that are given now: %s", path, error, extra=about(STATE_FILE)
+        )
     return first

@@ -15,6 +15,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import FD_HOLDER
 from mountctl.supervisor import holder
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.fdstore import HolderState
@@ -109,18 +111,30 @@ class ExternalFdStore:
         self._leaving = True
         self._changes.tell()
         if self._sock is None and self._names():
-            _log.info("waiting for the FD holder at %s, for %g s at most", self._path, self._leave_seconds)
+            _log.info(
+                "waiting for the FD holder at %s, for %g s at most",
+                self._path,
+                self._leave_seconds,
+                extra=about(FD_HOLDER),
+            )
         with trio.move_on_after(self._leave_seconds):
             await self._changes.until(lambda: self._has_all() or not self._names())
         self._left = frozenset(self._held)
         if self._names() - self._left:
-            _log.warning("the FD holder has not taken all within %g s: the rest is unmounted", self._leave_seconds)
+            _log.warning(
+                "the FD holder has not taken all within %g s: the rest is unmounted",
+                self._leave_seconds,
+                extra=about(FD_HOLDER),
+            )
         return bool(self._left)
 
     async def settle(self) -> None:
         """Return when the holder has all, or when that can't be waited for any longer. Not beside `run`."""
         if not await self._fill(self._leave_seconds):
-            _log.error("the FD holder has not taken all: files that are being written may be lost to their programs")
+            _log.error(
+                "the FD holder has not taken all: files that are being written may be lost to their programs",
+                extra=about(FD_HOLDER),
+            )
 
     async def run(self) -> None:
         """Be connected to the holder whenever it is there, and have it keep all, until cancelled."""
@@ -130,7 +144,7 @@ class ExternalFdStore:
                     self._sock = await self._begin_anew()
                     self._changes.tell()
                 if self._told_absent:
-                    _log.info("the FD holder at %s is there", self._path)
+                    _log.info("the FD holder at %s is there", self._path, extra=about(FD_HOLDER))
                     self._told_absent = False
                 raise HolderGone(await self._converse(self._sock))
             except HolderGone as error:
@@ -262,7 +276,11 @@ class ExternalFdStore:
         for number in asked & self._asked.keys():  # orders are carried out one after the other
             name = self._asked.pop(number)
             if self._latest.get(name) == number:
-                _log.warning("the FD holder could not take %s (are too many files open there?): asking again", name)
+                _log.warning(
+                    "the FD holder could not take %s (are too many files open there?): asking again",
+                    name,
+                    extra=about(FD_HOLDER),
+                )
                 self._is_due(name)
 
     async def _hear(self, sock: trio.socket.SocketType) -> None:
@@ -317,7 +335,12 @@ class ExternalFdStore:
     def _tell_absent(self, error: HolderGone) -> None:
         if not self._told_absent:
             self._told_absent = True
-            _log.warning("no FD holder at %s (%s): mounts would end with this supervisor now", self._path, error)
+            _log.warning(
+                "no FD holder at %s (%s): mounts would end with this supervisor now",
+                self._path,
+                error,
+                extra=about(FD_HOLDER),
+            )
 
     def _let_go(self) -> None:
         if self._sock is not None:

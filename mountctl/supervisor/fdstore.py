@@ -16,6 +16,8 @@ from typing import Final, Protocol
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import FD_HOLDER
 from mountctl.supervisor import systemd
 
 # sd_listen_fds(3): the first descriptor that is passed.
@@ -130,6 +132,7 @@ class SystemdFdStore:
                 mount,
                 self._places,
                 ", ".join(fds),
+                extra=about(FD_HOLDER),
             )
             return False
         for kind, fd in fds.items():
@@ -181,6 +184,11 @@ class SystemdFdStore:
         except OSError as error:
             if isinstance(error, TimeoutError):
                 self._stuck_until = time.monotonic() + _STUCK_SECONDS
-            _log.warning("systemd does not take %s: mounts may not survive a restart: %s", message.split("\n"), error)
+            _log.warning(
+                "systemd does not take %s: mounts may not survive a restart: %s",
+                message.split("\n"),
+                error,
+                extra=about(FD_HOLDER),
+            )
             return False
         return True

@@ -17,6 +17,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import FD_HOLDER
 from mountctl.supervisor import holder
 
 SOCKET_NAME: Final = "holder.sock"
@@ -61,7 +63,7 @@ class HeldFdStore:
             await self._ask_for_all(found)
         except HolderGone as error:
             if found or self._path.exists():
-                _log.warning("the FD holder that was left: %s; starting another", error)
+                _log.warning("the FD holder that was left: %s; starting another", error, extra=about(FD_HOLDER))
             self._let_go()
             self._start()
             for mount, fds in found.items():
@@ -91,7 +93,7 @@ class HeldFdStore:
             try:
                 await self._watch()
             except HolderGone as error:
-                _log.warning("the FD holder: %s; starting another", error)
+                _log.warning("the FD holder: %s; starting another", error, extra=about(FD_HOLDER))
             # The old one may only have been slow: until another has all, it is there for a supervisor after this one.
             self._let_go()
             old, self._process = self._process, None
@@ -207,7 +209,7 @@ class HeldFdStore:
                 )
             self._connect()
         except (OSError, HolderGone) as error:
-            _log.warning("there is no FD holder, mounts end with this supervisor: %s", error)
+            _log.warning("there is no FD holder, mounts end with this supervisor: %s", error, extra=about(FD_HOLDER))
 
     def _let_go(self) -> None:
         if self._sock is not None:

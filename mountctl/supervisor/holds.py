@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE
 from engine.spec import MountSpec
 from mountctl.supervisor import state_file
 
@@ -67,7 +69,12 @@ class Holds:
         try:
             state_file.replace(self._path, _File(mounts=self._held).model_dump_json(indent=1))
         except OSError as error:
-            _log.warning("cannot write %s: holds are not remembered over a restart: %s", self._path, error)
+            _log.warning(
+                "cannot write %s: holds are not remembered over a restart: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
             return f"not remembered over a restart: {error.strerror or error}"
         return None
 
@@ -77,5 +84,10 @@ class Holds:
         except FileNotFoundError:
             return {}
         except (OSError, ValidationError) as error:
-            _log.warning("cannot read %s, so it is not known which mounts are held: %s", self._path, error)
+            _log.warning(
+                "cannot read %s, so it is not known which mounts are held: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
             return {}

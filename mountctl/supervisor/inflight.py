@@ -12,6 +12,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import MOUNT_LEFT
 from mountctl.supervisor.session import Session
 
 # The start of an interpreter on a busy machine, the wait for a request, the sweep.
@@ -30,11 +32,18 @@ async def settle(session: Session) -> bool:
         return True
     told = await _swept(session.fuse_fd, place, session.swept)
     if not told:
-        _log.error("%s: requests in flight can't be ended alone: their session is", session.spec.name)
+        _log.error(
+            "%s: requests in flight can't be ended alone: their session is", session.spec.name, extra=about(MOUNT_LEFT)
+        )
         return False
     session.swept, found = map(int, told.split())
     if found > 1:  # one is the sweep's own
-        _log.info("%s: %d requests in flight end with EINTR: this kernel does not resend", session.spec.name, found)
+        _log.info(
+            "%s: %d requests in flight end with EINTR: this kernel does not resend",
+            session.spec.name,
+            found,
+            extra=about(MOUNT_LEFT),
+        )
     return True
 
 

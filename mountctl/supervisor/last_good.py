@@ -13,6 +13,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.facts import about
+from engine.message_ids import RELOAD_REFUSED, STATE_FILE
 from engine.spec import MountSpec
 from mountctl.config.load import Config, CsiSpec, Shared, SupervisorSpec
 from mountctl.errors import ConfigError
@@ -58,7 +60,7 @@ class LastGood:
         when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(last.at))
         told = f"served is what was in force before, since {when} ({self._path})"
         for problem in (*problems, told):
-            _log.error("%s", problem)
+            _log.error("%s", problem, extra=about(RELOAD_REFUSED))
         return self._meant(last), Reload(ok=False, errors=(*problems, told))
 
     def kept(self) -> Config | None:
@@ -82,7 +84,12 @@ class LastGood:
             told = json.dumps(text.model_dump(mode="json", by_alias=True))
             state_file.replace(self._path, told, mode=_FILE_MODE)
         except OSError as error:
-            _log.warning("cannot write %s: a start with a broken file would serve nothing: %s", self._path, error)
+            _log.warning(
+                "cannot write %s: a start with a broken file would serve nothing: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
 
     def _meant(self, last: _File) -> Config:
         mounts = {spec.name: spec for spec in last.mounts}
@@ -101,6 +108,6 @@ class LastGood:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            _log.warning("cannot read %s, the last good configuration: %s", self._path, error)
+            _log.warning("cannot read %s, the last good configuration: %s", self._path, error, extra=about(STATE_FILE))
             return None
         return found if found.path == self._config else None

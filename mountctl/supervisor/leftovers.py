@@ -19,6 +19,8 @@ from typing import Final, TypeVar
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE, UPLOAD_LEFT, UPLOADS_ABORTED
 from engine.spec import MountSpec
 from engine.uploads import AbortUploads, UploadsTold
 from mountctl.supervisor.session import Session
@@ -211,7 +213,12 @@ class Leftovers:
                     room -= len(each) + len(begun.key)
         if some:
             talk.handed |= some.keys()
-            _log.info("%s: %d multipart uploads that were left behind are to be aborted", spec.name, len(some))
+            _log.info(
+                "%s: %d multipart uploads that were left behind are to be aborted",
+                spec.name,
+                len(some),
+                extra=about(UPLOADS_ABORTED),
+            )
             talk.post(AbortUploads(uploads=some))
 
     def _give_up_asked(self, path: Path, known: _Known, spec: MountSpec) -> None:
@@ -223,6 +230,7 @@ class Leftovers:
                 spec.name,
                 ", ".join(map(repr, keys[:_KEYS_TOLD_MAX])),
                 f" and {len(keys) - _KEYS_TOLD_MAX} more" if len(keys) > _KEYS_TOLD_MAX else "",
+                extra=about(UPLOAD_LEFT),
             )
             for key in keys:
                 del known.uploads.asked[key]
@@ -241,6 +249,7 @@ class Leftovers:
                     file.mount,
                     file.bucket,
                     path,
+                    extra=about(UPLOAD_LEFT),
                 )
 
     async def _open(self) -> None:
@@ -283,7 +292,7 @@ class Leftovers:
                 self._dirty.add(path)
                 raise
         if self._told_unusable:
-            _log.info("%s is written again", self._files.directory)
+            _log.info("%s is written again", self._files.directory, extra=about(STATE_FILE))
             self._told_unusable = False
         return True
 
@@ -298,6 +307,7 @@ class Leftovers:
                 "cannot use %s: uploads that are begun now stay in S3, should this host go down: %s",
                 self._files.directory,
                 error.strerror or error,
+                extra=about(STATE_FILE),
             )
         self._told_unusable = True
 

@@ -13,6 +13,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE
 from mountctl.supervisor import mountinfo, recognition, state_file
 from mountctl.supervisor.session import FSTYPE, Session
 
@@ -92,7 +94,12 @@ class MountsFile:
             temporary.write_text(text)
             os.replace(temporary, self._path)
         except OSError as error:
-            _log.warning("cannot write %s: mounts of a supervisor that dies may not be found: %s", self._path, error)
+            _log.warning(
+                "cannot write %s: mounts of a supervisor that dies may not be found: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
 
     def finish(self) -> None:
         """This supervisor has unmounted what it could."""
@@ -101,7 +108,7 @@ class MountsFile:
             try:
                 self._path.unlink(missing_ok=True)
             except OSError as error:
-                _log.warning("cannot remove %s: %s", self._path, error)
+                _log.warning("cannot remove %s: %s", self._path, error, extra=about(STATE_FILE))
 
     def _forget_those_gone(self) -> None:
         now, here = defaultdict[int, list[mountinfo.MountEntry]](list), recognition.namespace()
@@ -116,6 +123,11 @@ class MountsFile:
         except FileNotFoundError:
             return []
         except (OSError, ValidationError) as error:
-            _log.warning("cannot read %s, so it is not known which mounts were made before: %s", self._path, error)
+            _log.warning(
+                "cannot read %s, so it is not known which mounts were made before: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
             return []
         return file.mounts if file.boot == self._boot else []

@@ -13,6 +13,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import MOUNT_LEFT
 from mountctl.supervisor import claims, fusectl, mount_api, mountinfo, recognition, stale
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.mountinfo import MountEntry
@@ -82,14 +84,25 @@ async def _take_away(entry: MountEntry, ends: bool) -> None:  # noqa: FBT001 - t
     if top is None:  # somebody has taken it away
         return
     if top.mount_id != entry.mount_id:
-        _log.warning("%s: the old mount of %s stays: %s is mounted over it", place, source, top.source)
+        _log.warning(
+            "%s: the old mount of %s stays: %s is mounted over it", place, source, top.source, extra=about(MOUNT_LEFT)
+        )
     elif answer is stale.Answer.SILENT:
-        _log.warning("%s: the old mount of %s stays: the file system it is on does not answer", place, source)
+        _log.warning(
+            "%s: the old mount of %s stays: the file system it is on does not answer",
+            place,
+            source,
+            extra=about(MOUNT_LEFT),
+        )
     else:
-        _log.warning("%s: detaching the mount of %s that a supervisor before has left", place, source)
+        _log.warning(
+            "%s: detaching the mount of %s that a supervisor before has left", place, source, extra=about(MOUNT_LEFT)
+        )
         if ends:
             fusectl.abort(entry.minor)  # programs that wait for an engine get an error
         try:
             mount_api.umount(place, lazily=True)
         except OSError as error:  # somebody was quicker
-            _log.warning("%s: the old mount of %s can't be detached: %s", place, source, error.strerror)
+            _log.warning(
+                "%s: the old mount of %s can't be detached: %s", place, source, error.strerror, extra=about(MOUNT_LEFT)
+            )

@@ -9,6 +9,9 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import HOST
+
 # What Kubernetes gives to pods with guaranteed resources: behind everything but kubelet and the container runtime
 # (-999), which the node can do without even less.
 SCORE: Final = -997
@@ -24,4 +27,9 @@ def spare_this_process() -> None:
         if int(_FILE.read_text()) > SCORE:
             _FILE.write_text(str(SCORE))
     except OSError as error:
-        _log.warning("cannot set %s, so that memory that is short may end the supervisor first: %s", _FILE, error)
+        _log.warning(
+            "cannot set %s, so that memory that is short may end the supervisor first: %s",
+            _FILE,
+            error,
+            extra=about(HOST),
+        )

@@ -7,6 +7,8 @@ import logging
 import os
 from pathlib import Path
 
+from engine.facts import about
+from engine.message_ids import MOUNT_LEFT
 from engine.spec import MountSpec
 from mountctl.supervisor import mountinfo, stale
 from mountctl.supervisor.session import AUTOFS, FSTYPE, Session, SessionError, must_be_free
@@ -83,7 +85,9 @@ async def unmount(session: Session) -> str | None:
     """Take a session's mount away, lazily if files are open on it. Returns why it stays, if it does."""
     place, name = session.place(), session.spec.name
     if place is not None and await stale.probe(os.path.dirname(place)) is stale.Answer.SILENT:
-        _log.error("%s: %s is left mounted: the file system it is on does not answer", name, place)
+        _log.error(
+            "%s: %s is left mounted: the file system it is on does not answer", name, place, extra=about(MOUNT_LEFT)
+        )
         return "the file system it is on does not answer"
     covered = session.covered()
     if session.detach():
@@ -91,5 +95,6 @@ async def unmount(session: Session) -> str | None:
             "%s: files were open on %s: it was unmounted lazily, and they fail with ENOTCONN from now on",
             name,
             session.mountpoint,
+            extra=about(MOUNT_LEFT),
         )
     return covered

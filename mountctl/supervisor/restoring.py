@@ -15,6 +15,8 @@ from typing import Final
 import trio
 from pydantic import BaseModel, Field, ValidationError
 
+from engine.facts import about
+from engine.message_ids import RESTORES, STATE_FILE
 from engine.restores import KEYS_MAX, AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.status import RestoresStatus, RestoreStatus, utc
@@ -186,7 +188,13 @@ class Restoring:
             return
         await self._note(spec, under_way.told(self._entries(spec), look, answer, self._clock()))
         if (ready := entry.objects - answer.paths[0].under_way) > 0:
-            _log.info("%s: %d archived objects are restored and can be read: %r", spec.name, ready, entry.path)
+            _log.info(
+                "%s: %d archived objects are restored and can be read: %r",
+                spec.name,
+                ready,
+                entry.path,
+                extra=about(RESTORES),
+            )
 
     def _set(self, spec: MountSpec, entries: Sequence[Entry]) -> None:
         if len(entries) > ENTRIES_MAX:
@@ -194,6 +202,7 @@ class Restoring:
                 "%s: more than %d paths are being restored; of the first ones the status tells nothing more",
                 spec.name,
                 ENTRIES_MAX,
+                extra=about(RESTORES),
             )
         self._known[spec.name] = _Known(
             bucket=spec.bucket,
@@ -224,7 +233,10 @@ class Restoring:
         except OSError as error:
             if not self._told_unusable:
                 _log.warning(
-                    "%s can't be written, so the next supervisor does not know what S3 restores: %s", self._path, error
+                    "%s can't be written, so the next supervisor does not know what S3 restores: %s",
+                    self._path,
+                    error,
+                    extra=about(STATE_FILE),
                 )
             self._told_unusable = True
         else:
@@ -245,7 +257,12 @@ def _read(path: Path) -> dict[str, _Known]:
     except FileNotFoundError:
         return {}
     except (OSError, ValidationError) as error:
-        _log.warning("%s can't be used, so what S3 restores is not known: %s", path, type(error).__name__)
+        _log.warning(
+            "%s can't be used, so what S3 restores is not known: %s",
+            path,
+            type(error).__name__,
+            extra=about(STATE_FILE),
+        )
         return {}
     for each in known.values():
         for entry in each.entries:

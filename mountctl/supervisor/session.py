@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from engine.facts import about
+from engine.message_ids import HOST, MOUNT_LEFT
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, recognition, record
 from mountctl.supervisor.bequest import Bequest
@@ -39,6 +41,7 @@ _REQUEST_BYTES_MAX: Final = (1 << 20) + 4096
 READ_AHEAD_KIB: Final = 4096
 
 _log = logging.getLogger(__name__)
+_LEFT: Final = about(MOUNT_LEFT)
 
 
 class SessionError(Exception):
@@ -274,7 +277,8 @@ class Session:
         """
         place, busy = self.place(), False
         if (over := self.covered()) is not None:
-            _log.warning("%s: the mount at %s stays, and is dead from now on: %s", self.spec.name, place, over)
+            text = "%s: the mount at %s stays, and is dead from now on: %s"
+            _log.warning(text, self.spec.name, place, over, extra=_LEFT)
         elif place is not None:
             busy = _umount(place)
         self.attached = False
@@ -294,13 +298,13 @@ class Session:
         try:
             self._claim = claims.claim(self.minor)
         except OSError as error:
-            _log.warning("%s: another supervisor may take its dead mount away: %s", self.spec.name, error)
+            _log.warning("%s: another supervisor may take its dead mount away: %s", self.spec.name, error, extra=_LEFT)
         fusectl.abort(self.minor)
         if held and self.connected() and (place := self.place()) is not None:
             try:
                 mount_api.abort(place)
             except OSError as error:
-                _log.error("%s: its connection can't be ended: %s", self.spec.name, error)
+                _log.error("%s: its connection can't be ended: %s", self.spec.name, error, extra=_LEFT)
         self.close()
 
     def close(self) -> None:
@@ -346,7 +350,7 @@ def _set_read_ahead(minor: int) -> None:
     try:
         path.write_text(str(READ_AHEAD_KIB))
     except OSError as error:
-        _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror)
+        _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror, extra=about(HOST))
 
 
 def must_be_free(mountpoint: str) -> None:

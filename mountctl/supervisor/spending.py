@@ -16,6 +16,8 @@ import trio
 from pydantic import BaseModel, Field, ValidationError
 
 from engine.counted import Stats
+from engine.facts import about
+from engine.message_ids import STATE_FILE
 from mountctl.cost import Prices, Requests, counted
 from mountctl.status import CostStatus, DayCost
 from mountctl.supervisor import state_file
@@ -167,7 +169,12 @@ class Spending:
         try:
             state_file.replace(self._path, text, mode=_FILE_MODE)
         except OSError as error:
-            _log.warning("%s can't be written, so costs begin anew with the next supervisor: %s", self._path, error)
+            _log.warning(
+                "%s can't be written, so costs begin anew with the next supervisor: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
 
 
 def _read(path: Path) -> dict[str, _Account]:
@@ -176,7 +183,7 @@ def _read(path: Path) -> dict[str, _Account]:
     except FileNotFoundError:
         return {}
     except (OSError, ValidationError) as error:
-        _log.warning("%s can't be used, so costs begin anew: %s", path, type(error).__name__)
+        _log.warning("%s can't be used, so costs begin anew: %s", path, type(error).__name__, extra=about(STATE_FILE))
         return {}
 
 

@@ -14,6 +14,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import MOUNT_LEFT
 from mountctl.supervisor import mount_api, mountinfo
 from mountctl.supervisor.hangs import STARVED_SECONDS
 from mountctl.supervisor.session import AUTOFS, FSTYPE, SessionError
@@ -51,7 +53,9 @@ async def clear(mountpoint: str) -> None:
         found = mountinfo.at(place)
         if answer is not Answer.DEAD or found is None or found.fstype != FSTYPE:
             return
-        _log.warning("%s: detaching a dead mount of %s that was left there", mountpoint, found.source)
+        _log.warning(
+            "%s: detaching a dead mount of %s that was left there", mountpoint, found.source, extra=about(MOUNT_LEFT)
+        )
         mount_api.umount(place, lazily=True)
 
 

@@ -10,6 +10,8 @@ from typing import ClassVar, Final, Protocol
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import CHANGE_FAILED
 from engine.spec import MountSpec
 from mountctl.config.classes import PLACE, ChangeClass
 from mountctl.config.diff import Change, overlapping
@@ -367,6 +369,6 @@ async def told_of_handover(mount: Mount) -> str:
     try:
         await hand_over(mount)
     except HandoverFailed as error:
-        _log.error("%s: %s", mount.spec.name, error)
+        _log.error("%s: %s", mount.spec.name, error, extra=about(CHANGE_FAILED))
         return f"{HandOver.failure}: {error}"
     return HANDED_OVER

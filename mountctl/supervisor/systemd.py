@@ -8,6 +8,9 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import HOST
+
 # systemctl answers in milliseconds; a systemd that does not must not keep us from stopping.
 _ASK_SECONDS_MAX: Final = 2.0
 
@@ -21,7 +24,7 @@ async def is_restarting() -> bool:
         return False
     jobs = await _ask("list-jobs", "--no-legend", "--plain")
     if jobs is None:
-        _log.warning("systemd does not say whether it restarts or stops us, so we stop")
+        _log.warning("systemd does not say whether it restarts or stops us, so we stop", extra=about(HOST))
     return jobs is not None and is_restart_job(jobs, unit)
 
 
@@ -39,7 +42,7 @@ async def _ask(*arguments: str) -> str | None:
         with trio.fail_after(_ASK_SECONDS_MAX):
             done = await trio.run_process(["systemctl", *arguments], capture_stdout=True, stderr=subprocess.DEVNULL)
     except (trio.TooSlowError, OSError, subprocess.CalledProcessError) as error:
-        _log.warning("systemctl %s: no answer: %r", arguments[0], error)
+        _log.warning("systemctl %s: no answer: %r", arguments[0], error, extra=about(HOST))
         return None
     return done.stdout.decode()
 

@@ -12,6 +12,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE
 from engine.spec import MountSpec
 from mountctl.config.load import Config
 from mountctl.supervisor import state_file
@@ -61,7 +63,10 @@ class TrialFile:
             return None
         except (OSError, ValueError) as error:
             _log.warning(
-                "cannot read %s, so it is not known whether the configuration is on trial: %s", self._path, error
+                "cannot read %s, so it is not known whether the configuration is on trial: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
             )
             return None
 
@@ -71,11 +76,16 @@ class TrialFile:
         try:
             state_file.replace(self._path, noted.model_dump_json(by_alias=True), mode=_FILE_MODE)
         except OSError as error:
-            _log.warning("cannot write %s: a supervisor that is started in the trial ends it: %s", self._path, error)
+            _log.warning(
+                "cannot write %s: a supervisor that is started in the trial ends it: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
 
     def remove(self) -> None:
         """There is none, or it is over: confirmed, or something else is in force."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError as error:
-            _log.warning("cannot remove %s: %s", self._path, error)
+            _log.warning("cannot remove %s: %s", self._path, error, extra=about(STATE_FILE))

@@ -17,6 +17,8 @@ from typing import Final
 
 from pydantic import BaseModel, Field, ValidationError
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE, UPLOAD_LEFT
 from engine.spec import MountSpec
 from mountctl.supervisor import state_file
 
@@ -139,7 +141,10 @@ class UploadFiles:
                 yield path, found
         if others:
             _log.warning(
-                "%s: %d multipart uploads are another host's, by its machine id: left alone", self._all, others
+                "%s: %d multipart uploads are another host's, by its machine id: left alone",
+                self._all,
+                others,
+                extra=about(UPLOAD_LEFT),
             )
 
 
@@ -150,15 +155,22 @@ def _read(path: Path) -> SessionUploads | None:
     except FileNotFoundError:  # its supervisor has just ended
         return None
     except OSError as error:
-        _log.warning("cannot read %s, so uploads in it are not aborted: %s", path, error.strerror)
+        _log.warning(
+            "cannot read %s, so uploads in it are not aborted: %s", path, error.strerror, extra=about(STATE_FILE)
+        )
         return None
     if len(data) > FILE_BYTES_MAX:
-        _log.warning("%s is larger than anything that was written there: left alone", path)
+        _log.warning("%s is larger than anything that was written there: left alone", path, extra=about(STATE_FILE))
         return None
     try:
         return SessionUploads.model_validate_json(data)
     except ValidationError as error:
-        _log.warning("%s is broken, so uploads in it are not aborted: %s", path, error.errors()[0]["msg"])
+        _log.warning(
+            "%s is broken, so uploads in it are not aborted: %s",
+            path,
+            error.errors()[0]["msg"],
+            extra=about(STATE_FILE),
+        )
         return None
 
 

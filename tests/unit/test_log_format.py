@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import AccessDenied, UploadFailed
-from engine.facts import Facts, about, facts_of, packed, unpacked
+from engine.facts import Facts, about, attach, facts_of, packed, unpacked
 from engine.log_format import JsonFormat, TextFormat, journal_fields, of_process
-from engine.message_ids import KINDS, REQUEST_FAILED
+from engine.message_ids import INTERNAL_ERROR, KINDS, REQUEST_FAILED
 
 OF_DATA = of_process("data", mount=True)
 ANYTHING = st.text(st.characters(), max_size=40)  # surrogates, too: bytes of a name that are no UTF-8
@@ -114,6 +115,20 @@ def test_facts_arrive_from_a_fetcher_as_they_were_but_for_what_is_too_long() -> 
     assert unpacked(json.loads(json.dumps(packed(facts, 60)))) == facts
     assert unpacked(packed(Facts(s3_code="x" * 100), 60)) == Facts(s3_code="x" * 60)
     assert facts_of(record("x")) == Facts() == unpacked({})
+
+
+def test_a_traceback_that_nobody_has_foreseen_is_an_internal_error() -> None:
+    try:
+        raise RuntimeError("oh")
+    except RuntimeError:
+        unforeseen = record("x")
+        unforeseen.exc_info = sys.exc_info()
+    assert facts_of(unforeseen).kind is INTERNAL_ERROR
+    foreseen = attach(unforeseen, Facts(REQUEST_FAILED))
+    assert facts_of(foreseen).kind is REQUEST_FAILED
+    outside = record("x")
+    outside.exc_info = sys.exc_info()  # `exc_info=True` where nothing was raised
+    assert facts_of(outside).kind is None
 
 
 def test_ids_of_messages_are_ids_and_no_two_the_same() -> None:

@@ -10,9 +10,22 @@ import pyfuse3
 import pytest
 import trio
 
-from engine.errors import AccessDenied, BadHandle, CrossDevice, EngineError, NotFound, ReadOnly, Stale, Unreachable
+from engine.errors import (
+    AccessDenied,
+    Archived,
+    ArchivedObject,
+    BadHandle,
+    CrossDevice,
+    EngineError,
+    NotFound,
+    ReadOnly,
+    Stale,
+    Unreachable,
+)
+from engine.facts import facts_of
 from engine.fs.ledger import Ledger
 from engine.fuse.operations import Operations
+from engine.message_ids import ARCHIVED_READ, REQUEST_FAILED, Kind
 from engine.namespace.lifetimes import lifetimes
 from engine.spec import Ttl
 from engine.stats import EngineStats
@@ -108,6 +121,24 @@ def test_an_error_is_answered_counted_and_shown_if_s3_or_keys_are_at_fault(
     assert stats.fuse_requests == {"read": 1}
     assert "read of s3://b/k" in caplog.text
     assert (stats.last_error or "").startswith("read of s3://b/k failed: ") is shown
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"),
+    [
+        (Archived("restore it"), ARCHIVED_READ),
+        (ArchivedObject("it is archived", status=403), ARCHIVED_READ),
+        (Stale("replaced"), REQUEST_FAILED),
+    ],
+)
+def test_an_archived_read_is_found_by_an_id_of_its_own(
+    failure: EngineError, kind: Kind, caplog: pytest.LogCaptureFixture
+) -> None:
+    served, _ = operations(failure)
+    with caplog.at_level(logging.WARNING):
+        told(lambda: served.read(pyfuse3.FileHandleT(1), 0, 1))
+
+    assert [facts_of(record).kind for record in caplog.records] == [kind]
 
 
 def test_a_missing_name_is_no_news(caplog: pytest.LogCaptureFixture) -> None:

@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import CSI_CREDENTIALS
 from mountctl.csi.credentials import keys
 from mountctl.csi.credentials.files import CredentialFiles
 
@@ -60,7 +62,7 @@ class DriverSecret:
             self._tell(f"{error.filename}: {error.strerror}; the driver's keys stay as they are")
             return False
         if changed:
-            _log.info("the driver's keys were taken from %s", self._directory)
+            _log.info("the driver's keys were taken from %s", self._directory, extra=about(CSI_CREDENTIALS))
         self._said = ""
         return changed
 
@@ -73,4 +75,4 @@ class DriverSecret:
     def _tell(self, sentence: str) -> None:
         if sentence != self._said:
             self._said = sentence
-            _log.warning("%s", sentence)
+            _log.warning("%s", sentence, extra=about(CSI_CREDENTIALS))

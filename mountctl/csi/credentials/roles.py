@@ -4,6 +4,8 @@ import logging
 import threading
 from typing import Protocol
 
+from engine.facts import about
+from engine.message_ids import CSI_CREDENTIALS
 from mountctl.csi.credentials.pod import ROLE_ANNOTATION
 from mountctl.errors import MountctlError
 
@@ -38,7 +40,13 @@ class Roles:
             with self._mutex:
                 if key not in self._known:
                     raise
-                _log.warning("service account %s/%s: its role is as it was: %s", namespace, service_account, error)
+                _log.warning(
+                    "service account %s/%s: its role is as it was: %s",
+                    namespace,
+                    service_account,
+                    error,
+                    extra=about(CSI_CREDENTIALS),
+                )
                 return self._known[key]
         with self._mutex:
             self._known[key] = role

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from engine.facts import about
+from engine.message_ids import VOLUME
 from mountctl.supervisor import abilities, mount_api, mountinfo
 from mountctl.supervisor.session import FSTYPE, Session, SessionError
 
@@ -86,7 +88,7 @@ def remove(place: str) -> None:
     except OSError as error:
         if error.errno != errno.ENOTEMPTY:
             raise SessionError(f"cannot remove {place}: {error.strerror or error}") from error
-        _log.warning("%s: the directory stays, because something is in it", place)
+        _log.warning("%s: the directory stays, because something is in it", place, extra=about(VOLUME))
 
 
 def _prepare(place: str) -> None:
@@ -144,5 +146,5 @@ def _umount(place: str) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        _log.warning("%s: files are open there: it is unmounted lazily", place)
+        _log.warning("%s: files are open there: it is unmounted lazily", place, extra=about(VOLUME))
         mount_api.umount(place, lazily=True)

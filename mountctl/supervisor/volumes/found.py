@@ -10,6 +10,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import VOLUME
 from mountctl.supervisor import mountinfo, stale
 from mountctl.supervisor.session import FSTYPE, Session
 from mountctl.supervisor.volumes import targets
@@ -41,7 +43,11 @@ def known(
         volumes = [_of_file(name, each) for name, each in kept.items()]
     for volume in volumes:
         if volume.name in taken:
-            _log.error("%s: the configuration has a mount of that name now: the volume is forgotten", volume.name)
+            _log.error(
+                "%s: the configuration has a mount of that name now: the volume is forgotten",
+                volume.name,
+                extra=about(VOLUME),
+            )
     return [volume for volume in volumes if volume.name not in taken]
 
 
@@ -73,7 +79,7 @@ def _of_file(name: str, kept: KeptVolume) -> Volume:
         try:
             target = targets.normal(consumer.target)
         except CannotApply as error:
-            _log.warning("%s: %s", name, error)
+            _log.warning("%s: %s", name, error, extra=about(VOLUME))
         else:
             volume.consumers[target] = Bound(consumer, target)
     return volume
@@ -88,5 +94,7 @@ def _of_kernel(session: Session, table: Iterable[mountinfo.MountEntry]) -> Volum
         if entry.fstype == FSTYPE and entry.minor == session.minor and entry.mount_id != session.mount_id:
             consumer = Consumer(target=entry.mountpoint, read_only=entry.read_only, volume="")
             volume.consumers[entry.mountpoint] = Bound(consumer, entry.mountpoint, session.minor)
-    _log.warning("%s: found at %d targets, and nobody knows whose", spec.name, len(volume.consumers))
+    _log.warning(
+        "%s: found at %d targets, and nobody knows whose", spec.name, len(volume.consumers), extra=about(VOLUME)
+    )
     return volume

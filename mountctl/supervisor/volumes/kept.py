@@ -13,6 +13,8 @@ from typing import Final
 import trio
 from pydantic import BaseModel
 
+from engine.facts import about
+from engine.message_ids import STATE_FILE, VOLUME
 from mountctl.supervisor import state_file
 from mountctl.supervisor.volumes.model import KeptVolume
 
@@ -51,10 +53,15 @@ class VolumesFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, RecursionError) as error:
-            _log.warning("cannot read %s, so it is not known who uses which volume: %s", self._path, error)
+            _log.warning(
+                "cannot read %s, so it is not known who uses which volume: %s",
+                self._path,
+                error,
+                extra=about(STATE_FILE),
+            )
             return None
         if file.boot != self._boot:
-            _log.info("the host was booted: volumes are mounted when they are asked for again")
+            _log.info("the host was booted: volumes are mounted when they are asked for again", extra=about(VOLUME))
             return {}
         return file.volumes
 

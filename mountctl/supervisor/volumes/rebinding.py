@@ -8,6 +8,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import VOLUME
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.volumes import at_targets, targets
@@ -70,7 +72,7 @@ class Rebinding:
                 if at_targets.bind(mount, bound):
                     self._roster.tell(volume, f"bound at {target} again, to the session that its mount has now")
         except CannotApply as error:
-            _log.error("%s: not bound again at %s: %s", volume.name, target, error)
+            _log.error("%s: not bound again at %s: %s", volume.name, target, error, extra=about(VOLUME))
             await trio.sleep(_AGAIN_SECONDS)
         except Exception:  # noqa: BLE001 - one volume's trouble, even a bug of ours, is no other's
             _log.exception("%s: internal error; it may not be bound at %s", volume.name, target)

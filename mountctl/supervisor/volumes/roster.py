@@ -11,6 +11,8 @@ from typing import Final, Protocol
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import VOLUME
 from engine.spec import MountSpec
 from mountctl.config.diff import diff
 from mountctl.config.model import Config
@@ -100,7 +102,7 @@ class Roster:
 
     def tell(self, volume: Volume, text: str) -> None:
         """Something happened at one of its targets."""
-        _log.info("%s: %s", volume.name, text)
+        _log.info("%s: %s", volume.name, text, extra=about(VOLUME))
         self._host.events.note(Kind.VOLUME, text, mount=volume.name)
 
     def wanted(self, config: Config) -> dict[str, MountSpec]:
@@ -165,7 +167,7 @@ class Roster:
         for volume in self.by_name.values():
             for target, bound in list(volume.consumers.items()):
                 if not bound.place:
-                    _log.info("%s: %s is gone, and with it a consumer", volume.name, target)
+                    _log.info("%s: %s is gone, and with it a consumer", volume.name, target, extra=about(VOLUME))
                     self.drop(volume, target)
 
     def waiting(self, name: str, config: Config) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from typing import Final
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import VOLUME
 from mountctl.supervisor import mountinfo
 from mountctl.supervisor.changes import Changes
 from mountctl.supervisor.session import FSTYPE
@@ -100,7 +102,7 @@ class Volumes:
             try:
                 await self.roster.write()
             except CannotApply as error:  # the target is gone, which the next supervisor will see
-                _log.warning("%s: %s", volume.name, error)
+                _log.warning("%s: %s", volume.name, error, extra=about(VOLUME))
             self.roster.tell(volume, f"released {target}")
         if not was_last or not self._mounting.end_if_idle(volume):
             return Released(name=volume.name)
@@ -182,7 +184,7 @@ class Volumes:
                     place = await at_targets.place_of(bound.consumer.target, self._target_directory)
                     at_targets.take_away(place, directory=False)
                 except CannotApply as error:
-                    _log.warning("%s: %s", volume.name, error)
+                    _log.warning("%s: %s", volume.name, error, extra=about(VOLUME))
         self.roster.remove_sources()
 
 
