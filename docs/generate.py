@@ -212,7 +212,12 @@ def _default(field: FieldInfo) -> str:
 def _limits(key: str, field: FieldInfo) -> str:
     if between := limits(field):
         return f"{between[0]} to {between[1]}"
-    return RULES.get(key, "")
+    return rule_of(key, field)
+
+
+def rule_of(key: str, field: FieldInfo) -> str:
+    """The rule of an option; [supervisor] has a `log-format` of its own, which may be `journal` and needs nothing."""
+    return "" if "journal" in wanted(field) else RULES.get(key, "")
 
 
 def _refused() -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import engine
 from docs import command_line
-from docs.generate import REFERENCE, RULES
+from docs.generate import REFERENCE, rule_of
 from engine.spec import MountSpec
 from mountctl.config.model import SupervisorSpec
 from mountctl.config.words import fields, limits, wanted
@@ -83,7 +83,7 @@ def _keys(model: Any, leave_out: frozenset[str]) -> Iterator[str]:
         if key in leave_out:
             continue
         between = limits(field)
-        rule = f"{between[0]} to {between[1]}" if between else RULES.get(key, "")
+        rule = f"{between[0]} to {between[1]}" if between else rule_of(key, field)
         default = "" if field.is_required() or field.default in (None, (), "") else f"default {_toml(field)}"
         facts = "; ".join(filter(None, [wanted(field), rule, "must be given" if field.is_required() else default]))
         yield from _terms({key: f"{_plain(field.description)} ({_plain(facts)})"})

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from engine import log
 from engine.facts import about
 from engine.link import (
     Access,
@@ -31,6 +32,7 @@ from engine.link import (
     RefreshAccess,
     WatchAccess,
 )
+from engine.logged import LogForm
 from engine.message_ids import CREDENTIALS_LACKING, NOT_UNDERSTOOD
 from engine.s3.access import (
     AccessUnavailable,
@@ -200,6 +202,8 @@ class Broker:
                 self._forget(name)
             case RefreshAccess(name=name):
                 self._refresh(name)
+            case LogForm(form=form):
+                log.use_stderr(form, may_open=True)
             case _:
                 _log.warning("not an order for a broker: %s", message.type, extra=about(NOT_UNDERSTOOD))
 

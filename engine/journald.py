@@ -52,15 +52,16 @@ class Journal:
     Args:
         path: of its socket.
         again: it may be opened again, when journald has made another. Not for an engine, which may open nothing.
+        fd: the way, opened by somebody else (`connected`); it is ours from now on.
 
     Raises OSError: there is none.
     """
 
-    def __init__(self, path: Path = SOCKET, *, again: bool = False) -> None:
+    def __init__(self, path: Path = SOCKET, *, again: bool = False, fd: int | None = None) -> None:
         self._path = path
         self._again = again
         # A number, not a socket: in a child, where it may long be another's, nothing must close it or write to it.
-        self._fd = _connected(path)
+        self._fd = connected(path) if fd is None else fd
         self._process = os.getpid()
         self._lost = 0
 
@@ -93,13 +94,14 @@ class Journal:
         except OSError:
             if not self._again:
                 raise
-        fresh = _connected(self._path)
+        fresh = connected(self._path)
         os.close(self._fd)
         self._fd = fresh
         return _delivered(self._fd, packet)
 
 
-def _connected(path: Path) -> int:
+def connected(path: Path = SOCKET) -> int:
+    """A descriptor that leads to journald. Raises OSError."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.connect(str(path))

@@ -18,7 +18,7 @@ import trio
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, SecretStr, TypeAdapter, ValidationError
 
 from engine.counted import Stats
-from engine.logged import Form, Level, LogFile, Logged, LogLevel
+from engine.logged import Form, Level, LogFile, LogForm, Logged, LogLevel
 from engine.restores import RestoreMessage
 from engine.spec import MountSpec
 from engine.uploads import UploadMessage
@@ -244,6 +244,7 @@ Message = Annotated[
     | Heartbeat
     | Stop
     | LogFile
+    | LogForm
     | LogLevel
     | Beat
     | Logged

@@ -5,13 +5,16 @@ adds the time; a file is one mount's, so its lines have the time and no name. Ne
 """
 
 import contextlib
+import errno
 import io
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable
 from typing import Any, Final
 
+from engine.journald import Journal
 from engine.log_format import JsonFormat, Split, TextFormat, of_process
 from engine.log_output import Gated, ToStream, hush, to_stderr
 from engine.logged import FileForm, Form, Level
@@ -24,6 +27,7 @@ class _Process:
     """What is logged about, for outputs that come later."""
 
     split: Split = of_process("engine", mount=False)
+    tell: Callable[[str], object] | None = None  # to the supervisor
 
 
 def set_up(
@@ -68,6 +72,7 @@ def tell_also(tell: Callable[[str], object]) -> None:
     """
     root = logging.getLogger()
     if any(isinstance(each, Gated) for each in root.handlers):  # or nothing is to be logged at all
+        _Process.tell = tell
         root.addHandler(_Teller(tell))
 
 
@@ -94,10 +99,38 @@ def use_file(fd: int, form: FileForm = "text") -> None:
     handler.setFormatter(
         JsonFormat(_Process.split) if form == "json" else TextFormat(_Process.split, time=True, named=False)
     )
+    _replace(handler)
+
+
+def use_stderr(form: Form | None, journal_fd: int | None = None, *, may_open: bool = False) -> None:
+    """From now on log to stderr, or to the journal, in this form.
+
+    Nothing happens where nothing is to be logged at all.
+
+    Args:
+        form: see `to_stderr`.
+        journal_fd: a way to journald, which is ours; None: there is none, or it needs none.
+        may_open: this process may open one itself.
+    """
+    if not any(isinstance(each, Gated) for each in logging.getLogger().handlers):
+        if journal_fd is not None:
+            os.close(journal_fd)
+        return
+
+    def opened() -> Journal:
+        if journal_fd is None:
+            raise FileNotFoundError(errno.ENOENT, "the supervisor has none")
+        return Journal(fd=journal_fd)
+
+    output = to_stderr(form, _Process.split, opened=None if may_open else opened)
+    _replace(output, *([] if _Process.tell is None else [_Teller(_Process.tell)]))
+
+
+def _replace(*outputs: Gated) -> None:
     root = logging.getLogger()
     tell_repeats(end=True)
     with _lock:
-        before, root.handlers[:] = root.handlers[:], [handler]
+        before, root.handlers[:] = root.handlers[:], list(outputs)
     for each in before:
         if not isinstance(each, ToStream):
             each.close()

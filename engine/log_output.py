@@ -5,7 +5,7 @@ Made by log.py for engines, and by the supervisor for itself.
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
 from engine.flood import FloodGate
@@ -109,7 +109,14 @@ class ToJournal(Gated):
         super().close()
 
 
-def to_stderr(wanted: Form | None, split: Split, *, again: bool = False) -> Gated:
+def is_for_journal(wanted: Form | None) -> bool:
+    """Whether what is logged in this form goes to journald."""
+    return wanted == "journal" or (wanted is None and is_stderr())
+
+
+def to_stderr(
+    wanted: Form | None, split: Split, *, again: bool = False, opened: Callable[[], Journal] | None = None
+) -> Gated:
     """What logs to stderr in this form, or to the journal behind it.
 
     Args:
@@ -117,14 +124,15 @@ def to_stderr(wanted: Form | None, split: Split, *, again: bool = False) -> Gate
         split: whose a record is.
         again: the journal's socket may be opened again later; and whoever reads this log wants to know of there being
             none.
+        opened: gives the way to the journal, or raises OSError; None: it is opened here.
     """
     in_journal = is_stderr()
     stream = ToStream(sys.stderr, split)
     # The journal stamps each line itself.
     stream.setFormatter(JsonFormat(split) if wanted == "json" else TextFormat(split, time=not in_journal))
-    if wanted == "journal" or (wanted is None and in_journal):
+    if is_for_journal(wanted):
         try:
-            return ToJournal(Journal(again=again), split, stream)
+            return ToJournal(Journal(again=again) if opened is None else opened(), split, stream)
         except OSError as error:  # a container has none
             if wanted == "journal" and again:
                 text = "log-format is journal, and the journal can't be reached (%s): logging to standard error"

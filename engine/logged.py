@@ -27,6 +27,16 @@ class LogFile(_Message):
     form: FileForm = "text"
 
 
+class LogForm(_Message):
+    """Supervisor to engine or broker: log to standard error, in this form, from now on.
+
+    File descriptor, for an engine: a way to journald, which it may not open; none: there is none, or it needs none.
+    """
+
+    type: Literal["log-form"] = "log-form"
+    form: Form | None = None
+
+
 class LogLevel(_Message):
     """Supervisor to engine: log what is of this level, or above it, from now on."""
 

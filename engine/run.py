@@ -49,7 +49,7 @@ from engine.link import (
     TakeOver,
     Unavailable,
 )
-from engine.logged import LogFile, Logged, LogLevel
+from engine.logged import LogFile, LogForm, Logged, LogLevel
 from engine.message_ids import CREDENTIALS_LACKING, ENGINE_CHANGED, NOT_UNDERSTOOD, UPLOAD_LOST
 from engine.metrics import log_metrics
 from engine.preflight import Unmountable, explain, in_region, preflight
@@ -283,6 +283,8 @@ class _Engine:
                         await self._restores.send(message)
                     case LogFile():
                         log.use_file(fds[0], message.form)
+                    case LogForm():
+                        log.use_stderr(message.form, *fds)
                     case Beat():
                         self._stats.backend_changed()
                     case LogLevel():

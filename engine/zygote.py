@@ -23,6 +23,7 @@ from engine import __version__, log, stderr
 from engine.child import close_others, drop_privileges, name_process
 from engine.facts import about
 from engine.link import ForkBroker, Forked, ForkEngine, ForkFailed, LinkClosed, Message, ZygoteReady, receive, send
+from engine.logged import Form
 from engine.message_ids import NOT_UNDERSTOOD
 from engine.s3.configured import preload, read_authorities
 
@@ -59,11 +60,15 @@ def main(link: socket.socket) -> int:
         send(link, ZygoteReady(version=__version__))
     except LinkClosed:
         return 0
+    form: Form | None = None
     while True:
         try:
             message, fds = receive(link)
         except LinkClosed:
             return 0
+        if isinstance(message, ForkEngine | ForkBroker) and message.log_form != form:
+            form = message.log_form
+            log.use_stderr(form, may_open=True)
         _serve(link, message, fds)
 
 

@@ -359,10 +359,9 @@ class _Daemon:
                     nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
 
     def _use_log_format(self) -> None:
-        """That of the configuration: here at once, and in engines that start."""
-        form = self._supervisor.config.supervisor.log_format
-        self._supervisor.logs.form = form
-        log_output.set_up(form, self._supervisor.logs.split)
+        """That of the configuration: here, in engines and in the broker."""
+        by_hand.use_log_form(self._supervisor)
+        log_output.set_up(self._supervisor.logs.form, self._supervisor.logs.split)
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:

@@ -23,11 +23,12 @@ class ChangeClass(StrEnum):
 
 # Other names, or what the kernel itself was told when the session was made.
 REPLACING_KEYS: Final = frozenset({"name", "bucket", "prefix", "read-only", "allow-other", "allow-root"})
-# What the engine takes by a message (LogLevel of engine/link.py), and what it need not know of: `auto-unmount` is for
-# whoever holds the session when nobody else does, nothing depends on `bucket-type`, `environment` is the broker's, and
-# limits are systemd's.
+# What the engine takes by a message (engine/logged.py), and what it need not know of: `auto-unmount` is for whoever
+# holds the session when nobody else does, nothing depends on `bucket-type`, `environment` is the broker's, and limits
+# are systemd's.
 LIMITS: Final = ("memory-max", "memory-high", "cpu-weight", "slice")
-LIVE_KEYS: Final = frozenset({*LIMITS, "debug", "debug-crt", "auto-unmount", "bucket-type", "environment"})
+_LOG: Final = ("debug", "debug-crt", "log-directory", "log-format")
+LIVE_KEYS: Final = frozenset({*LIMITS, *_LOG, "auto-unmount", "bucket-type", "environment"})
 PLACE: Final = "mountpoint"
 
 

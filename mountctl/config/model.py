@@ -40,7 +40,7 @@ class SupervisorSpec(BaseModel):
     log_format: Form | None = Field(
         None,
         description="What goes to standard error: `text`, `json` (an object a line), or `journal` (to journald, with "
-        "fields). Engines that run keep theirs. Default: `journal` where that is the journal, else `text`.",
+        "fields). A reload changes it for all at once. Default: `journal` where that is the journal, else `text`.",
     )
     metrics_listen: str | None = Field(
         None,

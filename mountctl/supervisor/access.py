@@ -14,9 +14,11 @@ import trio
 
 from engine.facts import about
 from engine.link import Access, AccessFailed, ForgetAccess, LinkClosed, Message, RefreshAccess, WatchAccess
+from engine.logged import LogForm
 from engine.message_ids import HELPER_GONE
 from engine.spec import MountSpec
 from mountctl.supervisor.backoff import Backoff
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import ForkedProcess
 from mountctl.supervisor.zygote import ForkError, Zygote
 
@@ -45,10 +47,17 @@ def later(message: Word, before: Word | None) -> Word:
 
 
 class AccessHub:
-    """The broker's other end. `run` it in a task of its own."""
+    """The broker's other end. `run` it in a task of its own.
 
-    def __init__(self, zygote: Zygote) -> None:
+    Args:
+        zygote: forks brokers.
+        logs: says in which form they log.
+    """
+
+    def __init__(self, zygote: Zygote, logs: Logs) -> None:
         self._zygote = zygote
+        self._logs = logs
+        logs.form_changed = lambda: self._order(LogForm(form=logs.form))
         self._watched: dict[str, tuple[MountSpec, Listener]] = {}
         self._latest: dict[str, Access | AccessFailed] = {}
         self._errors: dict[str, str] = {}  # why there are no newer keys, by mount
@@ -100,7 +109,7 @@ class AccessHub:
         backoff = Backoff()
         while True:
             try:
-                broker = await self._zygote.fork_broker()
+                broker = await self._zygote.fork_broker(self._logs.form)
             except ForkError as error:
                 _log.error("cannot start the broker: %s", error, extra=about(HELPER_GONE))
             else:

@@ -180,6 +180,17 @@ def log_as_configured(supervisor: Supervisor) -> None:
         _tell_levels(supervisor)
 
 
+def use_log_form(supervisor: Supervisor) -> None:
+    """Have engines and the broker log as the configuration says, those that run and those to come."""
+    logs, form = supervisor.logs, supervisor.config.supervisor.log_format
+    if logs.form != form:
+        logs.form = form
+        logs.form_changed()
+        for mount in supervisor.mounts.values():
+            if mount.engine is not None:
+                mount.engine.set_log_form(form)
+
+
 def switch_debug(supervisor: Supervisor) -> None:
     """Have all mounts log at debug level; or, if they do so by this, as the file says or an operator has told."""
     levels = supervisor.logs.levels

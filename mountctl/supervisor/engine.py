@@ -6,6 +6,7 @@ an engine that closes it, or whose process dies, is gone.
 
 import contextlib
 import logging
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -14,8 +15,10 @@ from typing import Final
 import trio
 
 from engine.facts import about
+from engine.journald import connected
 from engine.link import FDS_MAX, Beat, HandOver, LinkClosed, Message, Prepared, Stop, TakeOver, Unavailable
-from engine.logged import Level, LogFile, LogLevel
+from engine.log_output import is_for_journal
+from engine.logged import Form, Level, LogFile, LogForm, LogLevel
 from engine.message_ids import ENGINE_CHANGED, LOG_FILE, NOT_UNDERSTOOD
 from engine.restores import AskRestore, RestoreTaken, RestoreTold
 from engine.spec import MountSpec
@@ -117,20 +120,29 @@ class Engine:
         if self._spec.log_directory is not None:
             self.post(LogFile(form=self._spec.log_format or "text"))
 
-    def change_live(self, spec: MountSpec) -> None:
-        """Have it take what of these options it takes while it serves."""
-        self._spec = spec
+    def change_live(self, spec: MountSpec, form: Form | None) -> None:
+        """Have it take what of these options it takes while it serves. `form`: of what goes to standard error."""
+        before, self._spec = self._spec, spec
         self.set_log_level(spec.log_level)
+        if (spec.log_directory, spec.log_format) != (before.log_directory, before.log_format):
+            self.reopen_log()
+            self.set_log_form(form)
+
+    def set_log_form(self, form: Form | None) -> None:
+        """Have it log to standard error in this form. Nothing happens if it has a file."""
+        if self._spec.log_directory is None:
+            self.post(LogForm(form=form))
 
     def set_log_level(self, level: Level) -> None:
         """Have it log what is of this level, or above it."""
         self.post(LogLevel(debug=level == "debug", level=level))
 
-    def greet_adopted(self, level: Level) -> None:
+    def greet_adopted(self, level: Level, form: Form | None) -> None:
         """Post what one must have that a supervisor before this one has started, beside what all must have."""
         self.post(Beat())  # tells that it serves
         self.post(TellUploads())  # what it told the supervisor before may not have been written down
         self.set_log_level(level)  # which an operator may have told that one
+        self.set_log_form(form)
 
     async def converse(self, hear: Hearer) -> None:
         """Send what is posted and pass on what it says, until it is gone, or `hear` raises EndOfConversation."""
@@ -253,13 +265,16 @@ class Engine:
             async for message, fds in self._outbox:
                 if isinstance(message, LogFile):
                     await self._send_log(message)
+                elif isinstance(message, LogForm):
+                    await self._send_form(message)
                 else:
                     await self._process.link.send(message, fds)
         except LinkClosed:
             return  # the reader sees it too, and ends the conversation
 
     async def _send_log(self, message: LogFile) -> None:
-        assert self._spec.log_directory is not None
+        if self._spec.log_directory is None:
+            return  # it has changed since
         try:
             file = await log_file.opened(self._spec.log_directory, self._spec.name)
         except log_file.LogFileUnusable as error:
@@ -267,3 +282,14 @@ class Engine:
             return
         with file:
             await self._process.link.send(message, (file.fileno(),))
+
+    async def _send_form(self, message: LogForm) -> None:
+        if self._spec.log_directory is not None:
+            return  # it has changed since
+        with contextlib.ExitStack() as until_sent:
+            fds: tuple[int, ...] = ()
+            if is_for_journal(message.form):
+                with contextlib.suppress(OSError):  # the supervisor's own log says that there is none
+                    fds = (connected(),)
+                    until_sent.callback(os.close, fds[0])
+            await self._process.link.send(message, fds)

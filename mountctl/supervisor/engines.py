@@ -167,6 +167,11 @@ class Engines:
                 self._access.watch(self._host.spec, self.pass_on)
         self._handing_over.release()
 
+    def change_live(self, spec: MountSpec) -> None:
+        """Have the current one take what of these options it takes while it serves."""
+        if self.current is not None:
+            self.current.change_live(spec, self._logs.form)
+
     def pass_on(self, message: Word) -> None:
         """What the broker says, to whom it concerns."""
         change = self._handover
@@ -303,7 +308,7 @@ class Engines:
         known = change.access if change is not None and others else self._known
         engine.reopen_log()
         if engine.adopted:
-            engine.greet_adopted(self._logs.levels.of(self._host.spec))
+            engine.greet_adopted(self._logs.levels.of(self._host.spec), self._logs.form)
         if known is not None:
             engine.post(known)
 

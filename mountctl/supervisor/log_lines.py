@@ -6,7 +6,7 @@ the supervisor's own log with what it says of a mount. Read by control/streams.p
 
 import logging
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from itertools import islice
 from typing import Final
 
@@ -59,7 +59,8 @@ class Logs:
 
     def __init__(self) -> None:
         self.levels: Final = LogLevels()
-        self.form: Form | None = None  # of the log of engines that start
+        self.form: Form | None = None  # of what engines and the broker log to standard error
+        self.form_changed: Callable[[], None] = lambda: None  # AccessHub's: it tells the broker
         self._lines: dict[str, LogLines] = {}
 
     def of(self, name: str) -> LogLines:

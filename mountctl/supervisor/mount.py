@@ -168,8 +168,7 @@ class Mount:
             self._services.access.changed(spec)
             if self._session is not None:
                 self._session.served_as(spec)
-            if self.engine is not None:
-                self.engine.change_live(spec)
+            self.engines.change_live(spec)
             self._services.slices.look()
 
     async def move(self, spec: MountSpec) -> None:

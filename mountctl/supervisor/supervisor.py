@@ -111,7 +111,7 @@ class Supervisor:
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
         async with Zygote() as zygote, trio.open_nursery() as outer:
-            access = AccessHub(zygote)
+            access = AccessHub(zygote, self.logs)
             outer.start_soon(vital(access.run))
             outer.start_soon(vital(orphans.collect))
             self._services = Services(

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from engine.facts import about
 from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, ZygoteReady, pair
+from engine.logged import Form
 from engine.message_ids import HELPER_GONE
 from mountctl.supervisor.process import ForkedProcess
 
@@ -111,10 +112,10 @@ class Zygote:
         """A new engine on this session. Raises ForkError."""
         return await self._fork(order, (session_fd,), (journal_fd,))
 
-    async def fork_broker(self) -> ForkedProcess:
-        """A new broker. Raises ForkError."""
+    async def fork_broker(self, log_form: Form | None) -> ForkedProcess:
+        """A new broker, that logs in this form. Raises ForkError."""
         environment = {name: SecretStr(value) for name, value in os.environ.items() if _is_brokers(name)}
-        return await self._fork(ForkBroker(environment=environment))
+        return await self._fork(ForkBroker(environment=environment, log_form=log_form))
 
     async def _fork(
         self, order: ForkEngine | ForkBroker, before: tuple[int, ...] = (), behind: tuple[int, ...] = ()

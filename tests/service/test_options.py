@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.message_ids import REQUEST_FAILED, S3_REQUEST_FAILED
+from engine.message_ids import CREDENTIALS_LACKING, REQUEST_FAILED, S3_REQUEST_FAILED
 from mountctl.control.client import ControlClient
 from mountctl.errors import Refused
 from tests.certificates import Authority
@@ -153,6 +153,60 @@ def test_json_on_standard_error_and_in_a_file_tells_what_s3_said(running: Runnin
         assert {each["errno"] for each in refused if "errno" in each} == {"EACCES"}
         assert {each["message_id"] for each in refused} == {REQUEST_FAILED.id, S3_REQUEST_FAILED.id}
     assert any(each["message"].startswith("starting -> ready") for each in told if each.get("mount") == "data")
+
+
+def test_a_log_goes_elsewhere_and_in_another_form_while_the_engine_serves(running: Running, moto: S3Server) -> None:
+    bucket, logs = moto.bucket(), running.work / "logs"
+    log = logs / "mountctl-data.log"
+    mount = {"bucket": bucket, "debug": True}
+
+    def reload(supervisor: str = "", **options: str) -> int:
+        """The length of standard error then."""
+        running.configure(moto, data=mount | options)
+        running.config.write_text(supervisor + running.config.read_text())
+        done = running.run("reload")
+        assert done.returncode == 0, done.stderr
+        return len(running.log_text())
+
+    def ask(name: str) -> None:
+        with pytest.raises(FileNotFoundError):
+            (running.mountpoint("data") / name).stat()
+
+    def told(text: str, what: str) -> list[str]:
+        return [line for line in text.splitlines() if "HeadObject" in line and what in line]
+
+    running.configure(moto, data=mount)
+    with running.running():
+        engine = running.mount("data")["engine"]
+        length = reload('[supervisor]\nlog-format = "json"\n')
+        ask("first")
+        lines = poll_until(lambda: told(running.log_text()[length:], "first"), "a line as JSON")
+        assert json.loads(lines[0])["mount"] == "data"
+        reload('[supervisor]\nlog-format = "json"\n', log_directory=str(logs))
+        ask("second")
+        lines = poll_until(lambda: log.exists() and told(log.read_text(), "second"), "a line in a file")
+        assert " DEBUG HeadObject" in lines[0]
+        reload(log_directory=str(logs), log_format="json")
+        ask("third")
+        lines = poll_until(lambda: told(log.read_text(), "third"), "a line as JSON in the file")
+        assert json.loads(lines[0])["mount"] == "data"
+        length = reload()
+        ask("fourth")
+        lines = poll_until(lambda: told(running.log_text()[length:], "fourth"), "a line as text")
+        assert " DEBUG data: HeadObject" in lines[0]
+        assert running.mount("data")["engine"] == engine
+        assert running.mount("data")["log"]["to"] == "stderr"
+
+
+def test_a_broker_logs_in_the_form_that_the_file_asks_for(running: Running, moto: S3Server) -> None:
+    running.configure(moto, data={"bucket": moto.bucket(), "profile": "none-such"})
+    text = running.config.read_text()
+    running.config.write_text('[supervisor]\nlog-format = "json"\n' + text)
+
+    with running.running("ready", "backoff", "failed", "starting"):
+        poll_until(lambda: CREDENTIALS_LACKING.id in running.log_text(), "the broker's word, as JSON")
+
+    assert all(line.startswith("{") for line in running.log_text().splitlines() if "none-such" in line)
 
 
 def test_variables_that_do_nothing_are_told_at_the_start(running: Running, moto: S3Server) -> None:

@@ -7,9 +7,11 @@ import trio
 import trio.testing
 
 from engine.link import LinkClosed, Message, WatchAccess
+from engine.logged import Form
 from engine.spec import MountSpec
 from mountctl.supervisor import access
 from mountctl.supervisor.access import AccessHub
+from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.process import Exit, ForkedProcess
 from mountctl.supervisor.zygote import Zygote
 
@@ -46,7 +48,7 @@ class Forks:
         self.brokers: list[DeafBroker] = []
         self.second = trio.Event()
 
-    async def fork_broker(self) -> ForkedProcess:
+    async def fork_broker(self, _log_form: Form | None) -> ForkedProcess:
         self.brokers.append(DeafBroker())
         if len(self.brokers) == 2:
             self.second.set()
@@ -58,7 +60,7 @@ def test_a_broker_that_reads_no_orders_is_killed_and_nobody_who_orders_fails(mon
 
     async def body() -> None:
         forks = Forks()
-        hub = AccessHub(cast("Zygote", forks))
+        hub = AccessHub(cast("Zygote", forks), Logs())
         hub.watch(MountSpec(name="m", bucket="some-bucket", mountpoint="/mnt/m"), lambda _message: None)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hub.run)
@@ -74,7 +76,7 @@ def test_a_broker_that_reads_no_orders_is_killed_and_nobody_who_orders_fails(mon
 
 
 def test_a_mount_whose_environment_has_changed_is_asked_for_anew_and_for_another_option_nobody_is_asked() -> None:
-    hub = AccessHub(cast("Zygote", Forks()))
+    hub = AccessHub(cast("Zygote", Forks()), Logs())
     before = MountSpec(name="m", bucket="some-bucket", mountpoint="/mnt/m")
     hub.watch(before, lambda _message: None)
     orders = hub._receive

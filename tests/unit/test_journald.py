@@ -1,5 +1,6 @@
 """engine/journald.py against a socket that stands for journald's."""
 
+import json
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import log, log_output
-from engine.journald import Journal, is_stderr, packed
+from engine.journald import Journal, connected, is_stderr, packed
 from engine.log_format import of_process
 from engine.log_output import ToJournal, ToStream
 from tests.journal import FakeJournal, fake_journal, parsed
@@ -116,6 +117,42 @@ def test_an_engines_log_is_the_journals_if_stderr_is(
     monkeypatch.setenv("JOURNAL_STREAM", "1:1")  # inherited from somebody else
     log.set_up("data")
     assert isinstance(logging.getLogger().handlers[0], ToStream)
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_an_engine_goes_over_to_a_journal_that_it_may_not_open_and_back(
+    journald: FakeJournal, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    log.set_up("data", form="text")
+    told: list[str] = []
+    log.tell_also(told.append)
+    log.use_stderr("journal", connected(journald.path))
+    logging.warning("to the journal")
+    assert [entry["MESSAGE"] for entry in journald.entries()] == ["data: to the journal"]
+    log.use_stderr("json")
+    logging.warning("as JSON")
+    log.use_stderr("journal")  # and there is none
+    logging.warning("as text")
+    log.use_file(os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT))
+    logging.warning("to a file")
+    log.use_stderr("text")
+    logging.warning("and back")
+
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert json.loads(first)["message"] == "as JSON"
+    assert second.endswith(" WARNING data: as text")
+    assert third.endswith(" WARNING data: and back")
+    assert "to a file" in (tmp_path / "log").read_text()
+    assert journald.entries() == []
+    assert [line.rpartition(" WARNING ")[2] for line in told] == ["to the journal", "as JSON", "as text", "and back"]
+
+
+@pytest.mark.usefixtures("root_logger")
+def test_where_nothing_is_to_be_logged_a_form_changes_nothing(journald: FakeJournal) -> None:
+    log.set_up("data", silent=True)
+    log.use_stderr("journal", connected(journald.path))
+    logging.warning("nothing")
+    assert journald.entries() == []
 
 
 @pytest.mark.usefixtures("root_logger")
