@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, TypeAlias
 import typer
 
 import engine
+from mountctl.companion_log import LogFormat
 from mountctl.completion import mount_names
 from mountctl.places import CONFIG, CONFIG_VARIABLE, ONE_MOUNT_RUNTIME_DIR, RUNTIME_DIR, RUNTIME_DIR_VARIABLE
 
@@ -25,6 +26,16 @@ Names: TypeAlias = Annotated[
 ]
 SomeNames: TypeAlias = Annotated[
     list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these mounts.", autocompletion=mount_names)
+]
+# Of commands that go on beside the supervisor; its own log is as its file says.
+LogFormatOption: TypeAlias = Annotated[
+    LogFormat | None,
+    typer.Option(
+        "--log-format",
+        envvar="MOUNTCTL_LOG_FORMAT",
+        show_default=False,
+        help="What is logged to standard error, or to journald. Default: journal where that is the journal, else text.",
+    ),
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from mountctl.command_line import Settings, command
+from mountctl.command_line import LogFormatOption, Settings, command
 
 # Values, so that the driver can stand in for another one by its name.
 DRIVER_NAME: Final = "s3.mountctl.io"
@@ -73,6 +73,7 @@ def csi_node(
             min=0.0,
         ),
     ] = HOLDER_PATIENCE_SECONDS,
+    log_format: LogFormatOption = None,
 ) -> int:
     """Be the CSI driver of a Kubernetes node, in the foreground: kubelet asks here, and the supervisor mounts."""
     from mountctl.commands import csi_node as body
@@ -89,6 +90,7 @@ def csi_node(
         driver_secret_dir=driver_secret_dir,
         startup_taint=startup_taint,
         holder_patience=holder_patience,
+        log_format=log_format,
     )
 
 
@@ -109,10 +111,15 @@ def csi_controller(
             help="Keys of a mounted Secret, for StorageClasses without one. Default: the usual places.", metavar="PATH"
         ),
     ] = None,
+    log_format: LogFormatOption = None,
 ) -> int:
     """Make and delete volumes for Kubernetes, in the foreground: a prefix of a bucket for each claim."""
     from mountctl.commands import csi_controller as body
 
     return body.csi_controller(
-        endpoint=endpoint, driver_name=driver_name, healthz=healthz, driver_secret_dir=driver_secret_dir
+        endpoint=endpoint,
+        driver_name=driver_name,
+        healthz=healthz,
+        driver_secret_dir=driver_secret_dir,
+        log_format=log_format,
     )

@@ -1,13 +1,11 @@
 """`mountctl csi-node`: the CSI driver of a node, in the foreground. Called by cli.py."""
 
-import logging
-import os
 import re
-import sys
 from pathlib import Path
 from typing import Final
 
-from engine import stderr
+from mountctl import companion_log
+from mountctl.companion_log import LogFormat
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 
@@ -36,6 +34,7 @@ def csi_node(
     driver_secret_dir: Path | None,
     startup_taint: bool,
     holder_patience: float,
+    log_format: LogFormat | None,
 ) -> int:
     """Serve until SIGTERM. Returns the exit code; raises MountctlError when it can't."""
     check(endpoint, node_id, driver_name)
@@ -52,7 +51,7 @@ def csi_node(
         from mountctl.csi.startup_taint import StartupTaint
     except ModuleNotFoundError as error:
         raise MountctlError(f"the CSI driver is not installed ({error}): pip install 'mountctl-s3[csi]'") from error
-    set_up_log()
+    companion_log.set_up("csi-node", log_format)
     supervisor, api, files = ControlClient(runtime_dir), KubernetesApi.in_cluster(), CredentialFiles(runtime_dir)
     credentials = VolumeCredentials(files, Roles(api) if api is not None else None)
     beside: dict[str, errands.Errand] = {"sweep": lambda stop: errands.sweep(credentials, supervisor, stop)}
@@ -87,10 +86,3 @@ def check_driver_name(name: str) -> None:
         raise WrongOptions(
             f"--driver-name {name!r}: 1 to 63 letters, digits, '.' and '-', with a letter first and no sign last"
         )
-
-
-def set_up_log() -> None:
-    """Log to stderr, with the time unless the journal adds it."""
-    stderr.unblock()
-    time = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{time}%(levelname)s %(message)s")

@@ -1,5 +1,6 @@
 """`mountctl csi-node` as a process: its sockets, its probes, its registration with kubelet, its end."""
 
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from engine.message_ids import CSI_REFUSED
 from mountctl.csi.health import AddressUnusable, HealthServer
 from mountctl.csi.proto import registration_pb2, registration_pb2_grpc
 from mountctl.csi.registrar import Registrar
@@ -63,6 +65,25 @@ def test_a_driver_serves_until_it_is_told_to_end(work: Path) -> None:
         assert running.returncode == 0
         assert f"NodePublishVolume volume volume target {target}: done in" in log
         assert not (work / "kubelet/plugins_registry/s3.mountctl.io-reg.sock").exists()
+
+
+def test_a_log_as_json_says_what_was_refused_once_and_then_how_often(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOUNTCTL_LOG_FORMAT", "json")
+    with FakeSupervisor(work / "run"), process(work) as running:
+        with kubelet(work / "csi.sock") as asking:
+            for _ in range(3):
+                with pytest.raises(grpc.RpcError):
+                    asking.publish(publish(work / "mounts/target", buckeName="bucket"))
+        running.send_signal(signal.SIGTERM)
+        _, log = running.communicate(timeout=SECONDS_MAX)
+
+    told = [json.loads(line) for line in log.splitlines()]
+    refused = [each for each in told if each.get("message_id") == CSI_REFUSED.id]
+    assert [(each["level"], each.get("repeats")) for each in refused] == [("warning", None), ("warning", 2)]
+    assert "csi-node: NodePublishVolume volume volume" in refused[0]["message"]
+    assert "buckeName" in refused[0]["message"]
 
 
 def test_a_volumes_secret_and_the_drivers_are_files_for_as_long_as_they_are_of_use(work: Path) -> None:
