@@ -31,9 +31,19 @@ Told in Prometheus' text format (0.0.4), or as OpenMetrics (1.0.0) to who prefer
 * as a file for node_exporter's textfile collector: `mountctl metrics --textfile
   /var/lib/node_exporter/mountctl.prom`, from a timer. The file is replaced as a whole. If no supervisor answers it
   says `mountctl_up 0` and nothing else, and the command fails;
-* by OTLP over HTTP: `mountctl metrics --otlp http://localhost:4318 [--interval 60]` pushes until it is ended, in a
-  process of its own (a unit's `ExecStart`). It needs the extra `mountctl-s3[otlp]`, the OpenTelemetry SDK, whose
-  environment variables (`OTEL_EXPORTER_OTLP_HEADERS`, ...) hold.
+* by OTLP over HTTP: the packages have a unit for that, `systemctl enable --now mountctl-otlp`, which pushes to
+  `http://localhost:4318` once a minute. Elsewhere, and with a token, by `/etc/mountctl-otlp.env` (mode 0600):
+
+  ```
+  OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=https://collector.example:4318
+  OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20...
+  MOUNTCTL_OTLP_SECONDS=30
+  ```
+
+  It runs `mountctl metrics --otlp URL [--interval SECONDS]`, a process of its own that asks the supervisor as any
+  scraper does: whether a receiver is slow, hangs or is away, mounts go on. What it does not take is told in the log
+  once, and again when it does; nothing is kept for later, as counters are told whole each time. Installed by pip it
+  needs the extra `mountctl-s3[otlp]`, the OpenTelemetry SDK, whose environment variables hold.
 
 Counters of a mount go on over takeovers and handovers of its engines. They begin anew with another supervisor, or
 when the mount is taken out of the file and put back, which `rate()` and `increase()` know how to read. Engines tell

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import engine
-from mountctl.command_line import AsJson, Follow, Name, Names, Settings, SomeNames, command
+from mountctl.command_line import AsJson, Follow, LogFormatOption, Name, Names, Settings, SomeNames, command
 
 
 class FdHolder(StrEnum):
@@ -115,12 +115,13 @@ def metrics(
     interval: Annotated[
         float, typer.Option("--interval", metavar="SECONDS", min=1, help="How often they are pushed.")
     ] = 60.0,
+    log_format: LogFormatOption = None,
 ) -> int:
     """Print the metrics of all mounts, or hand them on."""
     from mountctl.commands import metrics as body
 
     if otlp is not None:
-        return body.push(settings.runtime_dir, otlp, interval)
+        return body.push(settings.runtime_dir, otlp, interval, log_format)
     if textfile is not None:
         return body.write(settings.runtime_dir, textfile)
     return body.show(settings.runtime_dir, openmetrics=openmetrics)

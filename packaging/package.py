@@ -30,6 +30,8 @@ PYTHON: Final = Path("/usr/bin/python3")
 KINDS: Final = ("deb", "rpm")
 # GOARCH's names, which nfpm turns into those of dpkg and rpm.
 MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+# What units of the package need (systemd/mountctl-otlp.service).
+EXTRAS: Final = "otlp"
 COMPLETIONS: Final = {"bash": "mountctl", "zsh": "_mountctl", "fish": "mountctl.fish"}
 
 # -I: neither PYTHONPATH nor root's ~/.local decides what a service of the host runs.
@@ -59,7 +61,9 @@ def install() -> None:
     scratch = STAGE / "scratch"
     python = scratch / "bin" / "python"
     run(PYTHON, "-m", "venv", "--without-pip", scratch)
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", REPOSITORY)
+    run(
+        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", f"{REPOSITORY}[{EXTRAS}]"
+    )
     version = python_version()
     home = STAGE / "home"
     packages = home / "lib" / f"python{version}" / "site-packages"

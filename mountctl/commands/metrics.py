@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from mountctl import companion_log
+from mountctl.companion_log import LogFormat
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError
 from mountctl.metrics import exposition
@@ -41,10 +43,11 @@ def write(runtime_dir: Path, textfile: Path) -> int:
     return 0
 
 
-def push(runtime_dir: Path, endpoint: str, interval: float) -> int:
-    """Push them to an OTLP receiver, again and again. Ends by a signal only."""
+def push(runtime_dir: Path, endpoint: str, interval: float, log_format: LogFormat | None) -> int:
+    """Push them to an OTLP receiver, again and again, until a signal comes, or a receiver has it hang."""
     from mountctl.metrics import otlp
 
+    companion_log.set_up("metrics", log_format)
     return otlp.push_for_ever(lambda: ControlClient(runtime_dir).status(), endpoint, interval)
 
 

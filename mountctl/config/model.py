@@ -18,7 +18,10 @@ from mountctl.config.address import Address
 from mountctl.cost import CURRENCY, GET_PRICE, PUT_PRICE, Prices
 
 _NO_DISK_CACHE: Final = "not supported, because what was read is kept by the kernel, not on a disk: remove it"
-_NO_PUSH: Final = "not supported, because engines push nothing: run `mountctl metrics --otlp URL`, for all mounts"
+_NO_PUSH: Final = (
+    "not supported, because engines push nothing: enable mountctl-otlp.service, or run `mountctl metrics --otlp URL`, "
+    "for all mounts"
+)
 
 
 class SupervisorSpec(BaseModel):

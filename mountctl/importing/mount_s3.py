@@ -25,8 +25,8 @@ _TO_DO: Final = {
     "max-cache-size": "there is no cache on a disk. Nothing to do.",
     "cache-block-size": "there is no cache on a disk. Nothing to do.",
     "incremental-upload": "S3 appends in directory buckets only, which are not supported. Write new files.",
-    "otlp-endpoint": "nothing is pushed. Have a collector ask `mountctl status --json`.",
-    "otlp-export-interval": "nothing is pushed. Have a collector ask `mountctl status --json`.",
+    "otlp-endpoint": "mounts push nothing. One unit does, for all: `systemctl enable --now mountctl-otlp`.",
+    "otlp-export-interval": "mounts push nothing. One unit does, for all: MOUNTCTL_OTLP_SECONDS in its environment.",
 }
 
 

@@ -6,7 +6,9 @@ variables (OTEL_EXPORTER_OTLP_HEADERS and others). The supervisor knows nothing 
 
 import logging
 import socket
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -32,6 +34,10 @@ else:
 # Where receivers listen, if the URL names no path.
 _PATH: Final = "/v1/metrics"
 _NANOSECONDS: Final = 1_000_000_000
+# The supervisor has ten seconds to answer, and the SDK gives a receiver ten, with its retries. But who sends a byte now
+# and then has it wait for ever.
+PUSH_SECONDS_MAX: Final = 60.0
+_LOOK_SECONDS: Final = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -48,31 +54,104 @@ class WrongEndpoint(MountctlError):
     exit_code = 2
 
 
-def push_for_ever(status: Callable[[], Part], endpoint: str, interval: float) -> int:
-    """Push what each status tells until SIGTERM or SIGINT; a failure is logged and the next one is tried in its turn.
+class Pusher:
+    """Pushes what each status tells, in a thread of its own, as a receiver may take its time.
 
     Args:
         status: asks a supervisor; MountctlError: none answers, which is pushed as that.
-        endpoint: `http://HOST:4318`, or with a path.
+        exporter: the SDK's.
+        endpoint: for messages.
         interval: seconds from one to the next.
-
-    Returns the exit code, 0. Raises NoOpenTelemetry, WrongEndpoint.
     """
-    logging.basicConfig(format="%(levelname)s %(message)s")
-    exporter = OTLPMetricExporter(endpoint=_url(endpoint))
-    ended, over = ToldToEnd(), False
-    while not over:
+
+    def __init__(self, status: Callable[[], Part], exporter: Any, endpoint: str, interval: float) -> None:
+        self._status = status
+        self._exporter = exporter
+        self._endpoint = endpoint
+        self._interval = interval
+        self._said = _LastWords()
+        self._failing = False
+        self._began: float | None = None  # the present push; None: it is not time for one
+        self._thread = threading.Thread(target=self._run, name="push", daemon=True)
+
+    def start(self) -> None:
+        """Begin with the first one."""
+        self._said.listen()
+        self._thread.start()
+
+    def trouble(self) -> str | None:
+        """Why nothing will ever be pushed again; None: all is well, as far as is known."""
+        began = self._began
+        if not self._thread.is_alive():
+            return "it has ended by an internal error"
+        if began is not None and (seconds := time.monotonic() - began) > PUSH_SECONDS_MAX:
+            return f"{self._endpoint} neither takes the metrics nor refuses them, since {seconds:.0f} s"
+        return None
+
+    def _run(self) -> None:
+        never = threading.Event()
+        while True:
+            self._began = time.monotonic()
+            self._push()
+            self._began = None
+            never.wait(self._interval)
+
+    def _push(self) -> None:
         told: Part | None
         try:
-            told = status()
+            told = self._status()
         except MountctlError as error:
             _log.warning("%s", error, extra=about(METRICS_NOT_PUSHED))
             told = None
-        if exporter.export(message(told, time.time_ns())) is not data.MetricExportResult.SUCCESS:
-            _log.warning("%s did not take the metrics", endpoint, extra=about(METRICS_NOT_PUSHED))
-        over = ended.wait(interval)
-    exporter.shutdown()
-    return 0
+        done = self._exporter.export(message(told, time.time_ns())) is data.MetricExportResult.SUCCESS
+        if not done and not self._failing:
+            text = "%s did not take the metrics, and is tried again: %s"
+            _log.warning(text, self._endpoint, self._said.text, extra=about(METRICS_NOT_PUSHED))
+        elif done and self._failing:
+            _log.info("%s takes the metrics again", self._endpoint, extra=about(METRICS_NOT_PUSHED))
+        self._failing = not done
+
+
+class _LastWords(logging.Handler):
+    """What the SDK logged last, instead of its logging it: why an attempt failed, and that it makes no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: deque[str] = deque(maxlen=2)
+
+    @property
+    def text(self) -> str:
+        return "; ".join(self._texts) or "it does not say why"
+
+    def listen(self) -> None:
+        logger = logging.getLogger("opentelemetry")
+        logger.handlers[:] = [self]
+        logger.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._texts.append(record.getMessage())
+
+
+def push_for_ever(status: Callable[[], Part], endpoint: str, interval: float) -> int:
+    """Push what each status tells until SIGTERM or SIGINT; one that fails is logged, and the next is tried in its turn.
+
+    Args:
+        status: see Pusher.
+        endpoint: `http://HOST:4318`, or with a path.
+        interval: seconds from one to the next.
+
+    Returns the exit code: 0, or 1 when a receiver has it hang; whoever started it starts it again. Raises
+    NoOpenTelemetry, WrongEndpoint.
+    """
+    url = _url(endpoint)
+    ended = ToldToEnd()
+    pusher = Pusher(status, OTLPMetricExporter(endpoint=url), endpoint, interval)
+    pusher.start()
+    while not ended.wait(_LOOK_SECONDS):
+        if (trouble := pusher.trouble()) is not None:
+            _log.error("metrics are not pushed any more: %s", trouble, extra=about(METRICS_NOT_PUSHED))
+            return 1
+    return 0  # at once: a push that is under way matters less than whoever waits for this end
 
 
 def _url(endpoint: str) -> str:

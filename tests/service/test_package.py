@@ -1,6 +1,7 @@
 """What the packages bring, on a throw-away host with a real systemd: installed, started, waited for by units."""
 
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,35 @@ def test_what_is_installed_is_whole(host: SystemdHost) -> None:
 
 def test_two_lines_and_a_start_are_a_mount(host: SystemdHost, bucket: str) -> None:
     assert host.run("cat /mnt/data/x").stdout == "installed"
+    assert host.show("mountctl", "ActiveState") == "active"
+
+
+def test_metrics_are_pushed_once_their_unit_is_enabled_and_mounts_do_not_mind_what_becomes_of_them(
+    host: SystemdHost, bucket: str
+) -> None:
+    otlp_receiver = pytest.importorskip("tests.otlp_receiver", reason="needs the extra mountctl-s3[otlp]")
+    connected = threading.Event()
+
+    def enable(url: str) -> None:
+        host.run(
+            f"printf 'OTEL_EXPORTER_OTLP_METRICS_ENDPOINT={url}\\nMOUNTCTL_OTLP_SECONDS=1\\n' > /etc/mountctl-otlp.env;"
+            "systemctl reenable mountctl-otlp; systemctl restart mountctl-otlp"
+        )
+
+    assert host.run("systemctl is-enabled mountctl-otlp", check=False).stdout == "disabled\n"
+    with otlp_receiver.receiving() as receiver:
+        enable(receiver.url)
+        _, request = receiver.got.get(timeout=60)
+    told = otlp_receiver.metrics(request)
+    assert [point.as_double for point in told["mountctl_up"].gauge.data_points] == [1.0]
+    [read] = told["mountctl_read_bytes"].sum.data_points
+    assert {each.key: each.value.string_value for each in read.attributes} == {"mount": "data"}
+    with otlp_receiver.hanging(connected.set) as url:
+        enable(url)
+        assert connected.wait(60)
+        assert host.run("cat /mnt/data/x; mountctl status >/dev/null && echo fine").stdout == "installedfine\n"
+    host.run("systemctl disable --now mountctl-otlp")
+    assert host.show("mountctl-otlp", "Result") == "success"
     assert host.show("mountctl", "ActiveState") == "active"
 
 

@@ -1,14 +1,14 @@
 """mountctl/metrics/otlp.py: what a receiver gets, by the protocol's own messages."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import pytest
@@ -20,57 +20,18 @@ pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the 
 
 from google.protobuf.message import Message
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from engine.message_ids import METRICS_NOT_PUSHED
 from mountctl.metrics import otlp
+from tests.otlp_receiver import Receiver, hanging, metrics, receiving
 
 BEGAN_NANOSECONDS = 1_000_500_000_000
 
 
-class Receiver(ThreadingHTTPServer):
-    """Takes what is pushed."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.got: Queue[tuple[str, ExportMetricsServiceRequest]] = Queue()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        import gzip
-
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") == "gzip":
-            body = gzip.decompress(body)
-        self.server.got.put((self.path, ExportMetricsServiceRequest.FromString(body)))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with receiving() as server:
         yield server
-        server.shutdown()
-        thread.join()
-
-
-def metrics(request: Any) -> dict[str, Any]:
-    [resource] = request.resource_metrics
-    [scope] = resource.scope_metrics
-    return {metric.name: metric for metric in scope.metrics}
 
 
 def attributes(point: Any) -> dict[str, str]:
@@ -104,24 +65,88 @@ def test_counters_gauges_and_histograms_arrive_as_such() -> None:
     assert not point.HasField("max")
 
 
-def test_a_companion_pushes_until_it_is_ended_also_that_no_supervisor_answers(
-    receiver: Receiver, tmp_path: Path
-) -> None:
+@contextmanager
+def pushing(work: Path, url: str) -> Iterator["subprocess.Popen[str]"]:
     program = [sys.executable, "-c", "from mountctl.cli import main; main()"]
-    command = [*program, "--runtime-dir", str(tmp_path), "metrics", "--otlp", receiver.url]
-    with subprocess.Popen([*command, "--interval", "1"], env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+    command = [*program, "--runtime-dir", str(work), "metrics", "--otlp", url, "--interval", "1"]
+    environment = os.environ | {"MOUNTCTL_LOG_FORMAT": "json", "OTEL_EXPORTER_OTLP_TIMEOUT": "2"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
-            got = [receiver.got.get(timeout=30) for _ in range(2)]
-            process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
+            yield process
         finally:
             process.kill()
 
-    assert process.returncode == 0
-    assert "no supervisor" in errors
+
+def end(process: "subprocess.Popen[str]") -> list[dict[str, Any]]:
+    """SIGTERM, of which it ends well. What it logged."""
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    return [json.loads(line) for line in errors.splitlines()]
+
+
+def test_a_companion_pushes_until_it_is_ended_also_that_no_supervisor_answers(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    with pushing(tmp_path, receiver.url) as process:
+        got = [receiver.got.get(timeout=30) for _ in range(2)]
+        told = end(process)
+
+    assert any("no supervisor" in each["message"] for each in told)
     for path, request in got:
         assert path == "/v1/metrics"
         assert [point.as_double for point in metrics(request)["mountctl_up"].gauge.data_points] == [0.0]
+
+
+def test_a_receiver_that_comes_later_gets_what_is_pushed_then(tmp_path: Path) -> None:
+    with receiving() as first:
+        port = int(first.server_address[1])
+    with pushing(tmp_path, f"http://127.0.0.1:{port}") as process:
+        assert process.stderr is not None
+        while "did not take the metrics" not in (line := process.stderr.readline()):
+            assert line, "it has ended"
+        assert json.loads(line)["message_id"] == METRICS_NOT_PUSHED.id
+        assert "refused" in line, "the SDK's word, which says why"
+        with receiving(port) as receiver:
+            receiver.got.get(timeout=30)
+            while "takes the metrics again" not in process.stderr.readline():
+                pass
+            end(process)
+
+
+def test_a_receiver_that_hangs_keeps_nobody_from_ending(tmp_path: Path) -> None:
+    connected = threading.Event()
+    with hanging(connected.set) as url, pushing(tmp_path, url) as process:
+        assert connected.wait(30)
+        end(process)
+
+
+def test_a_push_that_never_ends_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the one that looks, which ends the process: its unit starts another."""
+    begun, over = threading.Event(), threading.Event()
+
+    class Dripping:
+        def export(self, _data: Any) -> Any:
+            begun.set()
+            over.wait()
+
+    pusher = otlp.Pusher(dict, Dripping(), "http://x", 1.0)
+    pusher.start()
+    assert begun.wait(30)
+    assert pusher.trouble() is None
+    monkeypatch.setattr(otlp, "PUSH_SECONDS_MAX", 0.0)
+    assert "neither takes the metrics nor refuses them" in (pusher.trouble() or "")
+    over.set()
+
+
+def test_without_the_extra_one_sentence_says_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['opentelemetry'] = None; from mountctl.cli import main; main()"
+    command = [sys.executable, "-c", code, "--runtime-dir", str(tmp_path), "metrics", "--otlp", "http://localhost:1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("mountctl: pushing needs the extra otlp: pip install 'mountctl-s3[otlp]'")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("endpoint", ["localhost:4318", "grpc://x", "http://", ""])
