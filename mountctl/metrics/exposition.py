@@ -53,6 +53,8 @@ def _family(collected: Collected, *, openmetrics: bool) -> list[str]:
     told = PREFIX + family.name if openmetrics else name
     kind = "gauge" if family.kind == "info" and not openmetrics else family.kind
     lines = [f"# HELP {told} {family.help}", f"# TYPE {told} {kind}"]
+    if openmetrics and family.unit:
+        lines.append(f"# UNIT {told} {family.unit}")
     if family.kind == "histogram":
         lines += [_histogram(name, labels, value) for labels, value in collected.samples]
     else:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 PREFIX: Final = "mountctl_"
+_UNITS: Final = frozenset({"seconds", "bytes"})
 _SUFFIXES: Final = {"counter": "_total", "info": "_info"}
 
 # A part of a status, as JSON has it.
@@ -47,6 +48,12 @@ class Family:
     help: str
     samples: Callable[[Part], Iterable[Sample]]
     labels: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The base unit, which its name ends in as OpenMetrics wants it; empty: it has none."""
+        end = self.name.rpartition("_")[2]
+        return end if end in _UNITS else ""
 
     @property
     def sample_name(self) -> str:

@@ -33,6 +33,8 @@ else:
 
 # Where receivers listen, if the URL names no path.
 _PATH: Final = "/v1/metrics"
+# As UCUM, and so OTLP, calls them.
+_UNITS: Final = {"seconds": "s", "bytes": "By"}
 _NANOSECONDS: Final = 1_000_000_000
 # The supervisor has ten seconds to answer, and the SDK gives a receiver ten, with its retries. But who sends a byte now
 # and then has it wait for ever.
@@ -187,7 +189,7 @@ def _metrics(status: Part | None, began: int, now: int) -> Iterator[Any]:
     for collected in collect(status):
         family = collected.family
         if collected.samples:
-            unit = "s" if family.name.endswith("_seconds") else "By" if family.name.endswith("_bytes") else ""
+            unit = _UNITS.get(family.unit, "")
             yield data.Metric(PREFIX + family.name, family.help, unit, _points(collected, began, now))
 
 

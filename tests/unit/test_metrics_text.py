@@ -1,6 +1,8 @@
 """mountctl/metrics: a status as text, judged by prometheus_client's parsers."""
 
 import re
+import shutil
+import subprocess
 from typing import Any, Final
 
 import pytest
@@ -77,6 +79,39 @@ def test_what_a_status_tells_is_read_by_a_parser(openmetrics: bool) -> None:
     buckets = [found.value(f"{name}_bucket", **of_s3, le=le) for le in latency.S3_NAMES]
     assert buckets == [1, 1, 3, 3, 3, 3, 3, 3, 3, 3, 4]
     assert found.value(f"{name}_sum", **of_s3) == pytest.approx(100.041)
+
+
+def test_units_are_told_where_there_is_a_word_for_them() -> None:
+    text = exposition.text(status(mount(bytes_read=5)), openmetrics=True)
+
+    assert "# UNIT mountctl_read_bytes bytes\n" in text
+    assert "# UNIT mountctl_mount_state_since_timestamp_seconds seconds\n" in text
+    assert "# UNIT mountctl_mount_state " not in text
+    assert "# UNIT" not in exposition.text(status(mount(bytes_read=5))), "Prometheus' own format knows none"
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is missing: apt-get install prometheus")
+def test_promtool_has_nothing_against_what_is_told() -> None:
+    counted = latency.Latencies()
+    counted.note("read", 0.2)
+    by_kind: dict[str, Any] = {name: {"x": 1} for name in ("s3_requests", "s3_errors", "fuse_requests", "fuse_errors")}
+    buckets = {"fuse_latencies": counted.buckets(), "s3_latencies": counted.buckets()}
+    told = status(mount(s3_answers={"GetObject 206": 4}, **by_kind, **buckets))
+    told["supervisor"]["fd_holder"] = "present"
+    told["mounts"][0] |= {
+        "cost": {"currency": "USD", "total": 1.5, "today": 0.5},
+        "backend": {"reachable": True},
+        "credentials": {"expires": BEGAN.isoformat()},
+        "session": {"waiting": 1},
+        "engine": {"version": "1.2", "started": BEGAN.isoformat(), "takeovers": 1, "handovers": 0},
+        "volume": {"consumers": [{"target": "/t"}]},
+    }
+    text = exposition.text(told)
+    assert {family.sample_name for family in ALL} <= set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_labels_are_escaped_and_reasons_are_nobodys_label() -> None:
