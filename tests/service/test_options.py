@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,33 @@ def test_a_mounts_log_is_its_own_file_which_a_rotation_replaces(running: Running
     assert "DEBUG" in before
     assert " two:" not in before
     assert " one: " not in "".join(line for line in running.log_text().splitlines() if "DEBUG" in line)
+
+
+def test_no_line_is_lost_where_a_log_is_rotated_while_it_is_written(running: Running, moto: S3Server) -> None:
+    logs = running.work / "logs"
+    running.configure(moto, one={"bucket": moto.bucket(), "log_directory": str(logs), "debug": True})
+    log = logs / "mountctl-one.log"
+    names = [f"missing-{number:03}" for number in range(100)]
+
+    with running.running():
+
+        def look() -> None:
+            for name in names:
+                assert not (running.mountpoint("one") / name).exists()
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        for number in range(2):
+            poll_until(lambda: log.exists() and "missing-" in log.read_text(), "lines in the log")
+            log.rename(logs / f"mountctl-one.log.{number}")
+            assert running.process is not None
+            running.process.send_signal(signal.SIGHUP)
+        looking.join()
+        poll_until(lambda: names[-1] in "".join(each.read_text() for each in logs.iterdir()), "the last line")
+
+    files = [each.read_text() for each in logs.iterdir()]
+    assert len(files) == 3
+    assert set(re.findall(r"missing-\d+", "".join(files))) == set(names)
 
 
 def test_counters_that_change_are_logged_where_it_is_asked_for(running: Running, moto: S3Server) -> None:

@@ -1,9 +1,13 @@
 """What the packages bring, on a throw-away host with a real systemd: installed, started, waited for by units."""
 
+import os
+import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import rpmfile
@@ -17,6 +21,9 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(installed.lacking() is not None, reason=str(installed.lacking())),
 ]
+
+# As on Debian, where root's PATH has it.
+LOGROTATE: Final = shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +101,27 @@ def test_metrics_are_pushed_once_their_unit_is_enabled_and_mounts_do_not_mind_wh
     host.run("systemctl disable --now mountctl-otlp")
     assert host.show("mountctl-otlp", "Result") == "success"
     assert host.show("mountctl", "ActiveState") == "active"
+
+
+@pytest.mark.skipif(LOGROTATE is None, reason="logrotate is missing: apt-get install logrotate")
+def test_logrotate_takes_logs_away_while_they_are_written_and_no_line_is_lost(
+    host: SystemdHost, bucket: str, packages: Path
+) -> None:
+    shutil.copy(str(LOGROTATE), packages / "logrotate")
+    rotate = f"{packages}/logrotate --force --state /run/logrotate.state /etc/logrotate.d/mountctl"
+    options = 'mount.data.debug = true\nmount.data.log-directory = "/var/log/mountctl"'
+    host.run(f"echo '{options}' >> /etc/mountpoint-s3.d/tests.toml; mountctl reload")
+
+    host.run(
+        "(for n in $(seq 200); do test -e /mnt/data/missing-$n; sleep 0.01; done) & "
+        f"for n in 1 2 3; do sleep 0.5; {rotate}; done; wait"
+    )
+
+    names = host.run("ls /var/log/mountctl").stdout.split()
+    assert {"mountctl-data.log", "mountctl-data.log.1", "mountctl-data.log.2.gz"} <= set(names)
+    host.run("systemctl stop mountctl")
+    told = host.run("zcat --force /var/log/mountctl/*").stdout
+    assert {int(each) for each in re.findall(r"missing-(\d+)", told)} == set(range(1, 201))
 
 
 def test_a_unit_that_requires_a_mount_has_it_though_nothing_ran(host: SystemdHost, bucket: str) -> None:
