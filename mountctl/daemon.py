@@ -123,7 +123,7 @@ def _run(
     if os.geteuid() != 0:
         raise NeedsRoot("mounting needs root: run it with sudo, or as a systemd service")
     stderr.unblock()
-    log_output.set_up()
+    log_output.hold()
     for sentence in unheeded(os.environ):
         _log.warning("%s", sentence, extra=about(CONFIG_IGNORED))
     become_subreaper()

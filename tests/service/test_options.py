@@ -227,7 +227,10 @@ def test_a_log_goes_elsewhere_and_in_another_form_while_the_engine_serves(runnin
         assert running.mount("data")["log"]["to"] == "stderr"
 
 
-def test_a_broker_logs_in_the_form_that_the_file_asks_for(running: Running, moto: S3Server) -> None:
+def test_the_supervisor_and_the_broker_log_from_the_start_in_the_form_that_the_file_asks_for(
+    running: Running, moto: S3Server
+) -> None:
+    running.environment["MOUNTPOINT_LOG"] = "debug"
     running.configure(moto, data={"bucket": moto.bucket(), "profile": "none-such"})
     text = running.config.read_text()
     running.config.write_text('[supervisor]\nlog-format = "json"\n' + text)
@@ -235,7 +238,8 @@ def test_a_broker_logs_in_the_form_that_the_file_asks_for(running: Running, moto
     with running.running("ready", "backoff", "failed", "starting"):
         poll_until(lambda: CREDENTIALS_LACKING.id in running.log_text(), "the broker's word, as JSON")
 
-    assert all(line.startswith("{") for line in running.log_text().splitlines() if "none-such" in line)
+    told = [json.loads(line) for line in running.log_text().splitlines()]
+    assert told[0]["message"].startswith("MOUNTPOINT_LOG is set and not read")
 
 
 def test_variables_that_do_nothing_are_told_at_the_start(running: Running, moto: S3Server) -> None:
