@@ -17,6 +17,9 @@ from tests.service.systemd_host import SystemdHost
 REPOSITORY = Path(__file__).resolve().parents[2]
 UNIT = REPOSITORY / "systemd" / "mountctl.service"
 
+# More than are listed until a message has reached an engine, at 50 a second.
+LISTINGS_MAX = 100
+
 pytestmark = pytest.mark.skipif(systemd_host.lacking() is not None, reason=str(systemd_host.lacking()))
 
 
@@ -120,6 +123,33 @@ def test_the_journal_has_fields_of_what_the_supervisor_and_an_engine_log(
     assert f"Subject: {NAME_HIDDEN.subject}" in explained
     host.run("systemctl restart systemd-journald && ls /mnt/data/late")
     assert entries(host, "MOUNTCTL_MOUNT=data MOUNTCTL_KEY=late//", 1)[0]["_PID"] == pid
+
+
+def test_an_engine_leaves_the_journal_for_json_and_comes_back_while_it_serves(
+    host: SystemdHost, bucket: str, moto: S3Server
+) -> None:
+    """It may not open journald's socket: the supervisor sends it one."""
+    for number in range(LISTINGS_MAX):
+        moto.put(bucket, f"as-json-{number}//name")
+        moto.put(bucket, f"in-fields-{number}//name")
+    pid = _engine(host)
+    with_form = "'[supervisor]\\nlog-format = \"json\"\\n'"
+
+    def lists_until(found: str, what: str) -> str:
+        """Each directory is told of once, and the engine hears of the change a moment after the reload."""
+        host.run("echo 0 > /run/n")
+        list_next = f"ls /mnt/data/{what}-$(cat /run/n); echo $(($(cat /run/n) + 1)) > /run/n"
+        return host.wait_until(f"({list_next}) >/dev/null; journalctl --no-pager {found}")
+
+    host.run(f"printf {with_form} | cat - /etc/mountpoint-s3.toml > /run/new; cp /run/new /etc/mountpoint-s3.toml")
+    host.run("mountctl reload")
+    lists_until(f"--unit=mountctl --output=cat | grep '^{{.*as-json.*{NAME_HIDDEN.id}'", "as-json")
+    configure(host, moto, bucket, "data")
+    host.run("mountctl reload")
+    of_engine = f"MESSAGE_ID={NAME_HIDDEN.id} _PID={pid}"
+    lists_until(f"{of_engine} --output=cat | grep in-fields", "in-fields")
+
+    assert entries(host, of_engine, 1)[0]["MOUNTCTL_KEY"].startswith("in-fields-")
 
 
 def _engine(host: SystemdHost) -> str:
