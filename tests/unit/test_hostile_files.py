@@ -98,7 +98,7 @@ def test_references_cannot_grow_without_bounds(
     monkeypatch.setenv("BIGGER", "x" * (CHARACTERS_MAX + 1))
     path = tmp_path / "m.toml"
     path.write_text(_value(value))
-    assert check(path) == 2
+    assert check(path, tmp_path) == 2
     assert capsys.readouterr().out == f"{path}:4:1: mount.a.prefix: {told}\n"
 
 
