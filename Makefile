@@ -8,7 +8,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 # Fails on a link, an anchor or a page of the navigation that is not there. The variable silences an advertisement.
 SITE   := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-.PHONY: setup demo check docs test test-all bench bench-publish bench-cost bench-pauses bench-csi bench-mount-s3 format clean packages dist
+.PHONY: setup demo check docs test test-all bench bench-publish bench-cost bench-pauses bench-csi bench-mount-s3 format clean packages constraints dist
 .DEFAULT_GOAL := help
 
 help:
@@ -19,7 +19,8 @@ help:
 	@echo 'make docs      the site, from docs/, into build/site'
 	@echo 'make test      the suite (root and /dev/fuse); make test-all adds the slow tests'
 	@echo '               (and versitygw, built where Go is present)'
-	@echo 'make packages  the Debian and the RPM package for this distribution, in dist/; make dist: sdist and wheel'
+	@echo 'make packages  the Debian and the RPM package for this distribution, in dist/; make dist: sdist and wheel;'
+	@echo '               make constraints: packages bring the libraries of .venv from now on'
 	@echo 'make bench     speed beside mount-s3, rclone and s3fs: table, picture and raw data (a quarter of an hour)'
 	@echo '               make bench-publish keeps them in docs/performance.md; make bench-cost: CPU by layer;'
 	@echo '               make bench-pauses: when something dies, how long commands take, and 200 mounts;'
@@ -90,6 +91,9 @@ bench-csi: setup
 packages: setup
 	packaging/setup-package
 	$(BIN)/python packaging/package.py
+
+constraints: setup
+	$(BIN)/python packaging/constraints.py
 
 # The same bytes for the same commit, whenever and wherever they are built.
 dist: setup

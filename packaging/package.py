@@ -3,6 +3,9 @@
 What goes where is in packaging/nfpm.yaml; this makes what it needs. The program is a virtual environment at
 /usr/lib/mountctl, of the Python of the distribution that it is built on: a package is for that distribution and
 architecture. Everything comes to lie in build/package, the packages in dist/.
+
+The same commit makes the same bytes, wherever and whenever that is: libraries have the versions of constraints.txt,
+files the time of the commit, and nothing names the directory that it was built in.
 """
 
 import argparse
@@ -12,17 +15,22 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import engine
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
 STAGE: Final = REPOSITORY / "build" / "package"
 DIST: Final = REPOSITORY / "dist"
+# pip keeps what it has built and fetched. Not in the user's cache, which has libraries that were built otherwise.
+CACHE: Final = REPOSITORY / "build" / "package-cache"
+CONSTRAINTS: Final = REPOSITORY / "packaging" / "constraints.txt"
 # Where it lies when it is installed: in the first line of scripts.
 HOME: Final = Path("/usr/lib/mountctl")
 # Not the one of a pyenv or a container image: a package may depend on what the distribution has.
@@ -35,6 +43,16 @@ EXTRAS: Final = "otlp"
 COMPLETIONS: Final = {"bash": "mountctl", "zsh": "_mountctl", "fish": "mountctl.fish"}
 
 # -I: neither PYTHONPATH nor root's ~/.local decides what a service of the host runs.
+# Whoever publishes packages says who they are.
+NOBODY: Final = "The mountctl authors <mountctl@localhost>"
+# Libraries that are compiled here: debug information has the directory, which is another one each time.
+_PIP: Final = {
+    "CFLAGS": "-g0",
+    "PIP_CACHE_DIR": str(CACHE),
+    "PIP_CONSTRAINT": str(CONSTRAINTS),
+    "PIP_BUILD_CONSTRAINT": str(CONSTRAINTS),
+}
+
 _LAUNCHER: Final = f"#!{HOME}/bin/python -I\nfrom mountctl.cli import main\n\nmain()\n"
 
 
@@ -51,6 +69,7 @@ def main() -> int:
         STAGE.mkdir()
         install()
         write_texts()
+        make_uniform(int(source_date()))
         for kind in given.kind or KINDS:
             pack(kind, given.into)
     return 0
@@ -61,9 +80,8 @@ def install() -> None:
     scratch = STAGE / "scratch"
     python = scratch / "bin" / "python"
     run(PYTHON, "-m", "venv", "--without-pip", scratch)
-    run(
-        sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", f"{REPOSITORY}[{EXTRAS}]"
-    )
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    run(*pip, "install", "--quiet", "--no-compile", f"{REPOSITORY}[{EXTRAS}]", environment=_PIP)
     version = python_version()
     home = STAGE / "home"
     packages = home / "lib" / f"python{version}" / "site-packages"
@@ -72,6 +90,10 @@ def install() -> None:
     shutil.rmtree(scratch)
     for record in packages.glob("mountctl_s3-*.dist-info/direct_url.json"):
         record.unlink()  # the path of the repository that it was built from
+    for record in packages.glob("*.dist-info/RECORD"):
+        # Programs of libraries, which are not packed; their first lines have the path, too.
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if not line.startswith("../") and "direct_url" not in line))
     # By hash, and unchecked: valid whatever the files' times are, and root's runs leave no files that no package owns.
     options = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash"]
     run(PYTHON, "-m", "compileall", *options, "-s", packages, "-p", HOME / packages.relative_to(home), packages)
@@ -95,11 +117,23 @@ def write_texts() -> None:
         place.write_text(subprocess.run(program, check=True, capture_output=True, text=True).stdout)
 
 
+def make_uniform(seconds: int) -> None:
+    """What is packed as whole trees keeps its times and modes: these are to be nobody's umask and clock."""
+    shutil.copytree(REPOSITORY / "config" / "examples", STAGE / "examples")
+    for path in STAGE.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        os.utime(path, (seconds, seconds), follow_symlinks=False)
+
+
 def pack(kind: str, into: Path) -> None:
     """One package."""
     into.mkdir(exist_ok=True)
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     told = {
         "VERSION": engine.__version__,
+        "MAINTAINER": maintainer(project),
+        "LICENSE": project["license"]["text"],
         "ARCHITECTURE": MACHINES.get(platform.machine(), platform.machine()),
         "PYTHON_VERSION": python_version(),
         "LIBC_VERSION": libc_version(),
@@ -109,6 +143,16 @@ def pack(kind: str, into: Path) -> None:
     nfpm = Path(sys.prefix) / "bin" / "nfpm"
     arguments = ("package", "--config", "packaging/nfpm.yaml", "--packager", kind, "--target", f"{into}/")
     run(nfpm, *arguments, environment=told)
+
+
+def maintainer(project: dict[str, Any]) -> str:
+    """Who answers for the packages, as `Name <address>`: MAINTAINER, or the first of pyproject.toml's maintainers."""
+    if given := os.environ.get("MAINTAINER"):
+        return given
+    for person in project.get("maintainers", ()):
+        return f"{person['name']} <{person['email']}>"
+    sys.stderr.write(f"packages: nobody answers for them: MAINTAINER='Name <address>' says who; now: {NOBODY}\n")
+    return NOBODY
 
 
 def python_version() -> str:

@@ -17,6 +17,7 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SITE_PACKAGES: Final = "usr/lib/mountctl/lib/python3.11/site-packages"
 # dpkg unpacks 5,000 files in four seconds, and a busy machine in a minute.
 INSTALL_SECONDS_MAX: Final = 300.0
+SOURCE_DATE: Final = "1760000000"
 PYTHON: Final = Path("/usr/bin/python3.11")
 
 
@@ -27,10 +28,11 @@ def lacking() -> str | None:
     return systemd_host.lacking()
 
 
-def built(into: Path) -> Path:
-    """Builds both packages. Returns the Debian one."""
-    command = [sys.executable, REPOSITORY / "packaging" / "package.py", "--into", into]
-    subprocess.run(command, check=True, cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": str(REPOSITORY)})
+def built(into: Path, repository: Path = REPOSITORY, umask: int = 0o022) -> Path:
+    """Builds both packages, of a copy of this repository if that is told. Returns the Debian one."""
+    command = [sys.executable, repository / "packaging" / "package.py", "--into", into]
+    environment = {"PYTHONPATH": str(repository), "SOURCE_DATE_EPOCH": SOURCE_DATE}
+    subprocess.run(command, check=True, cwd=repository, env=os.environ | environment, umask=umask)
     (deb,) = into.glob("*.deb")
     return deb
 

@@ -183,3 +183,27 @@ def test_the_rpm_has_the_files_of_the_deb_and_asks_for_what_it_needs(packages: P
     for name in ("preun", "postun", "posttrans"):
         assert headers[name].decode() == (scripts / f"rpm-{name}").read_text()
     assert "postin" not in headers
+
+
+def test_the_same_commit_makes_the_same_packages_elsewhere_and_later(packages: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "another" / "directory"
+    leave = shutil.ignore_patterns(".git", ".venv", "build", "dist", ".*_cache", ".hypothesis", "__pycache__")
+    shutil.copytree(installed.REPOSITORY, elsewhere, ignore=leave)
+    subprocess.run(["chmod", "--recursive", "go=", elsewhere], check=True)
+    deb = installed.built(tmp_path, elsewhere, umask=0o077)
+    (rpm,) = tmp_path.glob("*.rpm")
+
+    # Compared so, as pytest would look for the differences in megabytes.
+    assert (deb.read_bytes() == (packages / "first.deb").read_bytes()) is True
+    assert (rpm.read_bytes() == next(packages.glob("*.rpm")).read_bytes()) is True
+
+
+def test_libraries_have_the_versions_that_are_written_down(packages: Path) -> None:
+    listed = subprocess.run(
+        ["dpkg-deb", "--contents", packages / "first.deb"], capture_output=True, text=True, check=True
+    )
+    brought = set(re.findall(r"site-packages/([^/]+)-([^-/]+)\.dist-info/METADATA$", listed.stdout, re.MULTILINE))
+    lines = (installed.REPOSITORY / "packaging" / "constraints.txt").read_text().splitlines()
+    written = {tuple(line.replace("-", "_").split("==")) for line in lines if "==" in line}
+
+    assert {pair for pair in brought if pair[0] != "mountctl_s3"} <= written
