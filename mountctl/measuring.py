@@ -22,6 +22,7 @@ from typing import IO, Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from engine.spec import KiB, MiB, MountSpec
+from mountctl.interpreter import PYTHON
 
 # A listing's first pages tell; a bucket may have billions.
 FILES_MAX: Final = 5000
@@ -106,7 +107,7 @@ def measure(task: Task) -> Measured:
     spec = task.spec.model_copy(update=changes)
     with tempfile.TemporaryFile() as log:
         engine = subprocess.Popen(
-            [sys.executable, "-P", "-m", "engine", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            [*PYTHON, "-m", "engine", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
         )
         found: dict[str, Any] = {}
         try:

@@ -21,6 +21,7 @@ from mountctl.cost import Prices, counted
 from mountctl.doctor.host_probe import supervisor_pid
 from mountctl.doctor.processes import environment_of
 from mountctl.errors import MountctlError, UnknownMount
+from mountctl.interpreter import PYTHON
 from mountctl.measuring import Measured, Task
 
 # Of the JSON's form. Keys are added freely; one that is renamed or removed makes it another.
@@ -110,7 +111,7 @@ def _by(prices: Prices) -> str:
 
 
 def _measure(task: Task, environment: Mapping[str, str]) -> Measured:
-    command = ["unshare", "--mount", "--propagation", "private", sys.executable, "-P", "-m", "mountctl.measuring"]
+    command = ["unshare", "--mount", "--propagation", "private", *PYTHON, "-m", "mountctl.measuring"]
     limit = task.seconds + _PATIENCE_SECONDS
     process = subprocess.Popen(
         command,

@@ -8,7 +8,6 @@ import io
 import json
 import os
 import platform
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from mountctl.control.client import ControlClient
 from mountctl.doctor.probing import Facts
 from mountctl.doctor.processes import ProbeFailed, environment_of, output
 from mountctl.errors import MountctlError
+from mountctl.interpreter import PYTHON
 from mountctl.supervisor.session import FSTYPE
 
 # Of each mount's log. Files of hundreds of mounts make a few MiB.
@@ -159,7 +159,7 @@ def _mountinfo() -> str:
 def _command(environment: Mapping[str, str], *arguments: str) -> str:
     """What a command of ours prints, on both."""
     try:
-        _, out, err = output([sys.executable, "-P", "-c", _PROGRAM, *arguments], _COMMAND_SECONDS_MAX, environment)
+        _, out, err = output([*PYTHON, "-c", _PROGRAM, *arguments], _COMMAND_SECONDS_MAX, environment)
     except ProbeFailed as error:
         return f"{error}\n"
     return err + out

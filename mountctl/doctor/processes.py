@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -15,6 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from engine.spec import MountSpec
+from mountctl.interpreter import PYTHON
 
 # A process that is killed ends at once, unless it sleeps in the kernel.
 _KILLED_SECONDS_MAX: Final = 1.0
@@ -65,7 +65,7 @@ def environment_of(supervisor: int | None) -> Environment:
 
 def run(module: str, arguments: Sequence[str], given: str, seconds: float, environment: Mapping[str, str]) -> list[str]:
     """The lines that `python -m MODULE` prints. Raises ProbeFailed."""
-    code, out, err = output([sys.executable, "-P", "-m", module, *arguments], seconds, environment, given)
+    code, out, err = output([*PYTHON, "-m", module, *arguments], seconds, environment, given)
     lines = out.splitlines()
     if code:
         raise ProbeFailed(err.strip().rpartition("\n")[2][:_REASON_CHARACTERS_MAX] or f"exit code {code}", lines)

@@ -7,13 +7,13 @@ Where the kernel sends it again (Linux 6.9), the successor asks for that and the
 import logging
 import os
 import subprocess
-import sys
 from typing import Final
 
 import trio
 
 from engine.facts import about
 from engine.message_ids import MOUNT_LEFT
+from mountctl.interpreter import PYTHON
 from mountctl.supervisor.session import Session
 
 # The start of an interpreter on a busy machine, the wait for a request, the sweep.
@@ -50,7 +50,7 @@ async def settle(session: Session) -> bool:
 async def _swept(fuse_fd: int, place: str, floor: int) -> bytes:
     """What the sweep tells; nothing if it fails or hangs."""
     process = subprocess.Popen(  # noqa: ASYNC220 - trio's would wait for its end, even for ever
-        [sys.executable, "-P", "-m", "mountctl.supervisor.sweep", str(fuse_fd), place, str(floor)],
+        [*PYTHON, "-m", "mountctl.supervisor.sweep", str(fuse_fd), place, str(floor)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         pass_fds=[fuse_fd],

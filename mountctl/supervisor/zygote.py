@@ -16,6 +16,7 @@ from engine.facts import about
 from engine.link import FDS_MAX, ForkBroker, Forked, ForkEngine, ForkFailed, Link, LinkClosed, ZygoteReady, pair
 from engine.logged import Form
 from engine.message_ids import HELPER_GONE
+from mountctl.interpreter import PYTHON
 from mountctl.supervisor.process import ForkedProcess
 
 # A fork takes 10-30 ms, the imports before the first one a second on a busy machine; beyond this it is stuck.
@@ -36,7 +37,7 @@ class _Started:
         ours, theirs = pair()
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "engine.zygote", str(theirs.fileno())],
+                [*PYTHON, "-m", "engine.zygote", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr,
