@@ -247,11 +247,23 @@ def restart(settings: Settings, names: Names, as_json: AsJson = False) -> int:  
     return body.restart(settings.runtime_dir, names, as_json=as_json)
 
 
-def upgrade(settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002
+def upgrade(
+    settings: Settings,
+    others: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--others",
+            help="Those of all other supervisors on this host that run this installation, such as fstab's. This one's "
+            "are left alone.",
+        ),
+    ] = False,
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
     """Have all mounts served by the engine that is installed now; programs that use them notice nothing."""
     from mountctl.commands import upgrade as body
 
-    return body.upgrade(settings.runtime_dir, as_json=as_json)
+    change = body.upgrade_others if others else body.upgrade
+    return change(settings.runtime_dir, as_json=as_json)
 
 
 def version(_settings: Settings, as_json: AsJson = False) -> int:  # noqa: FBT002

@@ -17,6 +17,8 @@ REPOSITORY: Final = Path(__file__).resolve().parents[2]
 SITE_PACKAGES: Final = "usr/lib/mountctl/lib/python3.11/site-packages"
 # dpkg unpacks 5,000 files in four seconds, and a busy machine in a minute.
 INSTALL_SECONDS_MAX: Final = 300.0
+# For what a person starts in a shell: the environment of the tests has nothing to do there.
+SHELL: Final = "env --ignore-environment PATH=/usr/sbin:/usr/bin"
 SOURCE_DATE: Final = "1760000000"
 PYTHON: Final = Path("/usr/bin/python3.11")
 
@@ -75,3 +77,11 @@ def configure(host: SystemdHost, server: S3Server, **buckets: str) -> None:
     host.run(f"cat > /etc/mountpoint-s3.d/tests.toml <<'END'\n{text}END")
     keys = "[default]\naws_access_key_id = test\naws_secret_access_key = test\n"
     host.run(f"mkdir -p /root/.aws; cat > /root/.aws/credentials <<'END'\n{keys}END")
+
+
+def fstab(host: SystemdHost, server: S3Server, bucket: str, mountpoint: str, *options: str) -> None:
+    """A line more for a bucket at a mountpoint."""
+    given = ",".join(
+        ("_netdev", "noauto", f"endpoint-url={server.endpoint}", "force-path-style", "region=us-east-1", *options)
+    )
+    host.run(f"echo 's3://{bucket}/ {mountpoint} mountctl {given} 0 0' >> /etc/fstab; systemctl daemon-reload")

@@ -14,7 +14,7 @@ import rpmfile
 
 from tests.servers import S3Server
 from tests.service import installed
-from tests.service.installed import configure, install
+from tests.service.installed import SHELL, configure, fstab, install
 from tests.service.systemd_host import SystemdHost
 
 pytestmark = [
@@ -148,6 +148,19 @@ def test_a_unit_does_not_start_without_the_mount_that_it_requires(host: SystemdH
     for unit in ("mnt-data.mount", "mountctl-wait@data"):
         assert host.run(f"systemctl start {unit}", check=False).returncode != 0
         assert "data is held" in host.run(f"journalctl --unit={unit} --no-pager --output=cat").stdout
+
+
+def test_what_a_shell_says_of_modules_is_not_asked_for_a_mount(host: SystemdHost, moto: S3Server) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"by fstab")
+    configure(host, moto)
+    fstab(host, moto, bucket, "/mnt/line")
+    for module in ("engine", "mountctl", "trio"):
+        host.run(f"mkdir --parents /run/others/{module}; echo 'raise SystemExit(9)' > /run/others/{module}/__init__.py")
+    host.run(f"mkdir --parents /mnt/line; {SHELL} PYTHONPATH=/run/others mount /mnt/line")
+
+    assert host.run("cat /mnt/line/x").stdout == "by fstab"
+    host.run("umount /mnt/line; : > /etc/fstab; rm /etc/mountpoint-s3.d/*; systemctl daemon-reload")
 
 
 def test_a_unit_that_requires_a_mount_by_name_waits_for_it(host: SystemdHost, bucket: str) -> None:

@@ -3,13 +3,14 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.servers import S3Server
 from tests.service import installed
-from tests.service.installed import configure, install
+from tests.service.installed import SHELL, configure, fstab, install
 from tests.service.systemd_host import SystemdHost
 
 pytestmark = [
@@ -62,9 +63,9 @@ print(f"wrote {size} reads {reads > 3}", flush=True)
 """
 
 
-@pytest.fixture
-def program(host: SystemdHost, bucket: str, moto: S3Server) -> Iterator[None]:
-    """A program that uses the mount all the while; at the end it has seen no error, and its file is whole."""
+@contextmanager
+def using(host: SystemdHost, server: S3Server, bucket: str) -> Iterator[None]:
+    """A program that uses /mnt/data all the while; at the end it has seen no error, and its file is whole."""
     host.run(f"cat > /run/program.py <<'END'\n{_PROGRAM}END")
     host.run("setsid /usr/bin/python3 /run/program.py > /run/said 2>&1 < /dev/null &")
     host.wait_until("ls -l /proc/*/fd 2>/dev/null | grep -q /mnt/data/big")
@@ -75,7 +76,14 @@ def program(host: SystemdHost, bucket: str, moto: S3Server) -> Iterator[None]:
     )
     assert said.startswith("wrote ")
     assert said.endswith(" reads True\n")
-    assert moto.boto.head_object(Bucket=bucket, Key="big")["ContentLength"] == int(said.split()[1])
+    assert server.boto.head_object(Bucket=bucket, Key="big")["ContentLength"] == int(said.split()[1])
+
+
+@pytest.fixture
+def program(host: SystemdHost, bucket: str, moto: S3Server) -> Iterator[None]:
+    """A program that uses the service's mount all the while."""
+    with using(host, moto, bucket):
+        yield
 
 
 def test_an_upgrade_is_noticed_by_no_program_and_all_processes_are_new(
@@ -188,22 +196,76 @@ def test_the_scripts_of_the_rpm_unmount_when_it_is_removed(host: SystemdHost, bu
     assert host.run("systemctl is-active mountctl", check=False).stdout == "inactive\n"
 
 
-def test_a_line_of_fstab_is_mounted_and_removed_with_the_package(
-    host: SystemdHost, packages: Path, moto: S3Server
-) -> None:
-    bucket = moto.bucket()
-    moto.put(bucket, "x", b"by fstab")
-    configure(host, moto)
-    options = f"_netdev,noauto,ro,endpoint-url={moto.endpoint},force-path-style,region=us-east-1"
-    host.run(f"echo 's3://{bucket}/ /mnt/line mountctl {options} 0 0' > /etc/fstab; systemctl daemon-reload")
-    host.run("systemctl start mnt-line.mount")
-    assert host.run("cat /mnt/line/x").stdout == "by fstab"
+def versions(host: SystemdHost, *places: str) -> list[str]:
+    """Of the engines of supervisors with one mount each, by their runtime directories."""
+    told = [json.loads(host.run(f"mountctl --runtime-dir {place} status --json").stdout) for place in places]
+    return [status["mounts"][0]["engine"]["version"] for status in told]
 
-    install(host, packages / "mountctl_9.0.0.deb")
-    assert host.run("cat /mnt/line/x").stdout == "by fstab"
-    told = json.loads(host.run("mountctl --runtime-dir /run/mountctl-mounts/* status --json").stdout)
-    assert told["mounts"][0]["engine"]["version"] == "9.0.0"
+
+def test_removing_the_package_unmounts_lines_of_fstab(host: SystemdHost, moto: S3Server) -> None:
+    configure(host, moto)
+    fstab(host, moto, moto.bucket(), "/mnt/line")
+    host.run("systemctl start mnt-line.mount")
 
     host.run("dpkg --no-triggers --remove mountctl", seconds_max=installed.INSTALL_SECONDS_MAX)
     assert "fuse.mountctl" not in host.run("cat /proc/mounts").stdout
     host.wait_until("! pgrep -f '[m]ount.mountctl|[e]ngine.zygote'")
+
+
+@pytest.fixture
+def by_fstab(host: SystemdHost, moto: S3Server) -> str:
+    """A bucket with one file, mounted at /mnt/data by its line of fstab, while no service runs."""
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"installed")
+    configure(host, moto)
+    fstab(host, moto, bucket, "/mnt/data")
+    host.run("systemctl start mnt-data.mount")
+    return bucket
+
+
+def test_an_upgrade_hands_over_mounts_whoever_started_their_supervisors(
+    host: SystemdHost, packages: Path, moto: S3Server, by_fstab: str
+) -> None:
+    fstab(host, moto, by_fstab, "/mnt/by-hand")
+    host.run(f"mkdir /mnt/by-hand; {SHELL} mount /mnt/by-hand")
+    host.run(
+        "systemd-run --unit=own --quiet mountctl --runtime-dir /srv/own mount"
+        f" s3://{by_fstab}/ /mnt/own --endpoint-url {moto.endpoint} --force-path-style --region us-east-1"
+    )
+    host.wait_until("mountctl --runtime-dir /srv/own wait mnt-own")
+    places = "/run/mountctl-mounts/mnt-data", "/run/mountctl-mounts/mnt-by-hand", "/srv/own"
+    before = versions(host, *places)
+    with using(host, moto, by_fstab):
+        told = install(host, packages / "mountctl_9.0.0.deb")
+
+    assert "mountctl:" not in told
+    assert "9.0.0" not in before
+    assert versions(host, *places) == ["9.0.0"] * 3
+
+
+def test_an_upgrade_hands_over_a_service_that_systemd_does_not_run(
+    host: SystemdHost, packages: Path, moto: S3Server
+) -> None:
+    bucket = moto.bucket()
+    moto.put(bucket, "x", b"installed")
+    configure(host, moto, data=bucket)
+    host.run("systemd-run --unit=other --quiet mountctl run")
+    host.wait_until("mountctl wait data")
+    with using(host, moto, bucket):
+        install(host, packages / "mountctl_9.0.0.deb")
+
+    assert versions(host, "/run/mountctl") == ["9.0.0"]
+
+
+def test_a_supervisor_that_hangs_holds_up_no_upgrade(
+    host: SystemdHost, packages: Path, moto: S3Server, by_fstab: str
+) -> None:
+    fstab(host, moto, by_fstab, "/mnt/well")
+    host.run(f"mkdir /mnt/well; {SHELL} mount /mnt/well && kill -STOP $(cat /run/mountctl-mounts/mnt-data/lock)")
+    told = install(host, packages / "mountctl_9.0.0.deb")
+
+    assert "some mounts go on with their old engines" in told
+    assert versions(host, "/run/mountctl-mounts/mnt-well") == ["9.0.0"]
+    assert host.run("cat /mnt/data/x").stdout == "installed"
+    host.run("kill -CONT $(cat /run/mountctl-mounts/mnt-data/lock); mountctl upgrade --others")
+    assert versions(host, "/run/mountctl-mounts/mnt-data") == ["9.0.0"]
