@@ -32,30 +32,52 @@ class SystemdHost:
 
     Args:
         shared: directories of the host that are seen inside, writable, at their own paths.
+        root: what it has otherwise, and changes for itself alone.
+        target: the unit that is booted to. By default only what every target needs, as this machine's services have
+            nothing to do in tests.
         limits: with controllers for memory and the like, also where this kernel has them in cgroup v1 only: then
             systemd has both versions (hybrid).
     """
 
-    def __init__(self, *shared: Path, limits: bool = False) -> None:
+    def __init__(
+        self, *shared: Path, root: Path = Path("/"), target: str = "mountctl-tests.target", limits: bool = False
+    ) -> None:
         self._shared = shared
         self._hierarchies = _older_hierarchies() if limits else {}
+        self._settings = {"ROOT": str(root), "TARGET": target, "HIERARCHIES": " ".join(self._hierarchies)}
 
     def __enter__(self) -> Self:
         top = _cgroup2()
         assert top is not None
         parents = {_UNIFIED: top} | self._hierarchies
         self._cgroups = [parent / f"mountctl-tests-{os.getpid()}" for parent in parents.values()]
+        self._work = Path(tempfile.mkdtemp(prefix="systemd-"))
+        # What is changed inside outlives a boot, in a mount namespace that nobody else sees.
+        keep = (
+            'mount -t tmpfs -o size=1g,mode=755 tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/root" && echo && exec cat'
+        )
+        self._disk = subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", keep, "sh", self._work],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._disk.stdout is not None
+        assert self._disk.stdout.readline()
+        self._log = (self._work.parent / f"{self._work.name}.log").open("w+")
+        self._boot()
+        return self
+
+    def _boot(self) -> None:
         for group in self._cgroups:
             group.mkdir()
-        self._work = Path(tempfile.mkdtemp(prefix="systemd-"))
         inner = Path(__file__).with_name("systemd_root.sh")
         # The shell joins the control groups before it unshares, so that they are the roots of the new namespace.
         join = 'while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done; shift; exec "$@"'
         unshare = ["unshare", "--pid", "--mount", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child=SIGKILL"]
-        self._log = (self._work.parent / f"{self._work.name}.log").open("w+")
         self._process = subprocess.Popen(
             [
                 *("sh", "-c", join, "sh", *self._cgroups, "--"),
+                *("nsenter", f"--target={self._disk.pid}", "--mount"),
                 *unshare,
                 *("--propagation", "private", "sh", inner, self._work),
                 *self._shared,
@@ -63,45 +85,36 @@ class SystemdHost:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"HIERARCHIES": " ".join(self._hierarchies)},
+            env=os.environ | self._settings,
             start_new_session=True,
         )
         self._pid1 = self._poll(self._child)
         self._poll(self._is_up)
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._process.kill()
         self._process.wait()
+        self._disk.communicate()
         self._log.close()
         Path(self._log.name).unlink()
-        for group in self._cgroups:
-            for directory, _, _ in os.walk(group, topdown=False):
-                self._poll(lambda directory=directory: _removed(directory), alive=False)
+        self._remove_groups()
         shutil.rmtree(self._work)
 
     def run(
         self, command: str, *, check: bool = True, seconds_max: float = BOOT_SECONDS_MAX
     ) -> subprocess.CompletedProcess[str]:
-        """A shell command inside. Raises CalledProcessError, and TimeoutExpired."""
-        return subprocess.run(
-            [
-                "nsenter",
-                f"--target={self._pid1}",
-                "--mount",
-                "--pid",
-                "--ipc",
-                "--uts",
-                "--cgroup",
-                "sh",
-                "-c",
-                command,
-            ],
-            capture_output=True,
-            text=True,
-            check=check,
-            timeout=seconds_max,
+        """A shell command inside. Raises CalledProcessError, which has what it said, and TimeoutExpired."""
+        enter = ("nsenter", f"--target={self._pid1}", "--mount", "--pid", "--ipc", "--uts", "--cgroup")
+        # The directory of the tests' own temporary files is not there.
+        environment = {name: value for name, value in os.environ.items() if name != "TMPDIR"}
+        done = subprocess.run(
+            [*enter, "sh", "-c", command], capture_output=True, text=True, env=environment, timeout=seconds_max
         )
+        if check and done.returncode:
+            error = subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+            error.add_note(done.stdout + done.stderr)
+            raise error
+        return done
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
@@ -121,9 +134,21 @@ class SystemdHost:
         self.run("systemctl --no-block poweroff", check=False)
         self._process.wait(BOOT_SECONDS_MAX)
 
+    def reboot(self) -> None:
+        """Shut down in order, and boot anew with the same disk. Raises TimeoutExpired."""
+        self.run("systemctl --no-block reboot", check=False)
+        self._process.wait(BOOT_SECONDS_MAX)
+        self._remove_groups()
+        self._boot()
+
     def kill(self, pid: int, number: signal.Signals) -> None:
         """Signal a process by its number inside."""
         self.run(f"kill -{int(number)} {pid}")
+
+    def _remove_groups(self) -> None:
+        for group in self._cgroups:
+            for directory, _, _ in os.walk(group, topdown=False):
+                self._poll(lambda directory=directory: _removed(directory), alive=False)
 
     def _child(self) -> int | None:
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()

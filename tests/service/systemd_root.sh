@@ -1,12 +1,10 @@
 #!/bin/sh
-# The inside of tests/service/systemd_host.py: runs as PID 1 of new namespaces, makes a root of its own over the host's
-# (an overlay: nothing on the host is changed), and becomes systemd. $1: an empty directory; the rest: directories that
-# are to be seen inside as they are.
+# The inside of tests/service/systemd_host.py: runs as PID 1 of new namespaces, makes a root of its own over $ROOT (an
+# overlay: nothing there is changed), and becomes systemd, which boots to $TARGET. $1: where upper/, work/ and root/ are,
+# the same ones at each boot; the rest: directories that are to be seen inside as they are.
 set -eu
 top=$1; shift
-mount -t tmpfs -o size=512m,mode=755 tmpfs "$top"
-mkdir "$top/upper" "$top/work" "$top/root"
-mount -t overlay overlay -o "lowerdir=/,upperdir=$top/upper,workdir=$top/work" "$top/root"
+mount -t overlay overlay -o "lowerdir=$ROOT,upperdir=$top/upper,workdir=$top/work" "$top/root"
 cd "$top/root"
 mount -t proc proc proc
 # systemd-sysctl must not change the host's settings: it leaves a read-only /proc/sys alone.
@@ -47,7 +45,10 @@ for unit in systemd-modules-load.service systemd-binfmt.service systemd-udevd.se
   systemd-logind.service systemd-networkd.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount; do
   ln -sf /dev/null "$units/$unit"
 done
-: > etc/fstab
+if [ ! -e "$top/booted" ]; then
+  : > etc/fstab
+  : > "$top/booted"
+fi
 mkdir .outside
 mount --make-rprivate /
 pivot_root . .outside
@@ -55,4 +56,4 @@ umount --lazy /.outside
 rmdir /.outside
 mount --make-rshared /
 exec env -i container=mountctl-tests PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \
-  /lib/systemd/systemd --unit=mountctl-tests.target --log-target=journal --show-status=no
+  /lib/systemd/systemd "--unit=$TARGET" --log-target=journal --show-status=no
