@@ -15,18 +15,20 @@ from packaging.utils import canonicalize_name
 FILE: Final = Path(__file__).with_suffix(".txt")
 PROJECT: Final = "mountctl-s3"
 HEAD: Final = "# What packages bring of PyPI, written by `make constraints`: the versions that the suite ran with."
+EXTRAS: Final = "otlp"
 BUILDERS: Final = "# What builds it, where it comes as source. Kept by hand."
 
 
 def needed() -> dict[str, str]:
-    """What is installed for the project without its extras: versions by name."""
+    """What is installed for the project and the extra that packages have (EXTRAS of package.py): versions by name."""
     found: dict[str, str] = {}
     left = [PROJECT]
     while left:
         installed = distribution(left.pop())
+        extra = EXTRAS if installed.name == PROJECT else ""
         for requirement in map(Requirement, installed.requires or ()):
             name = canonicalize_name(requirement.name)
-            if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            if name not in found and (requirement.marker is None or requirement.marker.evaluate({"extra": extra})):
                 found[name] = distribution(name).version
                 left.append(name)
     return found

@@ -73,7 +73,8 @@ def test_the_sdist_has_what_builds_it_and_what_packages_bring(twice: list[Path])
 
 
 def test_packages_bring_versions_that_the_project_takes() -> None:
-    wanted = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["dependencies"]
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["otlp"]
     lines = (REPOSITORY / "packaging" / "constraints.txt").read_text().splitlines()
     written = dict(line.split("==") for line in lines if "==" in line)
     for requirement in map(Requirement, wanted):
