@@ -2,12 +2,13 @@
 
 import math
 import os
-from functools import cache
+from datetime import datetime
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
 from engine.journald import SOCKET, is_stderr
-from engine.logged import Form
+from engine.logged import Level
 from engine.spec import MountSpec
 from mountctl.status import LogStatus, utc
 from mountctl.supervisor.log_file import path_of
@@ -15,21 +16,28 @@ from mountctl.supervisor.log_lines import Logs
 from mountctl.supervisor.systemd import own_unit
 
 _STDERR: Final = 2
+# Metrics ask for each mount's, again and again.
+_KEPT: Final = 1024
 
 
 def of(spec: MountSpec, logs: Logs) -> LogStatus:
     """The place of this mount's log, and its level."""
     given = logs.levels.given(spec.name)
     until = None if given is None or given.until == math.inf else utc(given.until)
-    return _place(spec, logs.form).model_copy(update={"level": logs.levels.of(spec), "level_until": until})
+    file = None if spec.log_directory is None else str(path_of(spec.log_directory, spec.name))
+    to_journal = logs.form == "journal" and SOCKET.exists()
+    return _told(logs.levels.of(spec), until, file, nowhere=spec.no_log, to_journal=to_journal)
 
 
-def _place(spec: MountSpec, form: Form | None) -> LogStatus:
-    if spec.no_log:
-        return LogStatus(to="nowhere")
-    if spec.log_directory is not None:
-        return LogStatus(to="file", path=str(path_of(spec.log_directory, spec.name)))
-    return _of_stderr(to_journal=form == "journal" and SOCKET.exists())
+@lru_cache(_KEPT)
+def _told(level: Level, until: datetime | None, file: str | None, *, nowhere: bool, to_journal: bool) -> LogStatus:
+    if nowhere:
+        place = LogStatus(to="nowhere")
+    elif file is not None:
+        place = LogStatus(to="file", path=file)
+    else:
+        place = _of_stderr(to_journal=to_journal)
+    return place.model_copy(update={"level": level, "level_until": until})
 
 
 @cache

@@ -34,6 +34,7 @@ _WRITE_SECONDS_MAX: Final = 5.0
 ENTRIES_MAX: Final = 5000
 # Of one mount in the status, those expected first.
 TOLD_MAX: Final = 20
+_NOTHING: Final = RestoresStatus()
 _FILE_MODE: Final = 0o600  # keys are nobody else's business
 
 _log = logging.getLogger(__name__)
@@ -114,6 +115,8 @@ class Restoring:
     def told(self, spec: MountSpec) -> RestoresStatus:
         """What is under way of a mount, for the status."""
         entries = [entry for entry in self._entries(spec) if entry.objects]
+        if not entries:
+            return _NOTHING
         entries.sort(key=lambda entry: (entry.expected or float("inf"), entry.path))
         expected = [entry.expected for entry in entries if entry.expected is not None]
         return RestoresStatus(

@@ -81,6 +81,7 @@ class Spending:
         self._clock = clock
         self._accounts = {} if self._path is None else _read(self._path)
         self._last: dict[str, Mapping[str, int]] = {}  # by mount: its counters at the last look
+        self._told: dict[str, tuple[tuple[tuple[int, int, int], str, Prices], CostStatus]] = {}
         self._unsaved = False
 
     async def run(self, mounts: Callable[[], Mapping[str, Mount]]) -> None:
@@ -104,6 +105,8 @@ class Spending:
             self.note(name, mount)
         for name in self._last.keys() - mounts.keys():
             del self._last[name]  # another of its name begins at zero
+        for name in self._told.keys() - mounts.keys():
+            del self._told[name]
         oldest = (date.fromisoformat(today) - timedelta(DAYS_KEPT - 1)).isoformat()
         for name, account in list(self._accounts.items()):
             account.days = {day: requests for day, requests in account.days.items() if day >= oldest}
@@ -119,6 +122,14 @@ class Spending:
         """What is noted of a mount's requests, in money; today's also if there were none."""
         account = self._accounts.get(name) or _Account()
         today = self._today()
+        state = (account.total, today, prices)  # days change with the total, or with the date
+        if name in self._told and self._told[name][0] == state:
+            return self._told[name][1]
+        cost = self._cost_of(account, today, prices)
+        self._told[name] = state, cost
+        return cost
+
+    def _cost_of(self, account: _Account, today: str, prices: Prices) -> CostStatus:
         days = {today: Requests()} | {day: Requests(*requests) for day, requests in account.days.items()}
         return CostStatus(
             currency=prices.currency,

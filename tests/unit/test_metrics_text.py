@@ -135,6 +135,21 @@ def test_buckets_of_an_engine_of_another_version_are_added_in_their_place() -> N
     assert values == [0, 3, 4, 4]
 
 
+def test_the_next_scrape_has_what_came_since_of_each_mount() -> None:
+    def counts(one: int, other: int) -> list[str]:
+        told = status(
+            mount("one", fuse_latencies={"read": {"1.0": one}}), mount("b", fuse_latencies={"read": {"1.0": other}})
+        )
+        return [
+            line.rpartition(" ")[2] for line in exposition.text(told).splitlines() if "duration_seconds_count" in line
+        ]
+
+    assert counts(1, 2) == ["1", "2"]
+    assert counts(1, 2) == ["1", "2"]
+    assert counts(1, 3) == ["1", "3"]
+    assert counts(0, 3) == ["0", "3"]
+
+
 def test_without_a_supervisor_only_that_is_told() -> None:
     assert parsed(exposition.text(None)).samples == {("mountctl_up", frozenset()): 0}
 

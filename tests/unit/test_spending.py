@@ -55,6 +55,20 @@ def test_what_is_new_belongs_to_the_day(tmp_path: Path) -> None:
     assert spending.cost("m", Prices(get=1000)).total == 17
 
 
+def test_what_was_told_is_told_anew_with_each_request_price_and_day(tmp_path: Path) -> None:
+    clock = Clock()
+    spending = Spending(tmp_path, Path("/run/x"), clock)
+    spending.look(gets(10))
+    assert spending.cost("m", Prices(get=1000)).today == 10
+    assert spending.cost("m", Prices(get=1000)).today == 10
+
+    spending.look(gets(11))
+    assert spending.cost("m", Prices(get=1000)).today == 11
+    assert spending.cost("m", Prices(get=2000)).today == 22
+    clock.now += DAY
+    assert spending.cost("m", Prices(get=2000)).today == 0
+
+
 def test_a_takeover_counts_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
     spending = Spending(tmp_path, Path("/run/x"), Clock())
 

@@ -22,6 +22,7 @@ from mountctl.supervisor.slices.units import (
     asked,
     is_slice_of,
     limits,
+    needs_one,
     own_slice,
     scope_in,
     scope_properties,
@@ -90,7 +91,7 @@ class Slices:
 
     def status(self, spec: MountSpec) -> SliceStatus | None:
         """What is told of a mount's slice; None if it needs none."""
-        if not asked(spec):
+        if not needs_one(spec):
             return None
         memory, (wish, trouble) = self._memory.get(spec.name), self._trouble.get(spec.name, (None, None))
         return SliceStatus(
