@@ -182,6 +182,12 @@ MOUNT_LEFT: Final = Kind(
     "another.",
     "`umount -l` takes away by hand what the message says stays.",
 )
+LIMITS_NOT_IN_FORCE: Final = Kind(
+    "8f1e0603fc75c4038eee51694ed63e4e",
+    "A mount has not the limits that it asks for",
+    "`memory-max`, `memory-high`, `cpu-weight` or `slice` cannot be had here, or not yet. It serves without them.",
+    "The message says what refuses: no systemd, a control group without the controller, a name that is too long.",
+)
 CHANGE_FAILED: Final = Kind(
     "522f0e7ceaff4338a8c75b09f6c43203",
     "A mount could not be changed as was asked",

@@ -22,6 +22,9 @@ from tests.service.running import WAIT_SECONDS_MAX, poll_until
 def process(tmp_path: Path) -> Iterator[HolderProcess]:
     it = HolderProcess(tmp_path, WAIT_SECONDS_MAX)
     yield it
+    it._stopping.set()
+    if it.alive():
+        os.kill(pid(it), signal.SIGKILL)  # nobody comes for what a test has left in it
     it.stop()
 
 

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 import trio
 
+from engine.facts import about
+from engine.message_ids import LIMITS_NOT_IN_FORCE
 from engine.spec import MountSpec
 from mountctl.status import SliceStatus
 from mountctl.supervisor.slices import asking, cgroups
@@ -161,7 +163,12 @@ class Slices:
             if reason is None:
                 _log.info("%s: the limits of its slice are in force", spec.name)
             else:
-                _log.warning("%s: it has not the limits that it asks for: %s", spec.name, reason)
+                _log.warning(
+                    "%s: it has not the limits that it asks for: %s",
+                    spec.name,
+                    reason,
+                    extra=about(LIMITS_NOT_IN_FORCE),
+                )
         self._trouble[spec.name] = _wish(spec), reason
 
     async def _confine(self, spec: MountSpec, unit: str, pids: Sequence[int]) -> str | None:
