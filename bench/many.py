@@ -92,9 +92,10 @@ class Many(Supervised):
             began, before = time.perf_counter(), self._supervisors_cpu()
             with Exchange(self._work / "run" / SOCKET_NAME, KILL_WAIT_SECONDS_MAX) as exchange:
                 _, body = exchange.ask("GET", "/metrics")
-                lines = b"".join(body).count(b"\n")
+                text = b"".join(body)
             took.append(time.perf_counter() - began)
             cpu.append(self._supervisors_cpu() - before)
+            lines = text.count(b"\n")
             time.sleep(_BETWEEN_SCRAPES_SECONDS)
         return sorted(took), sorted(cpu), lines
 

@@ -6,7 +6,7 @@ Used by server.py on the control socket, and by listener.py where metrics-listen
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mountctl import status_page
 from mountctl.metrics import exposition
@@ -39,12 +39,20 @@ def _without_collector() -> Iterator[None]:
         gc.enable()
 
 
+def _json(status: Status) -> dict[str, Any]:
+    """The status as JSON has it. What engines count is most of it, and is JSON already: it needs no copy."""
+    told = status.model_dump(mode="json", exclude={"mounts": {"__all__": {"stats"}}})
+    for mount, known in zip(told["mounts"], status.mounts, strict=True):
+        mount["stats"] = known.stats
+    return told
+
+
 def page(path: str, accept: str, status: Callable[[], Status]) -> Page | None:
     """The page at a path, in the form that an Accept header prefers; None: there is none."""
     if path in METRICS:
         openmetrics = exposition.wants_openmetrics(accept)
         with _without_collector():
-            text = exposition.text(status().model_dump(mode="json"), openmetrics=openmetrics)
+            text = exposition.text(_json(status()), openmetrics=openmetrics)
         return Page(exposition.OPENMETRICS_TYPE if openmetrics else exposition.PROMETHEUS_TYPE, text.encode())
     if path == STATUS_PAGE:
         return Page(status_page.CONTENT_TYPE, status_page.render(status().model_dump(mode="json")).encode())

@@ -5,14 +5,14 @@ Labels are few, and `mount` is the one to join by. No reason and no error in wor
 series. Reads any version's status: what is not in it is left out.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Final, get_args
 
 from mountctl.metrics.family import Collected, Family, Histogram, Labels, Part, Sample, part
 from mountctl.status import State
 
-_Reader = Callable[[Part], Iterator[Sample]]
+_Reader = Callable[[Part], Iterable[Sample]]
 
 _MICROSECONDS: Final = 1e6
 _INFINITE: Final = "+Inf"
@@ -69,9 +69,9 @@ def _whether_told(section: str, key: str) -> _Reader:
 def _stat(key: str) -> _Reader:
     """A counter or gauge of the engine."""
 
-    def samples(mount: Part) -> Iterator[Sample]:
-        if (value := part(mount, "stats").get(key)) is not None:
-            yield (), value
+    def samples(mount: Part) -> Iterable[Sample]:
+        value = part(mount, "stats").get(key)
+        return () if value is None else (((), value),)
 
     return samples
 
