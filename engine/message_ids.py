@@ -185,7 +185,7 @@ MOUNT_LEFT: Final = Kind(
 LIMITS_NOT_IN_FORCE: Final = Kind(
     "8f1e0603fc75c4038eee51694ed63e4e",
     "A mount has not the limits that it asks for",
-    "`memory-max`, `memory-high`, `cpu-weight` or `slice` cannot be had here, or not yet. It serves without them.",
+    "Its `memory-max`, `memory-high`, `cpu-weight` or `slice` cannot be had, or not yet. It serves without them.",
     "The message says what refuses: no systemd, a control group without the controller, a name that is too long.",
 )
 CHANGE_FAILED: Final = Kind(

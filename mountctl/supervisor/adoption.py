@@ -93,7 +93,7 @@ def _is_of_use(left: Left) -> bool:
     if session is None or not session.connected():
         return False
     # One that somebody has unmounted lazily goes on for those who have files open, as long as it has its engine.
-    return left.engine is not None or session.is_where_it_was()
+    return left.engine is not None or session.alive()
 
 
 async def _clear(name: str, session: Session | None) -> None:
@@ -104,7 +104,7 @@ async def _clear(name: str, session: Session | None) -> None:
             extra=about(MOUNT_LEFT),
         )
         return
-    if session.is_where_it_was():
+    if session.alive():
         _log.warning(
             "%s: the connection of the mount at %s is gone: detaching it",
             name,

@@ -40,17 +40,20 @@ class Lookout:
         """It was gone at two looks in a row."""
         return self._missed > 1
 
-    def look(self, mount_id: int, now: float) -> str | None:
+    def look(self, mount_id: int, minor: int, fstype: str, now: float) -> str | None:
         """Why programs don't find it where it belongs, in a sentence; None: they do. Call as often as you like.
 
         Args:
-            mount_id: the mount's.
+            mount_id: the mount's, which another one has as soon as it is gone.
+            minor: the number of its file system, as soon given to another.
+            fstype: its type.
             now: seconds on any clock that does not jump, the same for all mounts.
         """
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             table = mountinfo.lately(now)
             entry = table.by_id(mount_id)
+            entry = entry if entry is not None and (entry.minor, entry.fstype) == (minor, fstype) else None
             self._missed = 0 if entry is not None else self._missed + 1
             self._out_of_place = None if entry is None else self._misplaced(entry, table.covering(entry))
         return self._out_of_place

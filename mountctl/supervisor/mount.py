@@ -29,7 +29,7 @@ from mountctl.supervisor.keeping import Keeping
 from mountctl.supervisor.lookout import VANISHED
 from mountctl.supervisor.restarts import Next, Restarts, given_up
 from mountctl.supervisor.services import Services
-from mountctl.supervisor.session import Session, SessionError
+from mountctl.supervisor.session import FSTYPE, Session, SessionError
 from mountctl.supervisor.settling import Settling
 from mountctl.supervisor.state import SERVED, SETTLED, MountEvent, MountState, after_heartbeat, next_state
 from mountctl.supervisor.still import Reasons
@@ -322,7 +322,7 @@ class Mount:
         before, self.backend, session = self.backend.trouble, heartbeat.backend, self._session
         trouble, place = self.backend.trouble, None
         if session is not None and session.attached:
-            place = session.lookout.look(session.mount_id, trio.current_time())
+            place = session.lookout.look(session.mount_id, session.minor, FSTYPE, trio.current_time())
         if (event := after_heartbeat(self.state, self.backend, place, before)) is not None:
             self._apply(event, trouble or place)
         elif self.state is MountState.DEGRADED and (reason := trouble or place) is not None:

@@ -179,10 +179,17 @@ def of(minor: int, fstype: str) -> list[MountEntry]:
     return [entry for entry in found if entry.fstype == fstype]
 
 
-def has(mount_id: int) -> bool:
-    """Whether there is a mount with this id. For looking often: nothing is parsed."""
+def has(mount_id: int, minor: int, fstype: str) -> bool:
+    """Whether there is this mount of this file system still. For looking often: only its line is parsed.
+
+    Linux gives both numbers to the next mount and the next file system as soon as these are gone.
+    """
     with open("/proc/self/mountinfo", "rb") as file:
-        return f"\n{mount_id} ".encode() in b"\n" + file.read()
+        text = b"\n" + file.read()
+    if (begin := text.find(f"\n{mount_id} ".encode())) < 0:
+        return False
+    line = text[begin + 1 : text.find(b"\n", begin + 1)].decode(errors="surrogateescape")
+    return any((entry.minor, entry.fstype) == (minor, fstype) for entry in parse(line))
 
 
 # The kernel writes these as three octal digits.

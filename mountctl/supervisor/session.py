@@ -202,7 +202,7 @@ class Session:
 
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
-        return mountinfo.has(self.mount_id)
+        return mountinfo.has(self.mount_id, self.minor, FSTYPE)
 
     def replace(self, other: "Session") -> None:
         """Attach where another session is, and detach that one. Files open on it go on with it, or not at all.
@@ -254,20 +254,19 @@ class Session:
         poll.register(self.fuse_fd, select.POLLIN)
         return next((events for _, events in poll.poll(0)), 0)
 
-    def is_where_it_was(self) -> bool:
-        """Whether it is this session's mount that has its id still: ids are given again."""
-        entry = mountinfo.by_id(self.mount_id)
-        return entry is not None and entry.minor == self.minor and entry.fstype == FSTYPE
+    def _entry(self) -> mountinfo.MountEntry | None:
+        entry = mountinfo.by_id(self.mount_id)  # which is the next mount's once this one has gone
+        return entry if entry is not None and (entry.minor, entry.fstype) == (self.minor, FSTYPE) else None
 
     def covered(self) -> str | None:
         """What is mounted over it now, in a sentence: its path does not lead to it, and it can't be unmounted."""
-        entry = mountinfo.by_id(self.mount_id) if self.attached else None
+        entry = self._entry() if self.attached else None
         over = None if entry is None else mountinfo.covering(entry)
         return None if over is None else is_over(over)
 
     def place(self) -> str | None:
         """Where the attached mount is now (somebody may have moved it), or None if it is gone."""
-        entry = mountinfo.by_id(self.mount_id) if self.attached else None
+        entry = self._entry() if self.attached else None
         return None if entry is None else entry.mountpoint
 
     def detach(self) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+FSTYPE: Final = "fuse.mountctl"
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 BOOT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
@@ -52,12 +53,14 @@ class SystemdHost:
         parents = {_UNIFIED: top} | self._hierarchies
         self._cgroups = [parent / f"mountctl-tests-{os.getpid()}" for parent in parents.values()]
         self._work = Path(tempfile.mkdtemp(prefix="systemd-"))
-        # What is changed inside outlives a boot, in a mount namespace that nobody else sees.
+        # What is changed inside outlives a boot, in a mount namespace that nobody else sees. It is to keep no copies of
+        # mounts that there are by chance: their sessions would live as long.
         keep = (
-            'mount -t tmpfs -o size=1g,mode=755 tmpfs "$1" && mkdir "$1/upper" "$1/work" "$1/root" && echo && exec cat'
+            'umount --all --lazy --types "$2"; mount -t tmpfs -o size=1g,mode=755 tmpfs "$1" && '
+            'mkdir "$1/upper" "$1/work" "$1/root" && echo && exec cat'
         )
         self._disk = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", keep, "sh", self._work],
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", keep, "sh", self._work, FSTYPE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

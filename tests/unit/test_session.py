@@ -112,6 +112,19 @@ def test_a_dead_mount_of_ours_is_cleared_and_a_served_one_is_not(mountpoint: Pat
     held.close()
 
 
+def test_the_mount_that_is_given_the_id_of_one_that_is_gone_is_not_taken_for_it(mountpoint: Path) -> None:
+    session = Session.create(spec(mountpoint))
+    session.attach()
+    mount_api.umount(str(mountpoint))
+    subprocess.run(["mount", "-t", "tmpfs", "somebody's", mountpoint], check=True)
+    (other,) = (entry for entry in mountinfo.entries() if entry.mountpoint == str(mountpoint))
+    session.mount_id = other.mount_id
+
+    assert (session.alive(), session.place()) == (False, None)
+    session.close()
+    mount_api.umount(str(mountpoint))
+
+
 @pytest.mark.parametrize("forced", ["", "no-beneath"])
 @pytest.mark.parametrize("dead", [False, True])
 def test_a_session_takes_the_place_of_one_that_nobody_serves(
