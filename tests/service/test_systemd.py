@@ -192,12 +192,21 @@ def test_a_limit_for_which_the_host_has_no_controller_is_told_and_the_mount_is_s
     host.wait_until(f"grep -F /mountctl.slice/mountctl-data.slice/ /proc/{_engine(host)}/cgroup")
 
 
-def test_a_supervisor_that_hangs_is_bitten_by_the_watchdog_and_mounts_come_back(host: SystemdHost, bucket: str) -> None:
+@pytest.fixture
+def impatient(host: SystemdHost) -> Iterator[None]:
+    """The watchdog of a service that is started now bites soon."""
+    directory = "/run/systemd/system/mountctl.service.d"
     host.run(
-        "mkdir -p /run/systemd/system/mountctl.service.d;"
-        " printf '[Service]\\nWatchdogSec=1s\\n' > /run/systemd/system/mountctl.service.d/fast.conf;"
-        " systemctl daemon-reload; systemctl restart mountctl"
+        f"mkdir -p {directory}; printf '[Service]\\nWatchdogSec=3s\\n' > {directory}/impatient.conf;"
+        " systemctl daemon-reload"
     )
+    yield
+    host.run(f"rm {directory}/impatient.conf; systemctl daemon-reload")
+
+
+def test_a_supervisor_that_hangs_is_bitten_by_the_watchdog_and_mounts_come_back(
+    host: SystemdHost, impatient: None, bucket: str
+) -> None:
     main = host.show("mountctl", "MainPID")
     host.kill(int(main), signal.SIGSTOP)
 
