@@ -15,7 +15,7 @@ import pytest
 from mountctl.supervisor import mount_api
 from tests.faults import Answer, FaultyProxy, Seen
 from tests.servers import MotoServer
-from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, poll_until
+from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running, gone, poll_until
 from tests.sink import SinkServer
 
 
@@ -171,6 +171,7 @@ def test_an_engine_that_dies_while_it_waits_for_the_others_changes_nothing_of_it
             poll_until(lambda: buckets["slow"] in gate.asked(), "the slow one to be asked for")
             for pid in waiting.values():
                 os.kill(pid, signal.SIGKILL)
+            poll_until(lambda: all(gone(pid) for pid in waiting.values()), "them to be dead")
             gate.open()
             told, errors = reload.communicate(timeout=WAIT_SECONDS_MAX)
         assert "handed: not handed over: " in told, errors
