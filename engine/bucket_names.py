@@ -22,14 +22,14 @@ def bucket(value: str) -> str:
         return _arn(value)
     if not 3 <= len(value) <= 255:
         raise ValueError("bucket names must be 3-255 characters long")
-    if not _BUCKET.match(value):
+    if not _BUCKET.fullmatch(value):
         raise ValueError("bucket names have only letters, numbers, '.', '-' and '_' (an s3:// URL is not a name)")
     return value
 
 
 def is_directory_bucket(bucket: str) -> bool:
     """Whether a name is that of a directory bucket (S3 Express), which Amazon gives no other bucket."""
-    return _DIRECTORY_BUCKET.match(bucket) is not None
+    return _DIRECTORY_BUCKET.fullmatch(bucket) is not None
 
 
 def is_arn(bucket: str) -> bool:
@@ -38,9 +38,9 @@ def is_arn(bucket: str) -> bool:
 
 
 def _arn(value: str) -> str:
-    if of_bucket := _BUCKET_ARN.match(value):
+    if of_bucket := _BUCKET_ARN.fullmatch(value):
         raise ValueError(f"an ARN must be an access point's; write a bucket's name alone: {of_bucket['name']!r}")
-    found = _ACCESS_POINT.match(value)
+    found = _ACCESS_POINT.fullmatch(value)
     if found is None or len(value) > _ARN_CHARS_MAX:
         raise ValueError("not the ARN of an access point: arn:PARTITION:SERVICE:REGION:ACCOUNT:accesspoint/NAME")
     if not found["region"]:

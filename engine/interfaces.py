@@ -12,7 +12,7 @@ def as_interfaces(value: Any) -> Any:
     names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
     texts = [name for name in names if isinstance(name, str)] if isinstance(names, tuple) else []
     for name in texts:
-        if not re.match(rf"^[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}$", name):
+        if not re.fullmatch(rf"[^/\s:\0]{{1,{INTERFACE_BYTES_MAX}}}", name):
             raise ValueError(f"not the name of a network interface: {name[: 2 * INTERFACE_BYTES_MAX]!r}")
     if len(set(texts)) < len(texts):
         raise ValueError("names an interface twice")

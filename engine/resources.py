@@ -23,7 +23,7 @@ _SLICE: Final = re.compile(r"^[0-9a-zA-Z_.:\\]+(-[0-9a-zA-Z_.:\\]+)*\.slice$")
 
 def slice_name(value: str) -> str:
     """The name of a slice that others may be below. Raises ValueError."""
-    if not _SLICE.match(value) or len(value) > _SLICE_CHARS_MAX:
+    if not _SLICE.fullmatch(value) or len(value) > _SLICE_CHARS_MAX:
         raise ValueError("must be a slice of systemd, such as 'batch.slice', and not the root '-.slice'")
     return value
 

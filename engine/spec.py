@@ -39,7 +39,7 @@ _NAME = re.compile(r"^[0-9a-zA-Z][0-9a-zA-Z\-._]{0,62}$")
 
 
 def _mount_name(value: str) -> str:
-    if not _NAME.match(value):
+    if not _NAME.fullmatch(value):
         raise ValueError("a mount's name has 1-63 letters, digits, '.', '-' and '_', and starts with a letter or digit")
     return value
 
@@ -70,7 +70,7 @@ def _mountpoint(value: str) -> str:
 
 
 def _endpoint_url(value: str) -> str:
-    if not re.match(r"^https?://[^/?#\s@]+/?$", value):
+    if not re.fullmatch(r"https?://[^/?#\s@]+/?", value):
         raise ValueError("endpoint-url must be http://HOST[:PORT] or https://HOST[:PORT], without path or user")
     return value.rstrip("/")
 
@@ -86,7 +86,7 @@ def _absolute(value: str) -> str:
 def _kms_key(value: str) -> str:
     if not value.startswith("arn:") or ":key" not in value:
         raise ValueError("must be a key's ARN, arn:PARTITION:kms:REGION:ACCOUNT:key/ID: no key id, no alias")
-    return value
+    return _header_text(value)
 
 
 def _header_text(value: str) -> str:
@@ -98,7 +98,7 @@ def _header_text(value: str) -> str:
 def _mode(value: Any) -> Any:
     """Octal text ("0755"), or an integer as TOML's 0o755 gives it."""
     if isinstance(value, str):
-        if not re.match(r"^(0o)?[0-7]{1,4}$", value):
+        if not re.fullmatch(r"(0o)?[0-7]{1,4}", value):
             raise ValueError('must be an octal number such as "0755"')
         value = int(value.removeprefix("0o"), 8)
     if isinstance(value, int) and not isinstance(value, bool) and not 0 <= value <= 0o777:
@@ -155,8 +155,8 @@ class MountSpec(BaseModel):
     bucket_type: Annotated[Literal["general-purpose"], BeforeValidator(bucket_names.bucket_type)] | None = Field(
         None, description="What kind of bucket it is. There is one kind that is served, so nothing depends on it."
     )
-    region: str | None = Field(
-        None, min_length=1, description="The bucket's region. Default: the profile's or environment's, else us-east-1."
+    region: HeaderText | None = Field(
+        None, description="The bucket's region. Default: the profile's or environment's, else us-east-1."
     )
     endpoint_url: Annotated[str, AfterValidator(_endpoint_url)] | None = Field(
         None, description="Another S3 than Amazon's: `http://HOST:PORT` or `https://HOST:PORT`."

@@ -89,9 +89,9 @@ def _judge(name: str, text: Any) -> None:
             f"{name} must not have a user and password in it, as no option takes a secret: "
             "set it in the environment of `mountctl run`"
         )
-    if name == "AWS_CONTAINER_CREDENTIALS_FULL_URI" and not re.match(r"^https?://[^/?#\s@]+(/[^\s]*)?$", text):
+    if name == "AWS_CONTAINER_CREDENTIALS_FULL_URI" and not re.fullmatch(r"https?://[^/?#\s@]+(/[^\s]*)?", text):
         raise ValueError(f"{name} must be http://HOST/PATH or https://HOST/PATH, without a user")
-    if name == "AWS_MAX_ATTEMPTS" and not re.match(r"^[1-9][0-9]{0,3}$", text):
+    if name == "AWS_MAX_ATTEMPTS" and not re.fullmatch(r"[1-9][0-9]{0,3}", text):
         raise ValueError(f"{name} must be a number, at least 1")
 
 
@@ -101,4 +101,4 @@ def _did_you_mean(name: str) -> str:
 
 
 def _shown(name: str) -> str:
-    return name if re.match(r"^[A-Za-z0-9_]{1,64}$", name) else "that"
+    return name if re.fullmatch(r"[A-Za-z0-9_]{1,64}", name) else "that"

@@ -85,7 +85,7 @@ def _bucket_patterns(value: Any) -> Any:
     """One pattern, or several."""
     patterns = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
     for pattern in patterns if isinstance(patterns, tuple) else ():
-        if isinstance(pattern, str) and not _BUCKET_PATTERN.match(pattern):
+        if isinstance(pattern, str) and not _BUCKET_PATTERN.fullmatch(pattern):
             raise ValueError("must be names of buckets, in which * and ? stand for any characters and for one")
     return patterns
 

@@ -118,7 +118,7 @@ class References:
     def _behind(self, written: str, setting: Setting) -> str:
         """What a reference stands for. Raises _Missing."""
         kind, _, name = written.removeprefix("${").removesuffix("}").partition(":")
-        if kind == ENVIRONMENT and _VARIABLE.match(name):
+        if kind == ENVIRONMENT and _VARIABLE.fullmatch(name):
             value = self._environment.get(name)
             if value is None:
                 raise _Missing(f"the environment has no {name}: set it for `mountctl run` (in its unit), and here")
@@ -156,6 +156,6 @@ def _typed(text: Any, field: FieldInfo | None) -> Any:
     """A text as the type that its option takes, for what a reference stands for is always text."""
     if field is not None and takes_truth(field) and text in ("true", "false"):
         return text == "true"
-    if field is not None and takes_number(field) and _WHOLE_NUMBER.match(text):
+    if field is not None and takes_number(field) and _WHOLE_NUMBER.fullmatch(text):
         return int(text)
     return text

@@ -35,7 +35,7 @@ _OCTAL: Final = get_args(Mode)[1]
 _SECONDS: Final = get_args(Ttl)[1]
 _VARIABLES: Final = get_args(Variables)[1]
 
-_BARE_KEY: Final = re.compile(r"^[A-Za-z0-9_-]+$")
+_BARE_KEY: Final = re.compile(rf"[A-Za-z0-9_-]{{1,{SHOWN_CHARS_MAX}}}")
 # bool is an int and datetime is a date to Python: the narrower comes first.
 _TYPES: Final = (
     (bool, "a boolean"),
@@ -72,7 +72,7 @@ def shown(value: object) -> str:
 
 def dotted(path: Iterable[str]) -> str:
     """A key as it is written in TOML: parts that are not bare are quoted."""
-    return ".".join(part if _BARE_KEY.match(part) and len(part) <= SHOWN_CHARS_MAX else _quoted(part) for part in path)
+    return ".".join(part if _BARE_KEY.fullmatch(part) else _quoted(part) for part in path)
 
 
 def one_line(reason: str) -> str:

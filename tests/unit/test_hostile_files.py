@@ -102,6 +102,32 @@ def test_references_cannot_grow_without_bounds(
     assert capsys.readouterr().out == f"{path}:4:1: mount.a.prefix: {told}\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        MOUNT.replace("mount.a", 'mount."a\\n"'),
+        MOUNT.replace("bucket-a", "bucket-a\\n"),
+        *(
+            f'{MOUNT}{key} = "{value}\\n"\n'
+            for key, value in (
+                ("endpoint-url", "http://localhost:9000"),
+                ("region", "eu-west-1"),
+                ("bind", "eth0"),
+                ("slice", "batch.slice"),
+                ("dir-mode", "0755"),
+            )
+        ),
+        MOUNT + 'sse = "aws:kms"\nsse-kms-key-id = "arn:aws:kms:eu-west-1:1:key/a\\n"\n',
+        MOUNT + '"b\\n" = 1\n',
+    ],
+)
+def test_a_line_end_behind_a_name_is_none_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> None:
+    path = tmp_path / "m.toml"
+    path.write_text(text)
+    assert check(path, tmp_path) == 2
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 _KEYS = st.sampled_from(
     [
         "bucket",

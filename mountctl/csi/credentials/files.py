@@ -35,7 +35,7 @@ class CredentialFiles:
 
     def path(self, name: str) -> Path:
         """A mount's directory, whether it is there or not. Raises ValueError for what is no mount's name."""
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise ValueError("not the name of a mount")
         return self._root / name
 

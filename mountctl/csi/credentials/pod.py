@@ -43,7 +43,7 @@ def token_files(tokens: Mapping[str, str]) -> dict[str, str]:
 
 def is_role(arn: str) -> bool:
     """Whether it is a role's ARN."""
-    return _ROLE.match(arn) is not None
+    return _ROLE.fullmatch(arn) is not None
 
 
 def isolated(directory: Path) -> dict[str, str]:

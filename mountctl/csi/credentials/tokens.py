@@ -28,6 +28,6 @@ def by_audience(text: str) -> Mapping[str, str]:
         tokens = {str(audience): entry["token"] for audience, entry in read.items()}
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise BadTokens("csi.storage.k8s.io/serviceAccount.tokens is not as kubelet writes it") from None
-    if not all(isinstance(token, str) and _TOKEN.match(token) for token in tokens.values()):
+    if not all(isinstance(token, str) and _TOKEN.fullmatch(token) for token in tokens.values()):
         raise BadTokens("csi.storage.k8s.io/serviceAccount.tokens has something else than tokens")
     return tokens
