@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from engine.facts import about
 from engine.message_ids import STATE_FILE
 from engine.spec import MountSpec
+from mountctl.config.model import Config
 from mountctl.supervisor import state_file
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ class Holds:
     def held(self) -> dict[str, Hold]:
         """All of them, by mount."""
         return dict(self._held)
+
+    def of(self, config: Config) -> dict[str, MountSpec | None]:
+        """All of them, as a configuration declares the mounts; None: it does not."""
+        return {name: config.mounts.get(name) for name in self._held}
 
     def without(self, mounts: Mapping[str, MountSpec]) -> dict[str, MountSpec]:
         """Those of these mounts that are not held."""

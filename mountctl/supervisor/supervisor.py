@@ -261,7 +261,7 @@ class Supervisor:
             config = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
             raise wanted.Refusal.of(error) from error
-        planned = wanted.planned(config, self.volumes.roster.others, self._declared(), only, self.holds.held())
+        planned = wanted.planned(config, self.volumes.roster.others, self._declared(), only, self.holds.of(self.config))
         return await self.volumes.roster.join(planned, only)
 
     def _declared(self) -> dict[str, MountSpec]:

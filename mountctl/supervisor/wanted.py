@@ -76,8 +76,8 @@ def planned(
     config: Config,
     mounts: Mapping[str, Mount],
     running: Mapping[str, MountSpec],
-    only: Collection[str] = (),
-    held: Collection[str] = (),
+    only: Collection[str],
+    held: Mapping[str, MountSpec | None],
 ) -> Planned:
     """What must happen. Raises Refusal.
 
@@ -86,21 +86,22 @@ def planned(
         mounts: those that run.
         running: those of them that are a configuration's, as they run; the others are mount(8)'s.
         only: the mounts that it is about; none: all.
-        held: the names of those that are not to be mounted, whatever the file says.
+        held: those that are not to be mounted, whatever the file says, as they are in force; None: they are not.
     """
     if taken := (config.mounts.keys() & mounts.keys()) - running.keys():
         raise Refusal([f"{name}: mount(8) has a mount of that name: unmount it first" for name in sorted(taken)])
-    file, config = config, _of_some(config, running, only) if only else config
+    others = {**{name: spec for name, spec in held.items() if spec is not None}, **running}
+    file, config = config, _of_some(config, others, only) if only else config
     changes = diff(running, {name: spec for name, spec in config.mounts.items() if name not in held})
     return Planned(config, file, changes, tuple(_risks(changes, mounts)))
 
 
-def _of_some(config: Config, running: Mapping[str, MountSpec], only: Collection[str]) -> Config:
-    """The configuration as far as it is about these mounts; the others are as they run."""
-    if unknown := sorted(set(only) - config.mounts.keys() - running.keys()):
+def _of_some(config: Config, others: Mapping[str, MountSpec], only: Collection[str]) -> Config:
+    """The configuration as far as it is about these mounts; the others are as they run, or as they are held."""
+    if unknown := sorted(set(only) - config.mounts.keys() - others.keys()):
         raise Refusal([f"{name}: neither the file nor the supervisor has a mount of that name" for name in unknown])
     wanted = {name: spec for name, spec in config.mounts.items() if name in only}
-    kept = {name: spec for name, spec in running.items() if name not in only}
+    kept = {name: spec for name, spec in others.items() if name not in only}
     for name, spec in wanted.items():
         if (clash := clashes(spec, kept.values())) is not None:
             raise Refusal([f"{name}: {clash}"])

@@ -76,3 +76,15 @@ def test_a_stop_at_its_deadline_unmounts_and_says_what_was_open(
         assert "m: stopped, while it was open in " in done.stdout
         assert f"({os.getpid()})" in done.stdout
         assert running.mounted() == []
+
+
+def test_a_reload_of_others_alone_leaves_a_held_mount_where_it_can_be_started(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, held={"bucket": bucket}, other={"bucket": bucket})
+    with running.running():
+        assert running.run("stop", "held").returncode == 0
+        running.configure(moto, held={"bucket": bucket}, other={"bucket": bucket, "read_only": True})
+        assert running.run("reload", "--only", "other").returncode == 0
+        assert running.mount("held")["state"] == "held"
+        assert running.run("start", "held").stdout == "held: started\n"
