@@ -14,7 +14,7 @@ from mountctl.errors import MountctlError
 from mountctl.supervisor import open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
-from mountctl.supervisor.report import chosen
+from mountctl.supervisor.report import chosen, declared
 from mountctl.supervisor.results import UNCHANGED, CannotAdd, Reload, ended, trouble
 from mountctl.supervisor.state import SERVED
 from mountctl.supervisor.supervisor import Supervisor
@@ -40,6 +40,7 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
         seconds: how long it is waited for files that are being written.
     """
     results: dict[str, str] = {}
+    await supervisor.running.wait()
 
     async def one(name: str) -> None:
         mount, left = supervisor.mounts.get(name), ""
@@ -58,7 +59,7 @@ async def stop(supervisor: Supervisor, names: Sequence[str], by: str, seconds: f
         results[name] = f"stopped{left}" + (f", {trouble}" if trouble else "")
 
     async with trio.open_nursery() as nursery:
-        for each in names:
+        for each in dict.fromkeys(names):
             nursery.start_soon(one, each)
     return dict(sorted(results.items()))
 
@@ -107,9 +108,11 @@ async def users(mount: Mount) -> list[str]:
 
 
 async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:
-    """Mount these again, which were stopped. Returns how each is then."""
+    """Mount these again, which were stopped. Returns how each is then. Raises UnknownMount."""
+    await supervisor.running.wait()
     async with supervisor.reloading:
-        fresh = [name for name in names if name not in supervisor.mounts]
+        declared(supervisor, names)  # a reload may have come first
+        fresh = [name for name in dict.fromkeys(names) if name not in supervisor.mounts]
         for name in names:
             if supervisor.holds.drop(name):
                 telling.hold(supervisor.events, name, "started: no longer held")
@@ -137,7 +140,7 @@ async def restart(mounts: Iterable[Mount]) -> dict[str, str]:
         results[name] = "restarted" + trouble(mount)
 
     async with trio.open_nursery() as nursery:
-        for each in mounts:
+        for each in dict.fromkeys(mounts):
             nursery.start_soon(one, each)
     return results
 

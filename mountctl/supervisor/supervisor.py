@@ -84,7 +84,7 @@ class Supervisor:
         self._leftovers = Leftovers(remembered.uploads, self._sessions, self._specs)
         self._leaving = False
         self._nursery: trio.Nursery | None = None
-        self._running = trio.Event()  # the nursery is there
+        self.running = trio.Event()  # what was left is known, and mounts may be started
         self._services: Services | None = None
         self.left_engines: set[int] = set()  # processes that go on for the supervisor that comes after this one
 
@@ -135,7 +135,7 @@ class Supervisor:
                 outer.start_soon(vital(self.slices.run), lambda: (*self._beside.mounts, *self.mounts.values()))
                 await old_mounts.clear(self._noted.noted(), self.mounts.values())
                 outer.start_soon(vital(old_mounts.clear_dead), self.mounts.values(), self.volumes.are_seen_at)
-                self._running.set()
+                self.running.set()
                 await self._make_it_so(self.config)
                 self.beginning = False
                 if (trying := self._trying) is not None:
@@ -148,7 +148,7 @@ class Supervisor:
 
         Goes on to its end even if the caller does not wait for it.
         """
-        await self._running.wait()  # a reload may be asked for before the first mount is started
+        await self.running.wait()  # a reload may be asked for before the first mount is started
         assert self._nursery is not None
         done = trio.Event()
         results: list[Reload] = []
@@ -169,7 +169,7 @@ class Supervisor:
             make: says what, by the configuration that is in force then.
             transient: it is over when somebody unmounts it.
         """
-        await self._running.wait()
+        await self.running.wait()
         assert self._nursery is not None
         async with self.reloading:
             spec = make()
@@ -269,7 +269,7 @@ class Supervisor:
 
     async def renew(self) -> str | None:
         """Have the code that is installed now for all that is started from now on; its version. Raises ForkError."""
-        await self._running.wait()
+        await self.running.wait()
         assert self._services is not None
         await self._services.zygote.renew()
         self._services.access.renew()

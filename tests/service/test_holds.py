@@ -27,7 +27,7 @@ def test_a_stopped_mount_stays_so_over_reload_and_restart_until_it_is_started(
     with running.running("ready", "held"):
         assert running.mount("held")["state"] == "held"
         assert running.mounted() == [str(running.mountpoint("other"))]
-        assert running.run("start", "held", "other").stdout == "held: started\nother: not held\n"
+        assert running.run("start", "held", "other", "held").stdout == "held: started\nother: not held\n"
         assert (running.mountpoint("held") / "x").read_bytes() == b"x"
     assert "was asked to end, and was killed" not in running.log_text()
     with running.running():
