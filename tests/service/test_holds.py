@@ -2,11 +2,13 @@
 
 import contextlib
 import os
+import signal
+import subprocess
 import threading
 
 from tests.servers import MotoServer
 from tests.service.programs import Writer
-from tests.service.running import Running
+from tests.service.running import MOUNTCTL, WAIT_SECONDS_MAX, Running
 
 
 def test_a_stopped_mount_stays_so_over_reload_and_restart_until_it_is_started(
@@ -76,6 +78,33 @@ def test_a_stop_at_its_deadline_unmounts_and_says_what_was_open(
         assert "m: stopped, while it was open in " in done.stdout
         assert f"({os.getpid()})" in done.stdout
         assert running.mounted() == []
+
+
+def test_who_interrupts_a_stop_is_not_kept_waiting_and_the_supervisor_goes_on(
+    running: Running, moto: MotoServer, bucket: str
+) -> None:
+    running.configure(moto, m={"bucket": bucket})
+    with running.running("ready", "held"):
+        writer = Writer(running.mountpoint("m") / "new", 10)
+        try:
+            running.poll_uploads("m", 1)
+            command = [MOUNTCTL, "stop", "m", "--deadline", "600"]
+            stopping = subprocess.Popen(command, env=running.environment, stderr=subprocess.PIPE, text=True)
+            try:
+                assert stopping.stderr is not None
+                assert "waiting for 1 files" in stopping.stderr.readline()
+                stopping.send_signal(signal.SIGINT)
+                _, told = stopping.communicate(timeout=WAIT_SECONDS_MAX)
+            finally:
+                stopping.kill()
+                stopping.communicate()
+            assert stopping.returncode == 130
+            assert "the supervisor goes on" in told
+            assert running.mount("m")["state"] == "ready"
+            writer.finish()
+            running.wait_for("m", "held")
+        finally:
+            writer.close()
 
 
 def test_a_reload_of_others_alone_leaves_a_held_mount_where_it_can_be_started(
