@@ -6,6 +6,7 @@ The options are MountSpec's fields, so that a new one is there at once, under it
 import inspect
 import os
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
@@ -92,9 +93,16 @@ def mount(spec: MountSpec, runtime_dir: Path, state_dir: Path) -> int:
 
 
 def name_of(mountpoint: str) -> str:
-    """A mount's name made of its mountpoint: /mnt/my data is mnt-my_data."""
-    plain = re.sub(r"[^0-9a-zA-Z\-._]", "_", mountpoint.strip("/").replace("/", "-"))
-    return plain[-_NAME_CHARACTERS_MAX:].lstrip("-._") or "mount"
+    """A mount's name made of its mountpoint: /mnt/my data is mnt-my_data.
+
+    A name has no other letters than ASCII's, and few of them: what is longer, or has others, gets a checksum behind it,
+    so that each mountpoint has a name of its own.
+    """
+    plain = re.sub(r"[^0-9a-zA-Z\-._]", "_", mountpoint.strip("/").replace("/", "-")).lstrip("-._")
+    if mountpoint.isascii() and len(plain) <= _NAME_CHARACTERS_MAX:
+        return plain or "mount"
+    checksum = f"{zlib.crc32(mountpoint.encode(errors='surrogateescape')):08x}"
+    return f"{plain[-(_NAME_CHARACTERS_MAX - len(checksum) - 1) :].lstrip('-._') or 'mount'}-{checksum}"
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -132,7 +140,7 @@ def _value(name: str, value: Any) -> Any:
     field = MountSpec.model_fields[name]
     if name in _PATHS:
         return os.path.abspath(value)
-    if isinstance(value, str) and _takes_number(field) and not _is_mode(field) and re.match(r"^-?[0-9]+$", value):
+    if isinstance(value, str) and _takes_number(field) and not _is_mode(field) and re.fullmatch(r"-?[0-9]+", value):
         return int(value)
     return value
 

@@ -66,7 +66,19 @@ def test_a_number_that_is_none_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("mountpoint", "name"),
-    [("/mnt/data", "mnt-data"), ("/mnt/my data", "mnt-my_data"), ("/ü", "mount"), ("/" + "a" * 300, "a" * 63)],
+    [
+        ("/mnt/data", "mnt-data"),
+        ("/mnt/my data", "mnt-my_data"),
+        ("/-", "mount"),
+        ("/mnt/ü", "mnt-_-c3bd0e9f"),
+        ("/ü", "mount-ee50a3e5"),
+        ("/" + "a" * 63, "a" * 63),
+        ("/" + "a" * 300, f"{'a' * 54}-1a27f0ae"),
+    ],
 )
 def test_a_mount_without_a_name_is_called_by_its_mountpoint(mountpoint: str, name: str) -> None:
     assert name_of(mountpoint) == name
+
+
+def test_mountpoints_in_other_letters_have_names_of_their_own() -> None:
+    assert name_of("/mnt/\u6570\u636e") != name_of("/mnt/\u5907\u4efd")
