@@ -20,6 +20,8 @@ from mountctl.supervisor import abilities, fusectl, mountinfo
 from mountctl.supervisor.systemd import own_unit
 
 _UNIT: Final = "mountctl.service"
+# How a supervisor is called: by its own name, or by the helper's for a line of fstab.
+_CALLED: Final = ("mountctl", "mount.mountctl")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 _SYSTEMCTL_SECONDS_MAX: Final = 3.0
 # Of configuration files of others; those of Debian have a few lines.
@@ -91,7 +93,9 @@ def service(pid: int | None) -> ServiceFacts:
 def supervisor_pid(runtime: Path) -> int | None:
     """Of the supervisor that holds a runtime directory, by what it wrote into its lock, if that process lives."""
     written = (_text(runtime / "lock") or "").strip()
-    return int(written) if written.isdecimal() and Path(f"/proc/{written}").exists() else None
+    # Of one that was killed the number may be any program's by now, whose environment is nobody's business.
+    called = (_text(f"/proc/{written}/cmdline") or "").split("\0") if written.isdecimal() else []
+    return int(written) if any(os.path.basename(word) in _CALLED for word in called) else None
 
 
 def _properties(unit: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """How doctor learns its facts: by processes that may hang or fail, and by what a supervisor has left on the host."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,11 +34,28 @@ def test_this_host_has_what_the_suite_needs() -> None:
 
 def test_the_supervisor_is_found_by_the_lock_of_its_runtime_directory(tmp_path: Path) -> None:
     assert supervisor_pid(tmp_path) is None
-    (tmp_path / "lock").write_text(f"{os.getpid()}\n")
-    assert supervisor_pid(tmp_path) == os.getpid()
-    assert service(os.getpid()).open_files
+    with _called("/usr/bin/mountctl", "run") as pid:
+        (tmp_path / "lock").write_text(f"{pid}\n")
+        assert supervisor_pid(tmp_path) == pid
+        assert service(pid).open_files
     (tmp_path / "lock").write_text("no number")
     assert supervisor_pid(tmp_path) is None
+
+
+def test_another_program_that_has_the_number_of_a_killed_supervisor_is_none(tmp_path: Path) -> None:
+    with _called("/usr/bin/editor", "/etc/mountctl.toml") as pid:
+        (tmp_path / "lock").write_text(f"{pid}\n")
+        assert supervisor_pid(tmp_path) is None
+
+
+@contextlib.contextmanager
+def _called(*words: str) -> Iterator[int]:
+    """A process that is called so."""
+    process = subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE)
+    try:
+        yield process.pid
+    finally:
+        process.communicate(b"\n")
 
 
 def _is_first_process_shown() -> bool:
