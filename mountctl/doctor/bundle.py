@@ -69,9 +69,13 @@ def write(path: Path, facts: Facts, findings: Mapping[str, object], config: Path
     hidden = known_secrets(environment_of(facts.service.pid if facts.service else None).variables, os.environ)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as tar:
-            for name, text in members(facts, findings, config, runtime):
-                _add(tar, name, redacted(text, hidden) if isinstance(text, str) else _json(text, hidden))
+        try:
+            with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as tar:
+                for name, text in members(facts, findings, config, runtime):
+                    _add(tar, name, redacted(text, hidden) if isinstance(text, str) else _json(text, hidden))
+        except BaseException:
+            path.unlink()  # half of it is of no use, and would be in the way of the next one
+            raise
     except OSError as error:
         raise BundleFailed(f"cannot write {path}: {error.strerror or error}") from error
 

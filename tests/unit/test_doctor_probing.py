@@ -1,6 +1,7 @@
 """How doctor learns its facts: by processes that may hang or fail, and by what a supervisor has left on the host."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from mountctl.doctor import bundle
 from mountctl.doctor.host_probe import host, service, supervisor_pid
-from mountctl.doctor.probing import CONFIGURATION, gather
+from mountctl.doctor.probing import CONFIGURATION, Facts, gather
 from mountctl.doctor.processes import ProbeFailed, environment_of, run
 
 
@@ -107,3 +109,17 @@ def test_a_configuration_with_errors_has_them_as_facts(tmp_path: Path) -> None:
     assert {problem.key for problem in facts.problems} == {"mount.a.bucket", "mount.a.mountpoint"}
     assert CONFIGURATION not in facts.missed
     assert json.dumps(facts.missed) == "{}"
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_half_a_bundle_is_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def members(*_: object) -> Iterator[tuple[str, str]]:
+        yield "README.txt", "x"
+        raise error
+
+    monkeypatch.setattr(bundle, "members", members)
+
+    with pytest.raises((bundle.BundleFailed, KeyboardInterrupt)):
+        bundle.write(tmp_path / "bundle.tar.gz", Facts(), {}, tmp_path / "m.toml", tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
