@@ -119,7 +119,7 @@ class MountsFile:
 
     def _read(self) -> list[Noted]:
         try:
-            file = _File.model_validate_json(self._path.read_text())
+            file = _File.model_validate_json(self._path.read_bytes())
         except FileNotFoundError:
             return []
         except (OSError, ValidationError) as error:

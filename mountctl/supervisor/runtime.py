@@ -41,8 +41,9 @@ class RuntimeDirectory:
             self._fd = self._lock()
         except OSError as error:
             raise RuntimeDirectoryUnusable(f"cannot use the runtime directory {self.path}: {error.strerror}") from error
-        os.ftruncate(self._fd, 0)
-        os.write(self._fd, f"{os.getpid()}\n".encode())
+        with contextlib.suppress(OSError):  # /run is full: it is held all the same, and nobody is told by whom
+            os.ftruncate(self._fd, 0)
+            os.write(self._fd, f"{os.getpid()}\n".encode())
         return self
 
     def __exit__(self, *exc: object) -> None:

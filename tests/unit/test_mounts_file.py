@@ -31,6 +31,14 @@ def test_a_broken_file_or_that_of_another_boot_says_nothing(tmp_path: Path, text
     assert written(tmp_path, text).noted() == []
 
 
+def test_a_file_that_is_no_text_says_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "mounts" / "%2Frun%2Fa%20b.json"
+    path.parent.mkdir()
+    path.write_bytes(b'{"boot": "\xff"}')
+
+    assert MountsFile(tmp_path, Path("/run/a b")).noted() == []
+
+
 def entry(line: str) -> MountEntry:
     return next(parse(line))
 

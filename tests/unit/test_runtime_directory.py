@@ -44,6 +44,26 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
         assert held.path == tmp_path
 
 
+def test_a_directory_without_room_is_held_all_the_same(tmp_path: Path) -> None:
+    script = (
+        "import pathlib, subprocess, sys\n"
+        "from mountctl.supervisor.runtime import RuntimeDirectory, RuntimeDirectoryHeld\n"
+        "full = pathlib.Path(sys.argv[1])\n"
+        "subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4k', 'full', full], check=True)\n"
+        "(full / 'fill').write_bytes(bytes(4096))\n"
+        "with RuntimeDirectory(full):\n"
+        "    try:\n"
+        "        RuntimeDirectory(full).__enter__()\n"
+        "    except RuntimeDirectoryHeld as error:\n"
+        "        print(error)\n"
+    )
+    command = ["unshare", "--mount", sys.executable, "-c", script, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+
+    assert done.stderr == ""
+    assert "another supervisor, pid unknown, holds" in done.stdout
+
+
 def test_a_file_in_its_place_is_an_error_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
