@@ -76,10 +76,12 @@ def declared(config: Path) -> Iterator[tuple[str, str]]:
             if isinstance(where, str):
                 found[name] = where
     for name, where in found.items():
-        if not where.startswith("/") or "${" in where or not (where + name).isprintable() or set(name) & set("%,\\ "):
+        # A unit for "/" would be that of the root file system, which everything comes after.
+        usable = where.startswith("/") and normal(where) != "/" and ".." not in where.split("/") and "${" not in where
+        if not usable or not (where + name).isprintable() or set(name) & set("%,\\ "):
             say(f"{name}: no unit: its mountpoint is nothing that a unit could have")
         else:
-            yield name, "/" + "/".join(part for part in where.split("/") if part)
+            yield name, normal(where)
 
 
 def read(file: Path) -> dict[str, object]:
@@ -92,6 +94,11 @@ def read(file: Path) -> dict[str, object]:
     except (OSError, ValueError, RecursionError) as error:
         say(f"{file}: {error}")
         return {}
+
+
+def normal(path: str) -> str:
+    """A path as the configuration's is meant, and as systemd has it: /mnt//a/./b/ is /mnt/a/b."""
+    return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def unit_name(path: str) -> str:
@@ -114,7 +121,14 @@ def mountpoints(fstab: Path) -> frozenset[str]:
     except OSError:
         return frozenset()
     rows = [line.split() for line in lines if not line.lstrip().startswith("#")]
-    return frozenset(row[1].rstrip("/") or "/" for row in rows if len(row) > 1)
+    return frozenset(normal(unescaped(row[1])) for row in rows if len(row) > 1)
+
+
+def unescaped(column: str) -> str:
+    """A column of fstab(5) without the escapes that it needs."""
+    for written, meant in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        column = column.replace(written, meant)
+    return column
 
 
 def say(text: str) -> None:

@@ -38,7 +38,7 @@ def made(config: Path, fstab: str = "") -> tuple[dict[str, str], str]:
 
 
 def test_a_mount_has_a_unit_that_waits_for_the_supervisor(config: Path) -> None:
-    config.write_text('[mount.data]\nbucket = "b"\nmountpoint = "/mnt//data/"\n')
+    config.write_text('[mount.data]\nbucket = "b"\nmountpoint = "/mnt//data/./"\n')
     units, said = made(config)
     assert list(units) == ["mnt-data.mount"]
     lines = units["mnt-data.mount"].splitlines()
@@ -82,6 +82,9 @@ def test_names_of_units_are_those_of_systemd_escape(generator: ModuleType, path:
         'mount.data.mountpoint = "relative"',
         'mount.data.mountpoint = "${env:HOME}/x"',
         'mount.data.mountpoint = "/a\\nb"',
+        'mount.data.mountpoint = "/"',
+        'mount.data.mountpoint = "//./"',
+        'mount.data.mountpoint = "/mnt/../x"',
         'mount."a,b".mountpoint = "/mnt/x"',
         f'mount.data.mountpoint = "/{"x" * 300}"',
         "a = " + "[" * 100_000,
@@ -103,9 +106,10 @@ def test_bytes_that_are_no_text_cost_no_boot(config: Path) -> None:
     assert str(config) in said
 
 
-def test_a_mountpoint_of_fstab_is_left_to_its_own_generator(config: Path) -> None:
-    config.write_text('mount.data.mountpoint = "/mnt/data"\n')
-    units, said = made(config, "# a comment\ns3://b/ /mnt/data mountctl defaults 0 0\n")
+@pytest.mark.parametrize("written", ["/mnt/my\\040data", "/mnt//my\\040data/", "/mnt/./my\\040data"])
+def test_a_mountpoint_of_fstab_is_left_to_its_own_generator(config: Path, written: str) -> None:
+    config.write_text('mount.data.mountpoint = "/mnt/my data"\n')
+    units, said = made(config, f"# a comment\ns3://b/ {written} mountctl defaults 0 0\n")
     assert units == {}
     assert "fstab" in said
 
