@@ -13,7 +13,8 @@ from mountctl.importing.found import Found, FstabLine, Given, Program, Unusable
 from mountctl.importing.mount_words import split
 from mountctl.importing.programs import NAMES, of_type
 
-_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")
+_COLUMNS: Final = 6
 
 
 def parse(text: str, path: Path) -> Iterator[Found | Unusable]:
@@ -27,8 +28,10 @@ def parse(text: str, path: Path) -> Iterator[Found | Unusable]:
 def mount_of(line: str, way: FstabLine) -> Found | Unusable | None:
     """The mount of a line; None if it is of none of the programs."""
     columns = line.split()
-    if not 3 <= len(columns) <= 6 or columns[0].startswith("#"):
+    if len(columns) < 3 or columns[0].startswith("#"):
         return None
+    if len(columns) > _COLUMNS and not all(each.isdecimal() for each in columns[_COLUMNS - 2 : _COLUMNS]):
+        return None  # behind the two numbers mount(8) passes all by, a comment above all
     source, mountpoint, fstype = (_plain(each) for each in columns[:3])
     program = of_type(fstype)
     program, source = whose(program, source)
@@ -82,5 +85,6 @@ def _given(word: str) -> Given:
 
 
 def _plain(column: str) -> str:
-    r"""A column without fstab's escapes: \040 is a blank."""
-    return _ESCAPE.sub(lambda found: chr(int(found[1], 8)), column)
+    r"""A column without fstab's escapes, which stand for bytes: \040 is a blank."""
+    plain = _ESCAPE.sub(lambda found: bytes([int(found[1], 8) & 0xFF]), column.encode(errors="surrogateescape"))
+    return plain.decode(errors="surrogateescape")

@@ -162,3 +162,20 @@ def test_a_value_that_no_terminal_shows_is_written_as_an_escape(host: Host) -> N
     made = collect([], ["s3fs bucket /mnt/\U000e0001\u2028 -o ro"], host)
 
     assert 'mountpoint = "/mnt/\\U000e0001\\U00002028"' in writing.document(made)
+
+
+@pytest.mark.parametrize("behind", ["0 0 # of the shop", "0 0 whatever stands here"])
+def test_what_stands_behind_the_columns_of_a_line_is_passed_by_as_mount_does(host: Host, behind: str) -> None:
+    host.fstab.write_text(f"bucket /mnt/a fuse.s3fs ro {behind}\ns3fs#other /mnt/b fuse ro {behind}\n")
+
+    made = collect([str(host.fstab)], [], host)
+
+    assert (list(made.drafts), made.unusable) == (["a", "b"], ())
+
+
+def test_escapes_in_a_line_stand_for_bytes(host: Host) -> None:
+    host.fstab.write_text("bucket /mnt/caf\\303\\251\\040x fuse.s3fs ro 0 0\n")
+
+    (draft,) = collect([str(host.fstab)], [], host).drafts.values()
+
+    assert draft.keys["mountpoint"] == "/mnt/caf\N{LATIN SMALL LETTER E WITH ACUTE} x"
