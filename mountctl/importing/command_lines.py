@@ -67,6 +67,11 @@ def typed(text: str, host: Host, origin: str = _TYPED) -> Found | Unusable | Non
     return mount_of(command, origin, user=None if user is None or user.uid == 0 else user)
 
 
+def is_shell(word: str) -> bool:
+    """Whether a program is a shell, by its name or path."""
+    return os.path.basename(word).removeprefix("-") in _SHELLS
+
+
 def take_apart(words: Sequence[str]) -> Command | None:
     """The call of one of the programs in some words; None if there is none."""
     environment: dict[str, str] = {}

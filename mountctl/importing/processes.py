@@ -1,6 +1,6 @@
 """Live processes of the programs, by /proc: their command lines, and of their environment the names alone.
 
-A mount is not touched. A process that a unit has started is the unit's.
+A mount is not touched. A process that a unit has started is the unit's, if that is there for nothing else.
 """
 
 import contextlib
@@ -9,11 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from mountctl.importing.command_lines import mount_of, take_apart
+from mountctl.importing.command_lines import is_shell, mount_of, take_apart
 from mountctl.importing.found import Found, Process, Unit, Unusable, User
 from mountctl.importing.host import Host
 
 _SERVICE: Final = re.compile(r"/([^/\n]+\.service)$", re.MULTILINE)
+# They run what somebody has written into a script of theirs, and end before it does. To stop one, and to disable it, is
+# to do more than to end a mount.
+_OF_SCRIPTS: Final = frozenset(
+    {
+        *("rc-local.service", "rc.local.service"),
+        *("cloud-init.service", "cloud-config.service", "cloud-final.service", "google-startup-scripts.service"),
+    }
+)
 _BYTES_MAX: Final = 1024 * 1024
 # Of the environment these say where S3 and its keys are; they are no secrets.
 _READ: Final = frozenset(
@@ -55,7 +63,7 @@ def of_process(pid: int, host: Host) -> Found | Unusable | None:
         return None
     variables = dict(each.partition("=")[::2] for each in _strings(place / "environ"))
     known = {name: value for name, value in variables.items() if name in _READ}
-    service = _service(place)
+    service = _service(place, host)
     whole = type(command)(command.program, command.arguments, known)
     return mount_of(
         whole,
@@ -72,14 +80,26 @@ def _strings(path: Path) -> list[str]:
     return []
 
 
-def _service(place: Path) -> str | None:
-    """The unit that a process is of; None if it is of somebody's session."""
+def _service(place: Path, host: Host) -> str | None:
+    """The unit that a process is of; None if it is of somebody's session, or of a unit that does other things: cron."""
+    text = _group(place)
+    found = _SERVICE.search(text)
+    if found is None or "/user.slice/" in text or found[1] in _OF_SCRIPTS:
+        return None
+    others = (each for each in host.proc.iterdir() if each.name.isdigit() and _group(each) == text)
+    return found[1] if all(map(_is_of_mounts, others)) else None
+
+
+def _group(place: Path) -> str:
     with contextlib.suppress(OSError):
-        text = (place / "cgroup").read_text()
-        found = _SERVICE.search(text)
-        if found is not None and "/user.slice/" not in text:
-            return found[1]
-    return None
+        return (place / "cgroup").read_text()
+    return ""
+
+
+def _is_of_mounts(place: Path) -> bool:
+    """Whether a process mounts, or is a shell that waits for what does; one that has ended is nothing else."""
+    words = _strings(place / "cmdline")
+    return not words or take_apart(words) is not None or is_shell(words[0])
 
 
 def _user(place: Path, host: Host) -> User | None:

@@ -50,6 +50,26 @@ def test_a_process_of_a_unit_is_the_units(host: Host) -> None:
     assert collect(["live"], [], host).drafts["a"].found.way == Unit("s3fs-a.service")
 
 
+@pytest.mark.parametrize("wrapper", [("/bin/sh", "/usr/local/bin/mount-it"), ("goofys", "bucket", "/mnt/b")])
+def test_a_unit_whose_other_processes_only_wait_or_mount_is_there_for_its_mounts(
+    host: Host, wrapper: tuple[str, ...]
+) -> None:
+    process(host, 6, *wrapper, cgroup="/system.slice/a.service")
+    process(host, 7, "rclone", "mount", ":s3:bucket", "/mnt/a", cgroup="/system.slice/a.service")
+
+    assert collect(["live"], [], host).drafts["a"].found.way == Unit("a.service")
+
+
+def test_a_process_that_cron_has_started_is_nobodys_as_cron_is_not_to_be_stopped(host: Host) -> None:
+    process(host, 6, "/usr/sbin/cron", "-f", cgroup="/system.slice/cron.service")
+    process(host, 7, "s3fs", "bucket", "/mnt/a", cgroup="/system.slice/cron.service")
+    process(host, 8, "s3fs", "bucket", "/mnt/b", cgroup="/system.slice/cloud-final.service")
+
+    made = collect(["live"], [], host)
+
+    assert [draft.found.way for draft in made.drafts.values()] == [Process(7), Process(8)]
+
+
 def test_a_mount_that_is_declared_and_runs_is_one_mount_of_what_declares_it(host: Host) -> None:
     host.fstab.write_text("bucket /mnt/a fuse.s3fs _netdev,ro 0 0\n")
     process(host, 8, "s3fs", "bucket", "/mnt/a", "-o", "rw,_netdev")
