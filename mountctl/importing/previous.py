@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
 from mountctl.errors import MountctlError
@@ -45,15 +45,24 @@ class Previous(Protocol):
 
 def previous(found: Found, host: Host) -> Previous:
     """How the mount that was found is stopped."""
+    place = _place(found.mountpoint)
     match found.way:
         case FstabLine():
-            return _Line(found.way, found.mountpoint, host)
+            return _Line(found.way, place, host)
         case Unit():
-            return _OfUnit(found.way.name, found.mountpoint, host)
+            return _OfUnit(found.way.name, place, host)
         case Process():
-            return _OfProcess(found.mountpoint, host, found.way.pid)
+            return _OfProcess(place, host, found.way.pid)
         case None:
-            return _OfProcess(found.mountpoint, host)
+            return _OfProcess(place, host)
+
+
+def _place(mountpoint: str) -> str:
+    """A mountpoint as the kernel has it, which knows no slash at its end and no link. What is mounted there is not
+    touched, as it may hang.
+    """
+    plain = str(PurePosixPath("/", *PurePosixPath(mountpoint).parts[1:]))
+    return plain if mountinfo.at(plain) is not None else os.path.realpath(plain)
 
 
 def run(*command: str) -> None:
@@ -83,11 +92,11 @@ def wait_until_gone(mountpoint: str, host: Host) -> None:
 
 
 def serving(mountpoint: str, host: Host) -> list[int]:
-    """Processes that serve a mount of one of the programs there."""
+    """Processes that serve a mount of one of the programs there, as the kernel has it."""
     return [
         int(each.origin.partition(" ")[2])
         for each in processes.of_host(host)
-        if isinstance(each, Found) and each.mountpoint.rstrip("/") == mountpoint.rstrip("/")
+        if isinstance(each, Found) and _place(each.mountpoint) == mountpoint
     ]
 
 
@@ -112,13 +121,13 @@ class _OfUnit:
 
     def stop(self) -> None:
         self._was_enabled = _says_enabled(self.name)
-        run("systemctl", "stop", self.name)
         try:
+            run("systemctl", "stop", self.name)
             _unmount(self.mountpoint)  # a unit without ExecStop leaves a daemon behind
             wait_until_gone(self.mountpoint, self.host)
             if self._was_enabled:
                 run("systemctl", "disable", self.name)
-        except CannotStop:
+        except BaseException:  # somebody who does not want to wait any more, too
             self.bring_back()
             raise
 
@@ -143,11 +152,15 @@ class _OfProcess:
 
     def stop(self) -> None:
         self._remember()
-        if _unmount(self.mountpoint):
-            wait_until_gone(self.mountpoint, self.host)
+        try:
+            if _unmount(self.mountpoint):
+                wait_until_gone(self.mountpoint, self.host)
+        except BaseException:
+            self.bring_back()
+            raise
 
     def bring_back(self) -> None:
-        if not self._call:
+        if not self._call or mountinfo.at(self.mountpoint) is not None:
             return
         uid, gid = self._user
         try:
@@ -199,7 +212,9 @@ class _Line:
     def stop(self) -> None:
         self._changed(self.way.text, f"{MARK}{self.way.text}")  # raises before anything is done if it is not there
         try:
-            self._was_mounted = _unmount(self.mountpoint)
+            there = mountinfo.at(self.mountpoint)
+            self._was_mounted = there is not None and there.fstype != "autofs"
+            _unmount(self.mountpoint)
             there = mountinfo.at(self.mountpoint)
             if there is not None and there.fstype == "autofs":
                 self._automount = _automount_unit(self.mountpoint)
@@ -208,7 +223,7 @@ class _Line:
             self._write(self._changed(self.way.text, f"{MARK}{self.way.text}"))
             self._is_out = True
             _reload_systemd()
-        except CannotStop:
+        except BaseException:
             self.bring_back()
             raise
 
@@ -256,7 +271,10 @@ class _Line:
 
 
 def _says_enabled(unit: str) -> bool:
-    return subprocess.run(["systemctl", "is-enabled", "--quiet", unit], check=False).returncode == 0
+    try:
+        return subprocess.run(["systemctl", "is-enabled", "--quiet", unit], check=False).returncode == 0
+    except OSError:
+        return False  # there is no systemd: to stop the unit fails, and says so
 
 
 def _reload_systemd() -> None:
