@@ -199,3 +199,9 @@ def test_escapes_in_a_line_stand_for_bytes(host: Host) -> None:
     (draft,) = collect([str(host.fstab)], [], host).drafts.values()
 
     assert draft.keys["mountpoint"] == "/mnt/caf\N{LATIN SMALL LETTER E WITH ACUTE} x"
+
+
+def test_what_looks_like_a_reference_is_none_in_what_is_written(host: Host) -> None:
+    made = collect([], ["s3fs 'bucket:/${env:HOME}' '/mnt/${x}' -o ro"], host)
+
+    assert {'prefix = "$${env:HOME}/"', 'mountpoint = "/mnt/$${x}"'} <= set(writing.document(made).split("\n"))
