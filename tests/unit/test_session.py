@@ -1,7 +1,6 @@
 """Sessions on the real kernel: made, attached, detached, with no engine anywhere near."""
 
 import errno
-import itertools
 import os
 import subprocess
 from collections.abc import Iterator
@@ -317,42 +316,6 @@ def test_what_is_mounted_over_a_dead_mount_while_it_is_looked_at_stays(
     mount_api.umount(str(mountpoint), lazily=True)
     mount_api.umount(str(mountpoint), lazily=True)
     new.close()
-
-
-def test_the_list_of_mounts_is_read_again_when_it_has_changed_and_only_then(mountpoint: Path) -> None:
-    lately, clock = mountinfo._Lately(), itertools.count(step=10)
-    session = Session.create(spec(mountpoint))
-    session.attach()
-    found = lately.table(next(clock))
-    assert found.by_id(session.mount_id) is not None
-    while (now := lately.table(next(clock))) is not found:  # others mount something on this host meanwhile
-        found = now
-
-    session.detach()
-    session.close()
-
-    assert lately.table(next(clock)).by_id(session.mount_id) is None
-
-
-def test_the_list_of_mounts_has_the_new_name_of_a_directory_above_one_of_which_the_kernel_tells_nothing(
-    mountpoint: Path,
-) -> None:
-    lately, clock = mountinfo._Lately(), itertools.count(step=10)
-    below = mountpoint / "below"
-    below.mkdir(parents=True)
-    session = Session.create(spec(below))
-    session.attach()
-    found = lately.table(next(clock))
-    while (now := lately.table(next(clock))) is not found:  # others mount something on this host meanwhile
-        found = now
-
-    renamed = mountpoint.rename(mountpoint.with_name("renamed"))
-
-    entry = lately.table(next(clock)).by_id(session.mount_id)
-    session.detach()
-    session.close()
-    assert entry is not None
-    assert entry.mountpoint == str(renamed / "below")
 
 
 def test_a_moved_session_is_the_same_file_system_with_another_number_at_one_place(mountpoint: Path) -> None:

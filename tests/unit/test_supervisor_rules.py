@@ -1,4 +1,4 @@
-"""The supervisor's pure parts: state table, backoff, tally, mountinfo, INIT bytes."""
+"""The supervisor's pure parts: state table, backoff, tally, INIT bytes."""
 
 import itertools
 import struct
@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from engine.counted import Stats
-from mountctl.supervisor import backoff, fuse_init, mountinfo, tally
+from mountctl.supervisor import backoff, fuse_init, tally
 from mountctl.supervisor.state import SETTLED, TRANSITIONS, MountEvent, MountState, next_state
 
 
@@ -84,53 +84,6 @@ def test_what_a_mount_has_counted_goes_on_over_all_its_engines() -> None:
     assert counted.total == Stats(bytes_read=15, s3_requests={"GetObject": 1})
     counted.is_gone()
     assert counted.total.bytes_read == 15
-
-
-def test_mountinfo_with_optional_fields_and_escapes_is_read() -> None:
-    text = (
-        "42 27 0:39 / /mnt/a\\040b rw,nosuid shared:5 master:1 - fuse.mountctl s3://abc/x\\134y/ rw,user_id=0\n"
-        "43 42 8:1 /sub /mnt/\\303\\251 rw - ext4 /dev/sda1 rw\n"
-    )
-
-    first, second = mountinfo.parse(text)
-
-    assert (first.mount_id, first.minor, first.mountpoint) == (42, 39, "/mnt/a b")
-    assert (first.fstype, first.source) == ("fuse.mountctl", "s3://abc/x\\y/")
-    assert (second.fstype, second.source) == ("ext4", "/dev/sda1")
-
-
-def test_a_line_separator_of_unicode_in_anybodys_path_ends_no_line_of_mountinfo() -> None:
-    text = "42 27 0:39 / /mnt/a\x0c\u2028b rw - fuse.x s3://abc/ rw\n43 27 0:40 / /mnt/c rw - fuse.x s3://d/ rw\n"
-
-    assert [entry.mountpoint for entry in mountinfo.parse(text)] == ["/mnt/a\x0c\u2028b", "/mnt/c"]
-
-
-_TABLE = """\
-1 0 8:1 / / rw - ext4 /dev/sda1 rw
-2 1 0:30 / /mnt rw - tmpfs older rw
-3 2 0:31 / /mnt rw - tmpfs newer rw
-4 3 0:32 / /mnt/x rw - fuse.mountctl s3://a/ rw
-5 4 0:33 / /mnt/x/below rw - tmpfs below rw
-"""
-
-
-@pytest.mark.parametrize(
-    ("line", "over"),
-    [
-        ("", None),
-        ("6 3 0:34 / /mnt/xy rw - tmpfs beside rw", None),
-        ("6 4 0:34 / /mnt/x rw - tmpfs on-it rw", "on-it"),
-        ("6 3 0:34 / /mnt rw - tmpfs above rw\n7 6 0:35 / /mnt/x rw - tmpfs elsewhere rw", "above"),
-        ("6 1 0:34 / / rw - tmpfs root rw", "root"),
-    ],
-)
-def test_what_hides_a_mount_is_on_it_or_on_a_directory_above_it(line: str, over: str | None) -> None:
-    table = mountinfo.Table(list(mountinfo.parse(_TABLE + line)))
-    mount = table.by_id(4)
-
-    assert mount is not None
-    found = table.covering(mount)
-    assert (None if found is None else found.source) == over
 
 
 def _init_request(flags: int, flags2: int, *, opcode: int = 26, major: int = 7) -> bytes:
