@@ -90,9 +90,10 @@ def _interrupts() -> Iterator[None]:
 def mount_device(mountpoint: str) -> str | None:
     """`MAJOR:MINOR` of what is mounted last at a path, from the kernel's table; None if nothing is."""
     found = None
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
+    # A path may have what is white space elsewhere: the kernel escapes what ends fields and lines here, and no more.
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as table:
         for line in table:
-            fields = line.split()
+            fields = line.split(" ")
             if _unescape(fields[4]) == os.fspath(mountpoint):
                 found = fields[2]
     return found

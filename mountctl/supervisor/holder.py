@@ -221,7 +221,8 @@ def _place(mount_id: int, minor: int) -> str | None:
     """Where a mount is, if it is there and on top."""
     import re
 
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    # As in mountinfo.py, which takes more memory than a holder should have: a path may have a \r.
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         lines = [line.split(" ") for line in file]
     covered = {(fields[1], fields[4]) for fields in lines}
     for fields in lines:

@@ -65,7 +65,8 @@ def _lines(text: str) -> list[str]:
 
 
 def _text() -> str:
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+    # The kernel escapes \n in a path, and not \r, which open() would make one of otherwise.
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         return file.read()
 
 

@@ -1,7 +1,9 @@
 """The kernel's list of mounts: its lines, what hides what, and when it is read again."""
 
 import itertools
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,29 @@ def test_a_line_separator_of_unicode_in_anybodys_path_ends_no_line_of_mountinfo(
     text = "42 27 0:39 / /mnt/a\x0c\u2028b rw - fuse.x s3://abc/ rw\n43 27 0:40 / /mnt/c rw - fuse.x s3://d/ rw\n"
 
     assert [entry.mountpoint for entry in mountinfo.parse(text)] == ["/mnt/a\x0c\u2028b", "/mnt/c"]
+
+
+# In a namespace of its own: nobody else on this host is to meet such a path.
+_WHERE_IT_IS = """
+import json, subprocess, sys
+from engine.fuse import session
+from mountctl.supervisor import holder, mountinfo
+subprocess.run(["mount", "-t", "tmpfs", "something", sys.argv[1]], check=True)
+entry = mountinfo.at(sys.argv[1])
+places = [entry.mountpoint, holder._place(entry.mount_id, entry.minor)]
+print(json.dumps([places, session.mount_device(sys.argv[1]) == f"0:{entry.minor}"]))
+"""
+
+
+@pytest.mark.parametrize("end", ["\r", "\x0c", "\u2028"])
+def test_what_ends_lines_elsewhere_ends_none_of_the_kernels_list_for_whoever_reads_it(tmp_path: Path, end: str) -> None:
+    path = tmp_path / f"a{end}b"
+    path.mkdir()
+
+    reading = ["unshare", "--mount", sys.executable, "-c", _WHERE_IT_IS, path]
+    told = json.loads(subprocess.run(reading, check=True, stdout=subprocess.PIPE).stdout)
+
+    assert told == [[str(path)] * 2, True]
 
 
 _TABLE = """\
