@@ -52,8 +52,7 @@ class Lookout:
         if now >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             table = mountinfo.lately(now)
-            entry = table.by_id(mount_id)
-            entry = entry if entry is not None and (entry.minor, entry.fstype) == (minor, fstype) else None
+            entry = table.known(mount_id, minor, fstype)
             self._missed = 0 if entry is not None else self._missed + 1
             self._out_of_place = None if entry is None else self._misplaced(entry, table.covering(entry))
         return self._out_of_place

@@ -32,6 +32,10 @@ class MountEntry:
     source: str
     read_only: bool = False  # this mount of it, whatever its file system is
 
+    def is_of(self, minor: int, fstype: str) -> bool:
+        """Whether it is a mount of this file system, which has no device."""
+        return (self.minor, self.fstype) == (minor, fstype)
+
     @property
     def told(self) -> str:
         """What it is, for a sentence: whoever mounts something may call it anything, also what is no text."""
@@ -79,9 +83,13 @@ class Table:
         for entry in entries:
             self._at[entry.mountpoint].append(entry)
 
-    def by_id(self, mount_id: int) -> MountEntry | None:
-        """The mount with this id."""
-        return self._by_id.get(mount_id)
+    def known(self, mount_id: int, minor: int, fstype: str) -> MountEntry | None:
+        """The mount with this id, of this file system, wherever it was moved to; None if it is gone.
+
+        Linux gives both numbers to the next mount and the next file system as soon as these are gone.
+        """
+        entry = self._by_id.get(mount_id)
+        return entry if entry is not None and entry.is_of(minor, fstype) else None
 
     def at(self, path: str) -> MountEntry | None:
         """What lies on top at exactly this path."""
@@ -167,30 +175,18 @@ def top(stack: list[MountEntry]) -> MountEntry | None:
     return next((entry for entry in reversed(stack) if entry.mount_id not in covered), None)
 
 
-def by_id(mount_id: int) -> MountEntry | None:
-    """The mount with this id, wherever it was moved to, or None if it is gone."""
+def known(mount_id: int, minor: int, fstype: str) -> MountEntry | None:
+    """The mount with this id, of this file system, if it is there still: see Table. Only its line is parsed."""
     begin = f"{mount_id} "
-    return next(parse("\n".join(line for line in _lines(_text()) if line.startswith(begin))), None)
+    mine = parse("\n".join(line for line in _lines(_text()) if line.startswith(begin)))
+    return Table(list(mine)).known(mount_id, minor, fstype)
 
 
 def of(minor: int, fstype: str) -> list[MountEntry]:
     """All mounts of one file system, which has no device: binds of it are others."""
     mine = f"0:{minor}"
     found = parse("\n".join(line for line in _lines(_text()) if line.split(" ", 3)[2] == mine))
-    return [entry for entry in found if entry.fstype == fstype]
-
-
-def has(mount_id: int, minor: int, fstype: str) -> bool:
-    """Whether there is this mount of this file system still. For looking often: only its line is parsed.
-
-    Linux gives both numbers to the next mount and the next file system as soon as these are gone.
-    """
-    with open("/proc/self/mountinfo", "rb") as file:
-        text = b"\n" + file.read()
-    if (begin := text.find(f"\n{mount_id} ".encode())) < 0:
-        return False
-    line = text[begin + 1 : text.find(b"\n", begin + 1)].decode(errors="surrogateescape")
-    return any((entry.minor, entry.fstype) == (minor, fstype) for entry in parse(line))
+    return [entry for entry in found if entry.is_of(minor, fstype)]
 
 
 # The kernel writes these as three octal digits.

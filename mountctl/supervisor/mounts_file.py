@@ -42,7 +42,7 @@ class Noted(BaseModel):
         """Whether it is this mount that is in the kernel's list, in this namespace. It may have been moved, if that is
         the one that it was made in; in others it has another number.
         """
-        if (entry.fstype, entry.minor, entry.source) != (FSTYPE, self.minor, self.source):
+        if not entry.is_of(self.minor, FSTYPE) or entry.source != self.source:
             return False
         if self.namespace in (0, here):
             return entry.mount_id == self.mount_id

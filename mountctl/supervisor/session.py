@@ -202,7 +202,7 @@ class Session:
 
     def alive(self) -> bool:
         """Whether the attached mount is still mounted somewhere (nobody else unmounted it)."""
-        return mountinfo.has(self.mount_id, self.minor, FSTYPE)
+        return self._entry() is not None
 
     def replace(self, other: "Session") -> None:
         """Attach where another session is, and detach that one. Files open on it go on with it, or not at all.
@@ -255,8 +255,7 @@ class Session:
         return next((events for _, events in poll.poll(0)), 0)
 
     def _entry(self) -> mountinfo.MountEntry | None:
-        entry = mountinfo.by_id(self.mount_id)  # which is the next mount's once this one has gone
-        return entry if entry is not None and (entry.minor, entry.fstype) == (self.minor, FSTYPE) else None
+        return mountinfo.known(self.mount_id, self.minor, FSTYPE)
 
     def covered(self) -> str | None:
         """What is mounted over it now, in a sentence: its path does not lead to it, and it can't be unmounted."""

@@ -87,7 +87,7 @@ _TABLE = """\
 )
 def test_what_hides_a_mount_is_on_it_or_on_a_directory_above_it(line: str, over: str | None) -> None:
     table = mountinfo.Table(list(mountinfo.parse(_TABLE + line)))
-    mount = table.by_id(4)
+    mount = table.known(4, 32, "fuse.mountctl")
 
     assert mount is not None
     found = table.covering(mount)

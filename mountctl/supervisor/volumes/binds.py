@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 def is_bound(place: str, session: Session) -> bool:
     """Whether this session is what is seen there."""
     entry = mountinfo.at(place)
-    return entry is not None and entry.fstype == FSTYPE and entry.minor == session.minor
+    return entry is not None and entry.is_of(session.minor, FSTYPE)
 
 
 def bind(session: Session, place: str, *, read_only: bool) -> None:

@@ -91,7 +91,7 @@ def _of_kernel(session: Session, table: Iterable[mountinfo.MountEntry]) -> Volum
     options = spec.model_dump(mode="json", by_alias=True, exclude={"name", "mountpoint"})
     volume = Volume(spec.name, Request(options=options), spec, from_kernel=True)
     for entry in table:
-        if entry.fstype == FSTYPE and entry.minor == session.minor and entry.mount_id != session.mount_id:
+        if entry.is_of(session.minor, FSTYPE) and entry.mount_id != session.mount_id:
             consumer = Consumer(target=entry.mountpoint, read_only=entry.read_only, volume="")
             volume.consumers[entry.mountpoint] = Bound(consumer, entry.mountpoint, session.minor)
     _log.warning(
