@@ -24,7 +24,6 @@ from mountctl.supervisor.slices.units import (
     asked,
     is_slice_of,
     limits,
-    needs_one,
     own_slice,
     scope_in,
     scope_properties,
@@ -93,7 +92,7 @@ class Slices:
 
     def status(self, spec: MountSpec) -> SliceStatus | None:
         """What is told of a mount's slice; None if it needs none."""
-        if not needs_one(spec):
+        if not asked(spec):
             return None
         memory, (wish, trouble) = self._memory.get(spec.name), self._trouble.get(spec.name, (None, None))
         return SliceStatus(

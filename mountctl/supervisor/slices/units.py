@@ -15,7 +15,7 @@ DEFAULT_PARENT: Final = "mountctl.slice"
 NAME_BYTES_MAX: Final = 255
 
 _SUFFIX: Final = ".slice"
-_FIELDS: Final = tuple(key.replace("-", "_") for key in LIMITS)
+_FIELDS: Final = {key: key.replace("-", "_") for key in LIMITS}  # of MountSpec
 # The version of systemd in which scopes have OOMPolicy=, as systemd.scope(5) says.
 _OOM_POLICY_OF_SCOPES: Final = 253
 
@@ -25,12 +25,7 @@ Property = tuple[str, ...]
 
 def asked(spec: MountSpec) -> tuple[str, ...]:
     """The options for which a mount needs a slice, as they are written in TOML; none: it needs none."""
-    return tuple(key for key in LIMITS if getattr(spec, key.replace("-", "_")) is not None)
-
-
-def needs_one(spec: MountSpec) -> bool:
-    """Whether there is such an option. Asked for each mount whenever metrics are."""
-    return any(getattr(spec, key) is not None for key in _FIELDS)
+    return tuple(key for key, field in _FIELDS.items() if getattr(spec, field) is not None)
 
 
 def own_slice(spec: MountSpec) -> str:
