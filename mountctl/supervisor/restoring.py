@@ -163,11 +163,7 @@ class Restoring:
     async def _sample(self, mount: Mount, entries: Sequence[Entry]) -> list[Entry]:
         """Those of which the sample is no longer under way."""
         look = AskRestore(paths=tuple(e.sample for e in entries), begin=False, limited=False, missing_ok=True)
-        try:
-            answer = await _ask(mount, look)
-        except CannotRestore as error:
-            _log.debug("%s: what S3 restores could not be looked at: %s", mount.spec.name, error)
-            answer = RestoreTold()
+        answer = await _looked_at(mount, look)
         gone = []
         found = answer.paths or [None] * len(entries)
         for entry, path in zip(entries, found, strict=True):
@@ -180,12 +176,7 @@ class Restoring:
     async def _look_at_all(self, mount: Mount, entry: Entry) -> None:
         """All that was asked for with this one; it may be the last look at it."""
         look = AskRestore(paths=(entry.path,), recursive=entry.recursive, begin=False, limited=False, missing_ok=True)
-        spec = mount.spec
-        try:
-            answer = await _ask(mount, look)
-        except CannotRestore as error:
-            _log.debug("%s: what S3 restores could not be looked at: %s", spec.name, error)
-            answer = RestoreTold()
+        spec, answer = mount.spec, await _looked_at(mount, look)
         if not answer.paths:
             self._set(spec, under_way.still(self._entries(spec), entry.scope, self._clock()))
             return
@@ -251,6 +242,15 @@ async def _ask(mount: Mount, asked: AskRestore) -> RestoreTold:
     if engine is None:
         raise CannotRestore("its engine has just ended, and S3 was asked for nothing: ask again")
     return await engine.restores.ask(engine.post, asked)
+
+
+async def _looked_at(mount: Mount, look: AskRestore) -> RestoreTold:
+    """What S3 says; of no path, if it can't be asked now."""
+    try:
+        return await _ask(mount, look)
+    except CannotRestore as error:
+        _log.debug("%s: what S3 restores could not be looked at: %s", mount.spec.name, error)
+        return RestoreTold()
 
 
 def _read(path: Path) -> dict[str, _Known]:
