@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
-FSTYPE: Final = "fuse.mountctl"
+from mountctl.supervisor.session import FSTYPE
+
 SYSTEMD: Final = Path("/lib/systemd/systemd")
 BOOT_SECONDS_MAX: Final = 60.0
 POLL_SECONDS: Final = 0.02
