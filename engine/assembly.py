@@ -4,13 +4,12 @@ Used by run.py (under a supervisor) and __main__.py (alone). Opens no connection
 """
 
 import contextlib
-import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from mmap import mmap
 
 import trio
 
-from engine import malloc
+from engine import collector, malloc
 from engine.arena import SLOT_BYTES, Arena
 from engine.fetch.fetchers import Fetchers
 from engine.fs.filesystem import S3Filesystem
@@ -62,7 +61,7 @@ async def serving(
     try:
         async with _reader(client, arena, fetchers) as reader, trio.open_nursery() as fetching:
             prefetcher = _prefetcher(reader, arena, fetching, spec, stats)
-            with _uncollected():
+            with collector.paused():  # hundreds of thousands of objects, none of them garbage
                 journal = _Journalling(journal_fd, arrival, arena)
                 ledger, uploader = journal.ledger, None
                 if not spec.read_only:
@@ -152,16 +151,6 @@ class _Journalling:
     def _append(self, records: list[str]) -> None:
         if self._journal is not None:
             self._journal.append(records)
-
-
-@contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
-    """For what makes hundreds of thousands of objects, none of them garbage: they are not searched again and again."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 async def _trim(prefetcher: Prefetcher) -> None:

@@ -3,11 +3,10 @@
 Used by server.py on the control socket, and by listener.py where metrics-listen says.
 """
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from engine import collector
 from mountctl import status_page
 from mountctl.metrics import exposition
 from mountctl.status import Status
@@ -29,16 +28,6 @@ class Page(NamedTuple):
     body: bytes
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """None of these thousands of objects is in a cycle: passes of the collector find nothing (200 mounts: 17 ms)."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-
-
 def _json(status: Status) -> dict[str, Any]:
     """The status as JSON has it. What engines count is most of it, and is JSON already: it needs no copy."""
     told = status.model_dump(mode="json", exclude={"mounts": {"__all__": {"stats"}}})
@@ -51,7 +40,7 @@ def page(path: str, accept: str, status: Callable[[], Status]) -> Page | None:
     """The page at a path, in the form that an Accept header prefers; None: there is none."""
     if path in METRICS:
         openmetrics = exposition.wants_openmetrics(accept)
-        with _without_collector():
+        with collector.paused():  # none of thousands of objects is in a cycle, and passes take 17 ms with 200 mounts
             text = exposition.text(_json(status()), openmetrics=openmetrics)
         return Page(exposition.OPENMETRICS_TYPE if openmetrics else exposition.PROMETHEUS_TYPE, text.encode())
     if path == STATUS_PAGE:
