@@ -34,10 +34,5 @@ def reserve(state_dir: Path, runtime_dir: Path, wanted: int) -> int:
             "cannot read %s: events may get numbers that were given before: %s", path, error, extra=about(STATE_FILE)
         )
     first = max(wanted, taken)
-    try:
-        state_file.replace(path, str(first + RESERVED))
-    except OSError as error:
-        _log.warning(
-            "cannot write %s: events may get numbers again that are given now: %s", path, error, extra=about(STATE_FILE)
-        )
+    state_file.keep(path, str(first + RESERVED), "events may get numbers again that are given now")
     return first

@@ -3,20 +3,15 @@
 Called by supervisor.py (what is held is not mounted), by_hand.py and report.py. One file a runtime directory.
 """
 
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from engine.facts import about
-from engine.message_ids import STATE_FILE
 from engine.spec import MountSpec
 from mountctl.config.model import Config
 from mountctl.supervisor import state_file
-
-_log = logging.getLogger(__name__)
 
 
 class Hold(BaseModel):
@@ -71,28 +66,12 @@ class Holds:
         """Keep what is held now. Blocks as long as the disk takes. Returns why it is not kept over a restart."""
         if self._path is None:
             return None
-        try:
-            state_file.replace(self._path, _File(mounts=self._held).model_dump_json(indent=1))
-        except OSError as error:
-            _log.warning(
-                "cannot write %s: holds are not remembered over a restart: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
-            return f"not remembered over a restart: {error.strerror or error}"
-        return None
+        text = _File(mounts=self._held).model_dump_json(indent=1)
+        reason = state_file.keep(self._path, text, "holds are not remembered over a restart")
+        return None if reason is None else f"not remembered over a restart: {reason}"
 
     def _read(self) -> dict[str, Hold]:
-        try:
-            return {} if self._path is None else dict(_File.model_validate_json(self._path.read_bytes()).mounts)
-        except FileNotFoundError:
+        if self._path is None:
             return {}
-        except (OSError, ValidationError) as error:
-            _log.warning(
-                "cannot read %s, so it is not known which mounts are held: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
-            return {}
+        found = state_file.read(self._path, _File, "it is not known which mounts are held")
+        return {} if found is None else found.mounts

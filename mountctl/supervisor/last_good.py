@@ -14,7 +14,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 from engine.facts import about
-from engine.message_ids import RELOAD_REFUSED, STATE_FILE
+from engine.message_ids import RELOAD_REFUSED
 from engine.spec import MountSpec
 from mountctl.config.load import Config, CsiSpec, Shared, SupervisorSpec
 from mountctl.errors import ConfigError
@@ -79,17 +79,9 @@ class LastGood:
             csi=config.csi,
             shared=config.shared,
         )
-        try:
-            # Escaped: the path may hold what is no text.
-            told = json.dumps(text.model_dump(mode="json", by_alias=True))
-            state_file.replace(self._path, told, mode=_FILE_MODE)
-        except OSError as error:
-            _log.warning(
-                "cannot write %s: a start with a broken file would serve nothing: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
+        # Escaped: the path may hold what is no text.
+        told = json.dumps(text.model_dump(mode="json", by_alias=True))
+        state_file.keep(self._path, told, "a start with a broken file would serve nothing", mode=_FILE_MODE)
 
     def _meant(self, last: _File) -> Config:
         mounts = {spec.name: spec for spec in last.mounts}
@@ -103,11 +95,5 @@ class LastGood:
         )
 
     def _read(self) -> _File | None:
-        try:
-            found = _File.model_validate(json.loads(self._path.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            _log.warning("cannot read %s, the last good configuration: %s", self._path, error, extra=about(STATE_FILE))
-            return None
-        return found if found.path == self._config else None
+        found = state_file.read(self._path, _File, "the last good configuration is not known")
+        return found if found is not None and found.path == self._config else None

@@ -5,26 +5,19 @@ directory, below the state directory, so that supervisors need not wait for each
 itself: a mount is one of ours only if the kernel's list of mounts has it with the same numbers, in the same boot.
 """
 
-import logging
-import os
 from collections import defaultdict
 from pathlib import Path
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from engine.facts import about
-from engine.message_ids import STATE_FILE
 from mountctl.supervisor import mountinfo, recognition, state_file
 from mountctl.supervisor.session import FSTYPE, Session
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_DIRECTORY_MODE: Final = 0o755
 # Those that are gone are forgotten when there are twice as many as the last time, and so many at least: not with each
 # new one, which with hundreds of mounts would be all of them hundreds of times.
 _FORGET_MIN: Final = 64
-
-_log = logging.getLogger(__name__)
 
 
 class Noted(BaseModel):
@@ -88,27 +81,13 @@ class MountsFile:
         self._noted.append(new)
         # Not synced to the disk: what a power cut takes is of no use after it.
         text = _File(boot=self._boot, mounts=self._noted).model_dump_json(indent=1)
-        try:
-            self._path.parent.mkdir(_DIRECTORY_MODE, parents=True, exist_ok=True)
-            temporary = self._path.with_suffix(".new")
-            temporary.write_text(text)
-            os.replace(temporary, self._path)
-        except OSError as error:
-            _log.warning(
-                "cannot write %s: mounts of a supervisor that dies may not be found: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
+        state_file.keep(self._path, text, "mounts of a supervisor that dies may not be found", synced=False)
 
     def finish(self) -> None:
         """This supervisor has unmounted what it could."""
         self._forget_those_gone()
         if not self._noted:
-            try:
-                self._path.unlink(missing_ok=True)
-            except OSError as error:
-                _log.warning("cannot remove %s: %s", self._path, error, extra=about(STATE_FILE))
+            state_file.remove(self._path)
 
     def _forget_those_gone(self) -> None:
         now, here = defaultdict[int, list[mountinfo.MountEntry]](list), recognition.namespace()
@@ -118,16 +97,5 @@ class MountsFile:
         self._forget_at = max(_FORGET_MIN, 2 * len(self._noted))
 
     def _read(self) -> list[Noted]:
-        try:
-            file = _File.model_validate_json(self._path.read_bytes())
-        except FileNotFoundError:
-            return []
-        except (OSError, ValidationError) as error:
-            _log.warning(
-                "cannot read %s, so it is not known which mounts were made before: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
-            return []
-        return file.mounts if file.boot == self._boot else []
+        found = state_file.read(self._path, _File, "it is not known which mounts were made before")
+        return found.mounts if found is not None and found.boot == self._boot else []

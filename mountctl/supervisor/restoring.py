@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from engine.facts import about
 from engine.message_ids import RESTORES, STATE_FILE
@@ -255,18 +255,8 @@ async def _looked_at(mount: Mount, look: AskRestore) -> RestoreTold:
 
 def _read(path: Path) -> dict[str, _Known]:
     """Of an earlier supervisor. What it was asking for when it ended is looked at first."""
-    try:
-        known = _File.model_validate_json(path.read_bytes()).mounts
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValidationError) as error:
-        _log.warning(
-            "%s can't be used, so what S3 restores is not known: %s",
-            path,
-            type(error).__name__,
-            extra=about(STATE_FILE),
-        )
-        return {}
+    found = state_file.read(path, _File, "what S3 restores is not known")
+    known = {} if found is None else found.mounts
     for each in known.values():
         for entry in each.entries:
             entry.look_at = 0.0

@@ -5,7 +5,6 @@ supervisor that finds an engine alive goes on where the one before had noted it 
 heartbeat, or while there was no supervisor, what it asked for since then is not known.
 """
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -13,11 +12,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import trio
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from engine.counted import Stats
-from engine.facts import about
-from engine.message_ids import STATE_FILE
 from mountctl.cost import Prices, Requests, counted
 from mountctl.status import CostStatus, DayCost
 from mountctl.supervisor import state_file
@@ -30,8 +27,6 @@ LOOK_SECONDS: Final = 10.0
 # It is a write that waits for the disk, and what it would lose is seen again while the engine lives.
 SAVE_SECONDS: Final = 60.0
 _FILE_MODE: Final = 0o600  # names of mounts are nobody else's business
-
-_log = logging.getLogger(__name__)
 
 
 class Counting(NamedTuple):
@@ -177,25 +172,12 @@ class Spending:
     def _save(self, text: str) -> None:
         if self._path is None:
             return
-        try:
-            state_file.replace(self._path, text, mode=_FILE_MODE)
-        except OSError as error:
-            _log.warning(
-                "%s can't be written, so costs begin anew with the next supervisor: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
+        state_file.keep(self._path, text, "costs begin anew with the next supervisor", mode=_FILE_MODE)
 
 
 def _read(path: Path) -> dict[str, _Account]:
-    try:
-        return _File.model_validate_json(path.read_bytes()).mounts
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValidationError) as error:
-        _log.warning("%s can't be used, so costs begin anew: %s", path, type(error).__name__, extra=about(STATE_FILE))
-        return {}
+    found = state_file.read(path, _File, "costs begin anew")
+    return {} if found is None else found.mounts
 
 
 def _rounded(cost: float) -> float:

@@ -4,24 +4,18 @@ Called by trial.py, and by beginning.py at a start. One file a runtime directory
 meant, so that a supervisor that starts knows whether that is what was on trial; what comes back is the last good one.
 """
 
-import json
-import logging
 import time
 from pathlib import Path
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.facts import about
-from engine.message_ids import STATE_FILE
 from engine.spec import MountSpec
 from mountctl.config.load import Config
 from mountctl.supervisor import state_file
 
 # As the last good configuration: names of buckets and profiles are nobody else's business.
 _FILE_MODE: Final = 0o600
-
-_log = logging.getLogger(__name__)
 
 
 class Noted(BaseModel):
@@ -57,35 +51,14 @@ class TrialFile:
 
     def read(self) -> Noted | None:
         """What is noted. Blocks."""
-        try:
-            return Noted.model_validate(json.loads(self._path.read_bytes()))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            _log.warning(
-                "cannot read %s, so it is not known whether the configuration is on trial: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
-            return None
+        return state_file.read(self._path, Noted, "it is not known whether the configuration is on trial")
 
     def write(self, config: Config, seconds: float) -> None:
         """This is on trial from now on, for so long. Blocks for as long as the disk takes."""
         noted = Noted(until=time.time() + seconds, seconds=seconds, mounts=list(config.mounts.values()))
-        try:
-            state_file.replace(self._path, noted.model_dump_json(by_alias=True), mode=_FILE_MODE)
-        except OSError as error:
-            _log.warning(
-                "cannot write %s: a supervisor that is started in the trial ends it: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
+        text = noted.model_dump_json(by_alias=True)
+        state_file.keep(self._path, text, "a supervisor that is started in the trial ends it", mode=_FILE_MODE)
 
     def remove(self) -> None:
         """There is none, or it is over: confirmed, or something else is in force."""
-        try:
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            _log.warning("cannot remove %s: %s", self._path, error, extra=about(STATE_FILE))
+        state_file.remove(self._path)

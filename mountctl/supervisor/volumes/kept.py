@@ -14,7 +14,7 @@ import trio
 from pydantic import BaseModel
 
 from engine.facts import about
-from engine.message_ids import STATE_FILE, VOLUME
+from engine.message_ids import VOLUME
 from mountctl.supervisor import state_file
 from mountctl.supervisor.volumes.model import KeptVolume
 
@@ -48,17 +48,9 @@ class VolumesFile:
 
     def read(self) -> dict[str, KeptVolume] | None:
         """What is kept, by name; None if it can't be read. Blocks."""
-        try:
-            file = _File.model_validate(json.loads(self._path.read_bytes()))
-        except FileNotFoundError:
-            return {}
-        except (OSError, ValueError, RecursionError) as error:
-            _log.warning(
-                "cannot read %s, so it is not known who uses which volume: %s",
-                self._path,
-                error,
-                extra=about(STATE_FILE),
-            )
+        none = _File(boot=self._boot, volumes={})
+        file = state_file.read(self._path, _File, "it is not known who uses which volume", absent=none)
+        if file is None:
             return None
         if file.boot != self._boot:
             _log.info("the host was booted: volumes are mounted when they are asked for again", extra=about(VOLUME))
