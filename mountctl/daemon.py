@@ -5,11 +5,9 @@ Called by mountctl/commands. Owns the process: its log, its signals, its exit co
 
 import logging
 import os
-import pwd
 import resource
 import signal
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,40 +15,31 @@ import trio
 
 from engine import stderr
 from engine.facts import about
-from engine.logged import Level
 from engine.message_ids import CONFIG_IGNORED, RELOAD, SUPERVISOR_ENDS
-from engine.restores import AskRestore, RestoreTold
 from engine.spec import MountSpec
 from mountctl.config.load import Config, SupervisorSpec, load
 from mountctl.config.watch import Watcher
 from mountctl.control import server
 from mountctl.control.listening import Listening
-from mountctl.control.protocol import ReloadResult, RestartResult, UsersResult
+from mountctl.control.offered import Offered
 from mountctl.environment import unheeded
 from mountctl.errors import MountctlError
 from mountctl.notify import Notifier, watchdog_seconds
-from mountctl.plan import Plan
-from mountctl.status import Status
-from mountctl.supervisor import by_hand, log_output, oom, orphans, planning, remembered, report
+from mountctl.supervisor import by_hand, log_output, oom, orphans, remembered, report
 from mountctl.supervisor.changes import Changes
-from mountctl.supervisor.events import Events, Kind
+from mountctl.supervisor.events import Kind
 from mountctl.supervisor.external_holder import ExternalFdStore
 from mountctl.supervisor.fdstore import FdStore, SystemdFdStore
 from mountctl.supervisor.held import HeldFdStore
-from mountctl.supervisor.log_lines import Listener, LogLines
+from mountctl.supervisor.log_lines import Listener
 from mountctl.supervisor.mount_api import become_subreaper
 from mountctl.supervisor.remembered import Remembered
 from mountctl.supervisor.runtime import RuntimeDirectory
 from mountctl.supervisor.state import MountState
 from mountctl.supervisor.supervisor import Supervisor
 from mountctl.supervisor.vital import vital
-from mountctl.supervisor.wanted import Wish
-from mountctl.volume import Applied, Apply, Release, Released
 
 _log = logging.getLogger(__name__)
-
-# A reload by a signal: all mounts, and nothing that only an operator may ask for.
-_UNASKED: Final = Wish()
 
 COMMAND_LINE: Final = Path("(command line)")
 
@@ -147,7 +136,7 @@ def _run(
 
 
 class _Daemon:
-    """One run of the process. Is the `Control` of the control socket."""
+    """One run of the process."""
 
     def __init__(
         self,
@@ -160,7 +149,7 @@ class _Daemon:
         must_mount: bool,
         watched: Path | None,
     ) -> None:
-        self.changes: Final = Changes()
+        self._changes = Changes()
         self._mounted = mounted
         # Before the file is read: see there.
         self._watcher = None if watched is None else Watcher(watched, lambda: self._supervisor.config.referenced)
@@ -168,15 +157,24 @@ class _Daemon:
         self._runtime = runtime
         self._must_mount = must_mount
         self._spending, self._restoring = found.spending, found.restoring
-        self._listening = Listening(
-            lambda: self._supervisor.config.supervisor.metrics_listen, self.changes, lambda: self.status(())
-        )
         self._supervisor = Supervisor(
             load_config,
             fds,
             found,
             changed=self._tell_status,
             transient=must_mount,
+        )
+        self._offered = Offered(
+            self._supervisor,
+            found,
+            self._changes,
+            self._notifier,
+            changed=self._tell_status,
+            watching=lambda: None if self._watcher is None else self._watcher.manner,
+            metrics=lambda: self._listening.state,
+        )
+        self._listening: Listening = Listening(
+            lambda: self._supervisor.config.supervisor.metrics_listen, self._changes, lambda: self._offered.status(())
         )
 
     @property
@@ -187,8 +185,8 @@ class _Daemon:
     async def serve(self) -> int:
         """Until SIGTERM or SIGINT, or until a mount that must come up has not."""
         logging.getLogger().addHandler(Listener(self._supervisor.logs))
-        self._use_log_format()
-        self.events.note(Kind.SUPERVISOR, f"supervisor {os.getpid()}, version {report.VERSION}, begins")
+        by_hand.use_log_form(self._supervisor)
+        self._supervisor.events.note(Kind.SUPERVISOR, f"supervisor {os.getpid()}, version {report.VERSION}, begins")
         failure: MountctlError | None = None
         async with trio.open_nursery() as nursery:
             await nursery.start(vital(self._obey_signals), nursery)
@@ -215,104 +213,6 @@ class _Daemon:
             raise failure
         return 0
 
-    def status(self, names: Sequence[str]) -> Status:
-        """The control socket's `status`."""
-        return self._report(names)
-
-    def present(self, names: Sequence[str], *, at_first: bool) -> Status:
-        """The control socket's `status` while it is watched."""
-        if at_first:
-            report.known(self._supervisor, names)
-        return self._report(names, present_only=True)
-
-    def _report(self, names: Sequence[str], *, present_only: bool = False) -> Status:
-        return report.status(
-            self._supervisor,
-            names,
-            None if self._watcher is None else self._watcher.manner,
-            present_only=present_only,
-            cost=partial(self._spending.told, self._supervisor.config.supervisor.prices),
-            metrics=self._listening.state,
-            restores=self._restoring.told,
-        )
-
-    @property
-    def events(self) -> Events:
-        """The control socket's `events`."""
-        return self._supervisor.events
-
-    def log_lines(self, name: str) -> LogLines:
-        """The control socket's `logs`."""
-        report.known(self._supervisor, [name])
-        return self._supervisor.logs.of(name)
-
-    async def plan(self) -> Plan:
-        """The control socket's `plan`."""
-        return await planning.plan(self._supervisor)
-
-    async def reload(self, wish: Wish = _UNASKED) -> ReloadResult:
-        """The control socket's and SIGHUP's reload."""
-        self._notifier.reloading()
-        try:
-            done = await self._supervisor.reload(wish)
-            self._use_log_format()
-            if done.ok:
-                by_hand.log_as_configured(self._supervisor)
-        finally:
-            self._notifier.ready(report.summary(self._supervisor))
-        return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
-
-    async def stop(self, names: Sequence[str], uid: int, seconds: float) -> RestartResult:
-        """The control socket's `stop`."""
-        report.declared(self._supervisor, names)
-        who = await trio.to_thread.run_sync(_user, uid)
-        return RestartResult(mounts=await by_hand.stop(self._supervisor, names, who, seconds))
-
-    async def start(self, names: Sequence[str]) -> RestartResult:
-        """The control socket's `start`."""
-        report.declared(self._supervisor, names)
-        return RestartResult(mounts=await by_hand.start(self._supervisor, names))
-
-    async def set_log_level(self, name: str, level: Level | None, seconds: float | None, uid: int) -> str:
-        """The control socket's `log-level`."""
-        report.known(self._supervisor, [name])
-        who = await trio.to_thread.run_sync(_user, uid)
-        return by_hand.set_log_level(self._supervisor, name, level, seconds, who)
-
-    async def users(self, name: str) -> UsersResult:
-        """The control socket's `users`."""
-        return UsersResult(users=await by_hand.users(report.chosen(self._supervisor, [name])[0]))
-
-    async def restore(self, name: str, asked: AskRestore) -> RestoreTold:
-        """The control socket's `restore`."""
-        return await self._restoring.ask(report.chosen(self._supervisor, [name])[0], asked)
-
-    async def confirm(self) -> None:
-        """The control socket's `confirm`."""
-        await self._supervisor.confirm()
-
-    async def restart(self, names: Sequence[str]) -> RestartResult:
-        """The control socket's `restart`."""
-        return RestartResult(mounts=await by_hand.restart(report.chosen(self._supervisor, names)))
-
-    async def upgrade(self) -> ReloadResult:
-        """The control socket's `upgrade`."""
-        done = await by_hand.upgrade(self._supervisor)
-        self._tell_status()
-        return ReloadResult(ok=done.ok, errors=list(done.errors), mounts=done.mounts)
-
-    async def add(self, spec: MountSpec) -> None:
-        """The control socket's `add`."""
-        await by_hand.add(self._supervisor, spec)
-
-    async def apply(self, asked: Apply) -> Applied:
-        """The control socket's `apply`."""
-        return await self._supervisor.volumes.apply(asked)
-
-    async def release(self, asked: Release) -> Released:
-        """The control socket's `release`."""
-        return await self._supervisor.volumes.release(asked)
-
     async def _end_with_mounts(self, nursery: trio.Nursery) -> None:
         await self._supervisor.all_unmounted.wait()
         _log.info("nothing is mounted any more: ending", extra=about(SUPERVISOR_ENDS))
@@ -321,7 +221,7 @@ class _Daemon:
 
     async def _reload_by_signal(self) -> None:
         try:
-            await self.reload()
+            await self._offered.reload()
         except Exception:  # noqa: BLE001 - a bug in a reload must not take the mounts along
             _log.exception("reload failed by an internal error")
 
@@ -332,7 +232,7 @@ class _Daemon:
 
     async def _listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         group = self._supervisor.config.supervisor.control_group
-        await server.serve(self._runtime.socket_path, self, group=group, task_status=task_status)
+        await server.serve(self._runtime.socket_path, self._offered, group=group, task_status=task_status)
 
     async def _obey_signals(
         self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
@@ -348,7 +248,7 @@ class _Daemon:
                     else:
                         what = "unmounting all"
                     _log.info("%s: %s", signal.Signals(number).name, what, extra=about(SUPERVISOR_ENDS))
-                    self.events.note(Kind.SUPERVISOR, f"{signal.Signals(number).name}: {what}")
+                    self._supervisor.events.note(Kind.SUPERVISOR, f"{signal.Signals(number).name}: {what}")
                     self._notifier.stopping(what)
                     nursery.cancel_scope.cancel()
                     # Stays, so that another signal does not cut the clean-up short.
@@ -357,11 +257,6 @@ class _Daemon:
                     return
                 else:
                     nursery.start_soon(self._reload_by_signal)  # SIGTERM must not wait for it
-
-    def _use_log_format(self) -> None:
-        """That of the configuration: here, in engines and in the broker."""
-        by_hand.use_log_form(self._supervisor)
-        log_output.set_up(self._supervisor.logs.form, self._supervisor.logs.split)
 
     async def _feed_watchdog(self, interval: float) -> None:
         while True:
@@ -375,7 +270,7 @@ class _Daemon:
         return None
 
     def _tell_status(self) -> None:
-        self.changes.tell()
+        self._changes.tell()
         self._supervisor.logs.keep(self._supervisor.config.mounts.keys() | self._supervisor.mounts.keys())
         self._notifier.status(report.summary(self._supervisor))
 
@@ -385,13 +280,6 @@ def _fd_store(directory: Path, leave_seconds: float | None) -> FdStore:
         return ExternalFdStore(directory, leave_seconds)
     address = os.environ.get("NOTIFY_SOCKET")
     return SystemdFdStore(address) if address else HeldFdStore(directory)
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user {uid}"
 
 
 def _raise_file_limit() -> None:

@@ -1,4 +1,4 @@
-"""What the supervisor offers over the control socket. server.py asks it, daemon.py is it."""
+"""What the supervisor offers over the control socket. server.py asks it, offered.py is it."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -11,7 +11,7 @@ import trio
 from engine.logged import Level
 from engine.spec import MountSpec
 from mountctl.errors import MountctlError
-from mountctl.supervisor import open_files, steps, telling
+from mountctl.supervisor import log_output, open_files, steps, telling
 from mountctl.supervisor.handover import HandoverFailed
 from mountctl.supervisor.mount import Mount
 from mountctl.supervisor.report import chosen, declared
@@ -184,7 +184,7 @@ def log_as_configured(supervisor: Supervisor) -> None:
 
 
 def use_log_form(supervisor: Supervisor) -> None:
-    """Have engines and the broker log as the configuration says, those that run and those to come."""
+    """Have this process, engines and the broker log as the configuration says, those that run and those to come."""
     logs, form = supervisor.logs, supervisor.config.supervisor.log_format
     if logs.form != form:
         logs.form = form
@@ -192,6 +192,7 @@ def use_log_form(supervisor: Supervisor) -> None:
         for mount in supervisor.mounts.values():
             if mount.engine is not None:
                 mount.engine.set_log_form(form)
+    log_output.set_up(logs.form, logs.split)
 
 
 def switch_debug(supervisor: Supervisor) -> None:

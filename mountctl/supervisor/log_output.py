@@ -1,4 +1,4 @@
-"""Where the supervisor's own log goes, and in which form: `log-format`. Called by daemon.py."""
+"""Where the supervisor's own log goes, and in which form: `log-format`. Called by daemon.py and by_hand.py."""
 
 import logging
 from logging.handlers import MemoryHandler
