@@ -13,16 +13,15 @@ import logging
 import math
 import os
 import socket
-import time
 from typing import Final
 
 import trio
 
 from engine import __version__, log
 from engine import link as links
+from engine.access_in_use import AccessInUse
 from engine.archives import Archives
 from engine.assembly import serving
-from engine.errors import S3Error
 from engine.facts import about
 from engine.fetch.fetchers import Fetchers
 from engine.fetch.number import connections_of_engine
@@ -52,7 +51,7 @@ from engine.link import (
 from engine.logged import LogFile, LogForm, Logged, LogLevel
 from engine.message_ids import CREDENTIALS_LACKING, ENGINE_CHANGED, NOT_UNDERSTOOD, UPLOAD_LOST
 from engine.metrics import log_metrics
-from engine.preflight import Unmountable, explain, in_region, preflight
+from engine.preflight import Unmountable, preflight
 from engine.restores import AskRestore, RestoreTaken
 from engine.s3.client import HttpClient
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for
@@ -118,10 +117,8 @@ class _Engine:
         self._stats = EngineStats()
         self._fetchers = Fetchers(spawner, self._stats, self._keys_rejected)
         self._exit_code = EXIT_STOPPED
-        self._access: Access | None = None  # in use now
-        self._no_others: str | None = None  # why the broker has no newer keys
+        self._access = AccessInUse(order.spec, order.region, self._stats)
         self._client: HttpClient | None = None
-        self._region = order.region  # where a preflight found the bucket; what the broker sends does not know it
         self._serving = False
         self._said_ready = False
         self._scope = trio.CancelScope()
@@ -151,13 +148,12 @@ class _Engine:
 
     async def _live(self) -> None:
         """From the first credentials to the end of the session."""
-        access = self._access = self._in_known_region(await self._accesses.receive())
+        access = self._access.use(await self._accesses.receive())
         try:
             trust = self._authorities.trust()
             if not self._order.attached or self._order.waits:
-                found = await preflight(self._spec, access, self._stats, trust=trust)
-                self._region = found.region if found.region != access.region else self._region
-                access = self._access = found
+                access = await preflight(self._spec, access, self._stats, trust=trust)
+                self._access.found(access)
         except CaBundleUnusable as trouble:
             await self._refuse(Unmountable(str(trouble)))
             return
@@ -193,7 +189,7 @@ class _Engine:
         """Serve the session until it ends: Stop, an unmount, or the supervisor's end."""
         adopted = trio.Event()
         async with trio.open_nursery() as nursery:
-            prober = BackendProber(client, self._stats, prefix=self._spec.prefix, explain=self._explain)
+            prober = BackendProber(client, self._stats, prefix=self._spec.prefix, explain=self._access.explain)
             nursery.start_soon(self._apply_access, client, prober)
             nursery.start_soon(prober.run)
             nursery.start_soon(Archives(client, self._spec.prefix, self._tell).serve, self._asked_restores)
@@ -242,7 +238,7 @@ class _Engine:
 
     async def _announce(self, adopted: trio.Event, served_before: tuple[str, ...]) -> None:
         await adopted.wait()
-        await self._send(Ready(region=self._region, version=__version__, served_before=served_before))
+        await self._send(Ready(region=self._access.region, version=__version__, served_before=served_before))
         self._said_ready = True
 
     async def _listen(self, accesses: trio.MemorySendChannel[Access]) -> None:
@@ -310,37 +306,19 @@ class _Engine:
         if self._client is not None:
             self._client.keep()
             self._fetchers.keep()
-        if self._access is None and (not self._order.attached or self._order.waits):
+        if self._access.current is None and (not self._order.attached or self._order.waits):
             await self._refuse(Unmountable(message.reason))
             self._scope.cancel()
-        self._no_others = message.reason
-        self._note_expiry()
+        self._access.no_others(message.reason)
 
     async def _apply_access(self, client: HttpClient, prober: BackendProber) -> None:
         async for told in self._accesses:
-            self._access = self._in_known_region(told)
-            self._no_others = told.renewal_error
-            client.use(self._access)
-            self._fetchers.use(self._access)
+            access = self._access.use(told)
+            client.use(access)
+            self._fetchers.use(access)
             logger.debug("new word on credentials")
             if self._stats.backend.refused is not None:
                 prober.ask_soon()
-
-    def _note_expiry(self) -> None:
-        """Keys that have expired while there are no others are the mount's trouble, whether somebody uses it or not.
-
-        Told once: if S3 takes them all the same, it is our clock that is wrong.
-        """
-        if self._no_others is not None and self._access is not None and _has_expired(self._access):
-            self._stats.refused(f"the credentials have expired, and there are no others: {self._no_others}")
-            self._no_others = None
-
-    def _explain(self, error: S3Error) -> str:
-        assert self._access is not None
-        return explain(error, self._spec, self._access)
-
-    def _in_known_region(self, access: Access) -> Access:
-        return in_region(access, self._region) if self._region and not access.region_told else access
 
     def _end(self, code: int) -> None:
         """Answer what has been read from the kernel, then end. Nothing has been, if the session is not ours yet."""
@@ -359,7 +337,7 @@ class _Engine:
                 put_off = now
             changed = trio.Event()
             self._stats.backend_changed = changed.set
-            self._note_expiry()
+            self._access.note_expiry()
             log.tell_repeats()
             self._uploads.catch_up()
             self._tell(
@@ -392,8 +370,3 @@ class _Engine:
             await self._link.send(message)
         except LinkClosed:
             logger.debug("the supervisor is gone: %s left out", message.type)  # _listen ends the engine
-
-
-def _has_expired(access: Access) -> bool:
-    keys = access.credentials
-    return keys is not None and keys.expires is not None and keys.expires <= time.time()
