@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from mountctl.status_table import size
+
 CONTENT_TYPE: Final = "text/html; charset=utf-8"
 # Nothing is loaded and nothing runs, even if something were not escaped.
 POLICY: Final = (
@@ -40,8 +42,6 @@ td.number,th.number{text-align:right;font-variant-numeric:tabular-nums}
 .reason{opacity:.8}
 """
 _NUMBERS: Final = frozenset({"read", "written", "open", "uploads", "cost today"})
-_KIB: Final = 1024
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def render(status: _Part) -> str:
@@ -94,8 +94,8 @@ def _cells(mount: _Part) -> Iterator[str]:
         "state": f"<span class={state}>{state}</span>{reason}",
         "source": escape(mount["source"]),
         "mountpoint": escape(mount["mountpoint"]),
-        "read": _size(stats.get("bytes_read", 0)),
-        "written": _size(stats.get("bytes_written", 0)),
+        "read": size(stats.get("bytes_read", 0)),
+        "written": size(stats.get("bytes_written", 0)),
         "open": str(int(stats.get("open_files", 0))),
         "uploads": str(int(stats.get("uploads", 0))),
         "keys until": escape(credentials.get("expires") or ""),
@@ -107,11 +107,3 @@ def _cells(mount: _Part) -> Iterator[str]:
 
 def _class(column: str) -> str:
     return " class=number" if column in _NUMBERS else ""
-
-
-def _size(count: float) -> str:
-    for unit in _UNITS:
-        if count < _KIB or unit == _UNITS[-1]:
-            break
-        count /= _KIB
-    return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"

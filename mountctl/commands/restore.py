@@ -18,6 +18,7 @@ from engine.restores import KEYS_MAX, AskRestore, RestoreTold, Tier
 from mountctl.control.client import ControlClient
 from mountctl.errors import MountctlError, SupervisorSilent
 from mountctl.guard import tell
+from mountctl.status_table import size
 from mountctl.supervisor.under_way import disjoint
 
 EXIT_FAILED: Final = 1
@@ -26,7 +27,6 @@ _LOOK_SECONDS_MIN, _LOOK_SECONDS_MAX = 2.0, 60.0
 # `--wait` outlives an engine that is replaced, a reload, and a supervisor that is upgraded: each takes seconds.
 _AWAY_SECONDS_MAX: Final = 600.0
 _NOT_KNOWN: Final = "; what S3 was asked for by then is not known: ask again, nothing is asked for or paid twice"
-_UNITS: Final = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 class NoMount(MountctlError):
@@ -64,7 +64,7 @@ def restore(runtime_dir: Path, wanted: Wanted, *, wait: bool, as_json: bool) -> 
     requests = _requests(client, wanted)
     counted = _all(client, requests)
     _must_fit(counted, wanted)
-    tell(f"mountctl: {_objects(counted.archived)} ({_size(counted.archived_bytes)}) to be restored, tier {wanted.tier}")
+    tell(f"mountctl: {_objects(counted.archived)} ({size(counted.archived_bytes)}) to be restored, tier {wanted.tier}")
     done, unanswered = _begin(client, requests) if counted.archived else (counted, 0)
     if wait and not done.failed and not unanswered:
         done = _wait(client, requests, done)
@@ -175,9 +175,7 @@ def _must_fit(counted: RestoreTold, wanted: Wanted) -> None:
             f"{_objects(counted.archived)} would be restored: more than --max-objects {wanted.objects_max}"
         )
     if wanted.bytes_max is not None and counted.archived_bytes > wanted.bytes_max:
-        raise NotRestored(
-            f"{_size(counted.archived_bytes)} would be restored: more than --max-bytes {wanted.bytes_max}"
-        )
+        raise NotRestored(f"{size(counted.archived_bytes)} would be restored: more than --max-bytes {wanted.bytes_max}")
 
 
 def _wait(client: ControlClient, requests: Sequence[tuple[str, AskRestore]], done: RestoreTold) -> RestoreTold:
@@ -214,11 +212,3 @@ def _print(done: RestoreTold, *, as_json: bool, unanswered: int = 0) -> None:
 
 def _objects(count: int) -> str:
     return f"{count} object" if count == 1 else f"{count} objects"
-
-
-def _size(count: float) -> str:
-    for unit in _UNITS:
-        if count < 1024 or unit == _UNITS[-1]:
-            return f"{count:.0f} {unit}" if unit == _UNITS[0] else f"{count:.1f} {unit}"
-        count /= 1024
-    raise AssertionError

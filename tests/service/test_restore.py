@@ -98,7 +98,7 @@ def test_an_archived_file_is_restored_and_the_log_has_said_how(archive: Archive)
     again = archive.told(file)
 
     assert first.returncode == 0, first.stderr
-    assert "1 object (1 bytes) to be restored, tier Standard" in first.stderr
+    assert "1 object (1 B) to be restored, tier Standard" in first.stderr
     assert file.read_bytes() == b"a"
     assert (again["asked"], again["readable"], again["archived"]) == (0, 1, 0)
 
