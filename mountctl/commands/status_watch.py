@@ -7,7 +7,7 @@ status, a line each time. Goes on when the supervisor is restarted.
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -31,10 +31,10 @@ _Status = Mapping[str, Any]
 def watch(runtime_dir: Path, names: Sequence[str], *, as_json: bool, no_color: bool) -> int:
     """Show the status until interrupted. Raises MountctlError if there is none to begin with."""
     terminal.end_orderly()
-    shows: _Screen | _Lines | _Json
     screen = _Screen(no_color=no_color, detail=bool(names))
-    shows = _Json() if as_json else screen if terminal.is_terminal() else _Lines()
-    with answering(), shows:
+    lines = _Written(_write_json if as_json else _Changes().write)
+    shows = screen if terminal.is_terminal() and not as_json else lines
+    with answering(), screen:
         for status in statuses(ControlClient(runtime_dir), names):
             if status is None:
                 terminal.look_for_reader()
@@ -97,28 +97,36 @@ class _Screen:
         terminal.write_now(begin + _HOME + f"{_CLEAR_LINE}\n".join(lines) + _CLEAR_LINE + _CLEAR_BELOW)
 
 
-class _Lines:
+class _Written:
+    """What is written line by line. That there is no supervisor is told once.
+
+    Args:
+        write: a status, on standard output.
+    """
+
+    def __init__(self, write: Callable[[_Status], None]) -> None:
+        self._write = write
+        self._silent = False
+
+    def show(self, status: _Status | MountctlError | None) -> None:
+        """Write it, if it is more than a sign of life."""
+        if isinstance(status, MountctlError):
+            if not self._silent:
+                sys.stderr.write(f"mountctl: {status}\n")
+            self._silent = True
+        elif status is not None:
+            self._silent = False
+            self._write(status)
+
+
+class _Changes:
     """A line for each mount that is not as it was told before."""
 
     def __init__(self) -> None:
         self._told: dict[str, tuple[str, str]] = {}
-        self._silent = False
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_exc: object) -> None:
-        pass
-
-    def show(self, status: _Status | MountctlError | None) -> None:
-        """Print what has changed."""
-        if status is None:
-            return
-        if isinstance(status, MountctlError):
-            _say_once(status, said=self._silent)
-            self._silent = True
-            return
-        self._silent = False
+    def write(self, status: _Status) -> None:
+        """Write what has changed."""
         now = {mount["name"]: (mount["state"], mount["reason"] or "") for mount in status["mounts"]}
         gone = dict.fromkeys(self._told.keys() - now.keys(), ("gone", ""))
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -130,28 +138,6 @@ class _Lines:
         self._told = now
 
 
-class _Json:
-    """Each status, a line."""
-
-    def __init__(self) -> None:
-        self._silent = False
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_exc: object) -> None:
-        pass
-
-    def show(self, status: _Status | MountctlError | None) -> None:
-        """Print it."""
-        if isinstance(status, MountctlError):
-            _say_once(status, said=self._silent)
-            self._silent = True
-        elif status is not None:
-            self._silent = False
-            terminal.write_now(json.dumps(status, ensure_ascii=False) + "\n")
-
-
-def _say_once(error: MountctlError, *, said: bool) -> None:
-    if not said:
-        sys.stderr.write(f"mountctl: {error}\n")
+def _write_json(status: _Status) -> None:
+    """Write all of it, a line."""
+    terminal.write_now(json.dumps(status, ensure_ascii=False) + "\n")

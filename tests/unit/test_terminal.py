@@ -221,7 +221,7 @@ def test_a_reason_neither_steers_the_terminal_nor_begins_a_line(capfd: pytest.Ca
 
     mount = {"name": "m", "state": "backoff", "reason": "a\x1b[31m\nm2 ready"}
 
-    status_watch._Lines().show({"mounts": [mount]})
+    status_watch._Changes().write({"mounts": [mount]})
     outcome.show(ReloadResult(ok=True, mounts={"m": mount["reason"]}), as_json=False)
     with pytest.raises(wait.WaitsInVain, match=r"m is failed: a\?\[31m\?m2 ready"):
         wait._hopeless({"m": mount | {"state": "failed"}}, ["ready"])
