@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 from mountctl.supervisor import mountinfo, recognition, state_file
 from mountctl.supervisor.session import FSTYPE, Session
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # Those that are gone are forgotten when there are twice as many as the last time, and so many at least: not with each
 # new one, which with hundreds of mounts would be all of them hundreds of times.
 _FORGET_MIN: Final = 64
@@ -57,7 +56,7 @@ class MountsFile:
 
     def __init__(self, state_dir: Path, runtime_dir: Path) -> None:
         self._path = state_file.path_of(state_dir, "mounts", runtime_dir)
-        self._boot = _BOOT_ID.read_text().strip()
+        self._boot = state_file.boot_id()
         self._noted: list[Noted] = self._read()
         self._forget_at = _FORGET_MIN
 

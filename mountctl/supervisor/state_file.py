@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from engine.facts import about
 from engine.message_ids import STATE_FILE
 
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _DIRECTORY_MODE: Final = 0o755
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,11 @@ def path_of(state_dir: Path, kind: str, runtime_dir: Path) -> Path:
 def name_of(runtime_dir: Path) -> str:
     """A runtime directory's path as a name in a directory, whatever bytes it has."""
     return quote(os.fsencode(runtime_dir.absolute()), safe="")
+
+
+def boot_id() -> str:
+    """Which boot of the host this is: what is good for one only says so with it."""
+    return _BOOT_ID.read_text().strip()
 
 
 def read(path: Path, model: type[_Model], lost: str, *, absent: _Model | None = None) -> _Model | None:

@@ -22,7 +22,6 @@ from engine.message_ids import STATE_FILE, UPLOAD_LEFT
 from engine.spec import MountSpec
 from mountctl.supervisor import state_file
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # machine-id(5). A container may have none: then those without one are one host.
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _SUFFIX: Final = ".json"
@@ -74,7 +73,7 @@ class UploadFiles:
         self._all: Final = state_dir / "uploads"
         self._own: Final = self._all / state_file.name_of(runtime_dir)
         self._fd = -1
-        self.boot: Final = _BOOT_ID.read_text().strip()
+        self.boot: Final = state_file.boot_id()
         self.machine = ""
         with contextlib.suppress(FileNotFoundError):
             self.machine = _MACHINE_ID.read_text().strip()

@@ -18,7 +18,6 @@ from engine.message_ids import VOLUME
 from mountctl.supervisor import state_file
 from mountctl.supervisor.volumes.model import KeptVolume
 
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 # Root's: names of buckets and pods are nobody else's business.
 _FILE_MODE: Final = 0o600
 
@@ -41,7 +40,7 @@ class VolumesFile:
     def __init__(self, state_dir: Path, runtime_dir: Path) -> None:
         self.sources: Final = runtime_dir.absolute() / "volumes"  # where their mounts are
         self._path = state_file.path_of(state_dir, "volumes", runtime_dir)
-        self._boot = _BOOT_ID.read_text().strip()
+        self._boot = state_file.boot_id()
         self._writing = trio.Lock()
         self._asked = 0  # states that are to be in the file
         self._written = 0
