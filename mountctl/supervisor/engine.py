@@ -106,12 +106,7 @@ class Engine:
         try:
             self._letters.send_nowait((message, fds))
         except trio.WouldBlock:
-            _log.warning(
-                "%s: the engine does not read its link; left out: %s",
-                self._spec.name,
-                message.type,
-                extra=about(NOT_UNDERSTOOD),
-            )
+            self._left_out(message)
             return False
         return True
 
@@ -234,14 +229,13 @@ class Engine:
         """Before what is posted and not sent yet."""
         try:
             if not self._process.link.send_nowait(message, fds):
-                _log.warning(
-                    "%s: the engine does not read its link; left out: %s",
-                    self._spec.name,
-                    message.type,
-                    extra=about(NOT_UNDERSTOOD),
-                )
+                self._left_out(message)
         except LinkClosed:
             _log.debug("%s: the engine was gone already", self._spec.name)
+
+    def _left_out(self, message: Message) -> None:
+        text = "%s: the engine does not read its link; left out: %s"
+        _log.warning(text, self._spec.name, message.type, extra=about(NOT_UNDERSTOOD))
 
     async def _hear_out(self, hear: Hearer, seconds: float) -> None:
         """What it says until its link is closed: by its end, unless it is stuck."""
