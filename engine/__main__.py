@@ -11,13 +11,12 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import pydantic
 import trio
 
-from engine import log
+from engine import kernel_read_ahead, log
 from engine.assembly import serving
 from engine.facts import about
 from engine.fetch.fetchers import Fetchers
@@ -25,7 +24,7 @@ from engine.fetch.number import connections_of_engine
 from engine.fetch.spawner import Spawner
 from engine.fuse import session
 from engine.link import Access
-from engine.message_ids import HOST, MOUNT_STATE
+from engine.message_ids import MOUNT_STATE
 from engine.preflight import Unmountable, preflight
 from engine.s3.access import AccessUnavailable, resolve
 from engine.s3.configured import Authorities, CaBundleUnusable, client_for, read_authorities
@@ -37,10 +36,6 @@ logger = logging.getLogger("engine")
 
 EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 3
-
-# What the supervisor sets for its mounts too: with the kernel's default of 128 KiB, requests are small and two at a
-# time. In KiB.
-READ_AHEAD_KIB: Final = 4096
 
 # Given by the two arguments without a name.
 _POSITIONAL: Final = ("name", "bucket", "prefix", "mountpoint")
@@ -139,15 +134,9 @@ async def _announce(spec: MountSpec, mounted: trio.Event) -> None:
 
 
 def _set_read_ahead(mountpoint: str) -> None:
-    """Only after INIT was answered, or the kernel sets it back: a statfs makes sure of that."""
-    os.statvfs(mountpoint)
-    device = session.mount_device(mountpoint)
-    if device is None:
-        return
-    try:
-        Path(f"/sys/class/bdi/{device}/read_ahead_kb").write_text(str(READ_AHEAD_KIB))
-    except OSError as error:
-        logger.warning("read_ahead_kb stays as it is: %s", error, extra=about(HOST))
+    os.statvfs(mountpoint)  # once it is answered, INIT was, too
+    if (device := session.mount_device(mountpoint)) is not None:
+        kernel_read_ahead.set_up(device)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
+from engine import kernel_read_ahead
 from engine.facts import about
-from engine.message_ids import HOST, MOUNT_LEFT
+from engine.message_ids import MOUNT_LEFT
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, fuse_init, fusectl, mount_api, mountinfo, recognition, record
 from mountctl.supervisor.bequest import Bequest
@@ -37,8 +38,6 @@ KINDS: Final = ("fuse", "journal", "record")
 _INIT_TIMEOUT_MS: Final = 1000
 # Any request fits: the kernel refuses to read into less than its largest one (1 MiB of data and headers).
 _REQUEST_BYTES_MAX: Final = (1 << 20) + 4096
-# 128 KiB by default; 4 MiB lets the kernel keep eight 1 MiB reads in flight (95 -> 950 MiB/s with 2 ms a read).
-READ_AHEAD_KIB: Final = 4096
 
 _log = logging.getLogger(__name__)
 _LEFT: Final = about(MOUNT_LEFT)
@@ -93,7 +92,7 @@ class Session:
                 notes = " ".join(getattr(error, "__notes__", []))
                 raise SessionError(f"the kernel refused the mount: {error} {notes}".strip()) from error
             opened.pop_all()
-        _set_read_ahead(minor)
+        kernel_read_ahead.set_up(f"0:{minor}")
         journal_fd = os.memfd_create("mountctl-journal", os.MFD_CLOEXEC)
         return cls(spec, fuse_fd, journal_fd, record.create(), init_request, minor, mount_id, mount_fd)
 
@@ -340,15 +339,6 @@ def _answer_init(fuse_fd: int) -> bytes:
     request = os.read(fuse_fd, _REQUEST_BYTES_MAX)
     os.write(fuse_fd, fuse_init.reply(fuse_init.parse(request)))
     return request
-
-
-def _set_read_ahead(minor: int) -> None:
-    # After INIT only: its reply would cut the value back to 128. Applies to files opened from now on.
-    path = Path(f"/sys/class/bdi/0:{minor}/read_ahead_kb")
-    try:
-        path.write_text(str(READ_AHEAD_KIB))
-    except OSError as error:
-        _log.warning("%s: cannot set read-ahead, reads will be slower: %s", path, error.strerror, extra=about(HOST))
 
 
 def must_be_free(mountpoint: str) -> None:

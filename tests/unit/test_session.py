@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 import trio
 
+from engine.kernel_read_ahead import READ_AHEAD_KIB
 from engine.spec import MountSpec
 from mountctl.supervisor import abilities, claims, mount_api, mountinfo, old_mounts, stale
 from mountctl.supervisor.mounts_file import Noted
-from mountctl.supervisor.session import FSTYPE, READ_AHEAD_KIB, Session, SessionError
+from mountctl.supervisor.session import FSTYPE, Session, SessionError
 
 
 def spec(mountpoint: Path, **options: object) -> MountSpec:
