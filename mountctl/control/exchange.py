@@ -15,6 +15,8 @@ from typing import Final, Self
 _HEAD_BYTES_MAX: Final = 64 * 1024
 _RECEIVE_BYTES: Final = 64 * 1024
 _END_OF_LINE: Final = b"\r\n"
+# A month, for whoever wants to wait for ever: what a socket takes has an end.
+_WAIT_SECONDS_MAX: Final = 30 * 86400.0
 
 
 class NoAnswer(Exception):
@@ -36,7 +38,7 @@ class Exchange:
         self._received = b""
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._sock.settimeout(seconds)
+            self._sock.settimeout(min(seconds, _WAIT_SECONDS_MAX))
             self._sock.connect(str(path))
         except BaseException:
             self._sock.close()
@@ -104,7 +106,7 @@ class Exchange:
         left = self._until - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self._sock.settimeout(left)
+        self._sock.settimeout(min(left, _WAIT_SECONDS_MAX))
         data = self._sock.recv(_RECEIVE_BYTES)
         if not data:
             raise NoAnswer("it ended in the middle")

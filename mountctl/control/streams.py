@@ -25,6 +25,8 @@ SIGN_SECONDS: Final = 1.0
 PAUSE_SECONDS: Final = 0.1
 # Counters, times of expiry and the kernel's figures change without a word.
 REFRESH_SECONDS: Final = 5.0
+# Of a number that is asked for. Python itself refuses to read thousands.
+_DIGITS_MAX: Final = 30
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -64,7 +66,7 @@ def stream(path: str, control: Control, asked: Mapping[str, Sequence[str]]) -> S
 
 def _number(asked: Mapping[str, Sequence[str]], name: str, default: int) -> int:
     told = asked.get(name, [str(default)])[0]
-    if not (told.isascii() and told.isdigit()):
+    if not (told.isascii() and told.isdigit() and len(told) <= _DIGITS_MAX):
         raise WrongQuestion(f"{name} must be a whole number, and none below 0")
     return int(told)
 

@@ -316,6 +316,15 @@ def test_a_supervisor_that_does_not_answer_is_told_in_time(tmp_path: Path, monke
             ControlClient(tmp_path).status()
 
 
+@pytest.mark.parametrize("seconds", [1e300, float("inf")])
+def test_who_would_wait_longer_than_a_socket_can_is_answered(tmp_path: Path, seconds: float) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        with pytest.raises(Refused, match="seconds must be from 0 to 86400"):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).stop, ["one"], seconds)
+
+    serving(tmp_path, body)
+
+
 def test_a_log_level_is_changed_for_one_mount(tmp_path: Path) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         client = ControlClient(runtime_dir)

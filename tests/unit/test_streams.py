@@ -247,6 +247,7 @@ def test_who_follows_the_log_of_a_mount_that_goes_hears_its_end_and_does_not_wai
         ("/v1/events?since=x", "since must be a whole number"),
         ("/v1/events?since=-1", "since must be a whole number"),
         ("/v1/events?since=%C2%B2", "since must be a whole number"),
+        (f"/v1/events?since={'9' * 5000}", "since must be a whole number"),
         ("/v1/logs", "which mount?"),
         ("/v1/logs?name=one&lines=many", "lines must be a whole number"),
     ],
