@@ -113,12 +113,15 @@ async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:
     async with supervisor.reloading:
         declared(supervisor, names)  # a reload may have come first
         fresh = [name for name in dict.fromkeys(names) if name not in supervisor.mounts]
-        for name in names:
-            if supervisor.holds.drop(name):
-                telling.hold(supervisor.events, name, "started: no longer held")
-        await trio.to_thread.run_sync(supervisor.holds.write)
+        dropped = [name for name in names if supervisor.holds.drop(name)]
+        for name in dropped:
+            telling.hold(supervisor.events, name, "started: no longer held")
+        lost = await trio.to_thread.run_sync(supervisor.holds.write) if dropped else None
         await supervisor.start([supervisor.config.mounts[name] for name in fresh])
-    return {name: f"{'started' if name in fresh else 'not held'}{trouble(supervisor.mounts[name])}" for name in names}
+    results = {
+        name: f"{'started' if name in fresh else 'not held'}{trouble(supervisor.mounts[name])}" for name in names
+    }
+    return results | {name: f"{results[name]}, {lost}" for name in dropped if lost}
 
 
 async def restart(mounts: Iterable[Mount]) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """What an operator does to mounts by hand, while the supervisor does other things as well."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,11 +22,11 @@ SPEC = MountSpec(name="m", bucket="bucket", mountpoint="/mnt/m")
 class Supervised:
     """A supervisor of one mount, which is held, as far as `start` concerns it."""
 
-    def __init__(self) -> None:
+    def __init__(self, state_dir: Path | None = None) -> None:
         self.running, self.reloading = trio.Event(), trio.Lock()
         self.config = SimpleNamespace(mounts={"m": SPEC})
         self.mounts: dict[str, Any] = {}
-        self.holds, self.events = Holds(), Events(first=1)
+        self.holds, self.events = Holds(state_dir, Path("/run/x")), Events(first=1)
         self.holds.add("m", "root")
         self.started: list[str] = []
 
@@ -73,3 +74,14 @@ def test_a_mount_that_a_reload_has_taken_away_meanwhile_is_told_to_be_none() -> 
 
     trio.run(start_in_a_reload)
     assert supervised.started == []
+
+
+def test_a_start_that_cannot_be_remembered_says_so_as_the_next_supervisor_would_hold_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    supervised: Any = Supervised(tmp_path / "file")
+    supervised.running.set()
+
+    assert trio.run(by_hand.start, supervised, ["m"]) == {
+        "m": "started, not remembered over a restart: Not a directory"
+    }
+    assert trio.run(by_hand.start, supervised, ["m"]) == {"m": "not held"}
