@@ -5,6 +5,7 @@ Called by import_command.py. Printing changes nothing on the host, and reads key
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,13 @@ class Asked:
     credentials: Path | None = None
     host: Host = field(default=_HOST)
 
+    def called(self) -> list[str]:
+        """The command that asks for it."""
+        words = ["mountctl", "import", *self.sources]
+        for command in self.commands:
+            words += ["--command", command]
+        return words if self.credentials is None else [*words, "--write-credentials", str(self.credentials)]
+
     def found(self) -> Imported:
         """It. Raises MountctlError."""
         return collect(self.sources, self.commands, self.host, self.credentials)
@@ -74,13 +82,14 @@ def plan(asked: Asked, config: Path, *, as_json: bool) -> int:
             {"name": name, "from": draft.found.origin, "mountpoint": draft.keys["mountpoint"], "steps": steps[name]}
             for name, draft in imported.drafts.items()
         ]
-        typer.echo(json.dumps({"schema": SCHEMA, "mounts": mounts}, indent=2, ensure_ascii=False))
+        told = {"schema": SCHEMA, "mounts": mounts, "not_imported": _not_imported(imported)}
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
         return 0
     for name, draft in imported.drafts.items():
         typer.echo(f"{name}: {draft.keys['mountpoint']}, from {draft.found.origin} ({draft.found.program})")
         for number, step in enumerate(steps[name], start=1):
             typer.echo(f"  {number}. {step}")
-        typer.echo(f"  All of it, and back again if it fails: mountctl import --switch {name}\n")
+        typer.echo(f"  All of it, and back again if it fails: {shlex.join([*asked.called(), '--switch', name])}\n")
     for each in imported.unusable:
         tell(f"mountctl: not imported: {each.origin}: {each.reason}")
     return 0
@@ -147,15 +156,16 @@ def _agrees(name: str) -> bool:
 
 def _steps(name: str, draft: Draft, config: Path, host: Host) -> Iterator[str]:
     drop_in = drop_in_directory(config) / f"{name}.toml"
+    written, place = drop_in.with_name(f".{drop_in.name}"), shlex.quote(draft.keys["mountpoint"])
     for note in draft.notes:
         if note.kind.asks:
             yield f"read: {note.option}: {note.text}"
-    yield f"write [mount.{name}] (`mountctl import` prints it) into {drop_in.parent}/.{name}.toml, and `mountctl check`"
-    yield f"end what uses {draft.keys['mountpoint']} (`fuser -vm {draft.keys['mountpoint']}`)"
+    yield f"write [mount.{name}] (`mountctl import` prints it) into {written}, and `mountctl check`"
+    yield f"end what uses {place} (`fuser -vm {place}`)"
     yield from previous(draft.found, host).steps()
-    yield f"mv {drop_in.parent}/.{name}.toml {drop_in}"
+    yield shlex.join(["mv", str(written), str(drop_in)])
     yield f"mountctl reload --only {name}"
-    yield f"mountctl wait {name} --timeout 60 && ls {draft.keys['mountpoint']}"
+    yield f"mountctl wait {name} --timeout 60 && ls {place}"
 
 
 def _write_keys(imported: Imported, asked: Asked, only: str | None = None) -> None:
@@ -167,6 +177,10 @@ def _write_keys(imported: Imported, asked: Asked, only: str | None = None) -> No
         wanted = {name: source for name, source in wanted.items() if name == profile}
     added = keys.write(asked.credentials, {name: source.read() for name, source in wanted.items()})
     tell(f"mountctl: {asked.credentials}: profiles added: {', '.join(added) or 'none'}")
+
+
+def _not_imported(imported: Imported) -> list[dict[str, str]]:
+    return [{"from": each.origin, "reason": each.reason} for each in imported.unusable]
 
 
 def _json(imported: Imported) -> dict[str, object]:
@@ -185,6 +199,6 @@ def _json(imported: Imported) -> dict[str, object]:
             }
             for name, draft in imported.drafts.items()
         ],
-        "not_imported": [{"from": each.origin, "reason": each.reason} for each in imported.unusable],
+        "not_imported": _not_imported(imported),
         "toml": writing.document(imported),
     }

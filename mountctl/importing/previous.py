@@ -5,6 +5,7 @@ unmounted, and its call is kept in memory until it is known that nobody needs it
 """
 
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ class _OfUnit:
     _was_enabled: bool = False
 
     def steps(self) -> Iterator[str]:
-        yield f"systemctl disable --now {self.name}"
+        yield shlex.join(["systemctl", "disable", "--now", self.name])
 
     def stop(self) -> None:
         self._was_enabled = _says_enabled(self.name)
@@ -147,7 +148,7 @@ class _OfProcess:
     _user: tuple[int, int] = (0, 0)
 
     def steps(self) -> Iterator[str]:
-        yield f"umount {self.mountpoint}"
+        yield f"umount {shlex.quote(self.mountpoint)}"
         yield "(see what starts it, a script or crontab perhaps, and take it out there)"
 
     def stop(self) -> None:
@@ -204,7 +205,7 @@ class _Line:
     _is_out: bool = False
 
     def steps(self) -> Iterator[str]:
-        yield f"umount {self.mountpoint}"
+        yield f"umount {shlex.quote(self.mountpoint)}"
         yield f"put a # in front of line {self.way.line} of {self.way.path}"
         if _SYSTEMD.exists():
             yield "systemctl daemon-reload"

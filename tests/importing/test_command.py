@@ -1,6 +1,7 @@
 """`mountctl import` as it is called: what it prints, where, and that it changes nothing."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,21 @@ def test_a_plan_says_each_step_of_each_mount(fstab: Path, tmp_path: Path, capfd:
     assert "umount /mnt/media-of-a-test" in out
     assert f"put a # in front of line 1 of {fstab}" in out
     assert "mountctl reload --only media-of-a-test" in out
-    assert "All of it, and back again if it fails: mountctl import --switch media-of-a-test" in out
+    assert f"All of it, and back again if it fails: mountctl import {fstab} --switch media-of-a-test" in out
+
+
+def test_a_plan_can_be_copied_into_a_shell_and_as_json_has_what_was_left_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = "mount-s3 media '/mnt/media of a test'"
+    assert called("--command", command, "--command", "s3fs x", "--plan", "--config", tmp_path / "c.toml") == 0
+    assert called("--command", command, "--command", "s3fs x", "--plan", "--json") == 0
+
+    text, _, as_json = capfd.readouterr().out.partition("{")
+    assert "umount '/mnt/media of a test'" in text
+    assert "&& ls '/mnt/media of a test'" in text
+    assert f"mountctl import --command {shlex.quote(command)} --command 's3fs x' --switch media_of_a_test" in text
+    assert json.loads("{" + as_json)["not_imported"][0]["from"] == "command line 2"
 
 
 def test_json_has_the_same(fstab: Path, capfd: pytest.CaptureFixture[str]) -> None:
