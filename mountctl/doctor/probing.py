@@ -155,8 +155,11 @@ async def _look(facts: Facts, specs: Sequence[MountSpec]) -> None:
 async def _path(facts: Facts, spec: MountSpec, limit: trio.CapacityLimiter) -> None:
     async with limit:
         answer = await stale.probe(spec.mountpoint)
-    ours = [each for each in mountinfo.entries() if each.mountpoint == spec.mountpoint and each.fstype == FSTYPE]
-    top = mountinfo.at(spec.mountpoint)
+    place = spec.mountpoint
+    if answer is stale.Answer.ANSWERS:
+        place = os.path.realpath(place)  # noqa: ASYNC240 - it has just answered. The kernel knows no links.
+    ours = [each for each in mountinfo.entries() if each.mountpoint == place and each.fstype == FSTYPE]
+    top = mountinfo.at(place)
     above = next((found for each in ours if (found := mountinfo.covering(each)) is not None), None)
     facts.paths.append(
         PathFacts(

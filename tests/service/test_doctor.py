@@ -50,7 +50,10 @@ def _bad(findings: list[dict[str, Any]]) -> set[tuple[str, str | None]]:
 def test_a_healthy_mount_has_no_finding_and_each_of_its_needs_was_looked_at(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:
-    running.configure(moto, a={"bucket": bucket})
+    link = running.work / "link"
+    link.symlink_to(running.mountpoint("b"))
+    running.mountpoint("b").mkdir(parents=True)
+    running.configure(moto, a={"bucket": bucket}, b={"bucket": bucket, "mountpoint": str(link), "read_only": True})
     with running.running():
         findings = _findings(running)
     assert _bad(findings) == set()
