@@ -102,9 +102,10 @@ async def upgrade(supervisor: Supervisor) -> Reload:
 async def users(mount: Mount) -> list[str]:
     """The processes that have a mount open, each as `command (pid)`."""
     session = mount.session
-    return (
-        [] if session is None or not session.attached else await open_files.users(session.mount_id, session.mountpoint)
-    )
+    place = (
+        None if session is None else session.place()
+    )  # as the kernel has it, where processes are: links are followed
+    return [] if session is None or place is None else await open_files.users(session.mount_id, place)
 
 
 async def start(supervisor: Supervisor, names: Sequence[str]) -> dict[str, str]:

@@ -66,17 +66,23 @@ def test_a_stop_waits_for_what_is_being_written_and_says_who_holds_it_up(
 def test_a_stop_at_its_deadline_unmounts_and_says_what_was_open(
     running: Running, moto: MotoServer, bucket: str
 ) -> None:
-    running.configure(moto, m={"bucket": bucket})
+    link = running.work / "link"  # where the kernel has it is elsewhere
+    link.symlink_to(running.mountpoint("m"))
+    running.mountpoint("m").mkdir(parents=True)
+    running.configure(moto, m={"bucket": bucket, "mountpoint": str(link)})
     with running.running("ready", "held"):
+        there = subprocess.Popen(["cat"], cwd=link, stdin=subprocess.PIPE)
         file = os.open(running.mountpoint("m") / "x", os.O_RDONLY)
         try:
             done = running.run("stop", "m", "--deadline", "0.1")
         finally:
+            there.communicate()
             with contextlib.suppress(OSError):  # its mount is gone
                 os.close(file)
         assert done.returncode == 1
         assert "m: stopped, while it was open in " in done.stdout
         assert f"({os.getpid()})" in done.stdout
+        assert f"cat ({there.pid})" in done.stdout
         assert running.mounted() == []
 
 
