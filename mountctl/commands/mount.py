@@ -68,6 +68,10 @@ def refuse_unsupported(arguments: Sequence[str]) -> None:
 def spec_from(source: str, directory: str, *, dashes: str = "--", **options: Any) -> MountSpec:
     """The mount that a command line, or with no dashes a line of fstab, describes. Raises InvalidOptions."""
     options.pop(_FOREGROUND, None)
+    for about, value in (("the source", source), ("DIR", directory), *options.items()):
+        if any(map(_is_no_text, value if isinstance(value, (list, tuple)) else (value,))):
+            option = f"{dashes}{kebab(about)}" if about in options else about
+            raise InvalidOptions(f"{option}: has bytes that are no UTF-8, which a mount can't have")
     given = {name: _value(name, value) for name, value in options.items() if value not in (None, False, (), [])}
     bucket = source
     if source.startswith(("/", ".")):
@@ -103,6 +107,11 @@ def name_of(mountpoint: str) -> str:
         return plain or "mount"
     checksum = f"{zlib.crc32(mountpoint.encode(errors='surrogateescape')):08x}"
     return f"{plain[-(_NAME_CHARACTERS_MAX - len(checksum) - 1) :].lstrip('-._') or 'mount'}-{checksum}"
+
+
+def _is_no_text(value: object) -> bool:
+    """Whether it was given as bytes that are none."""
+    return isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:

@@ -266,4 +266,4 @@ def _target(path: str, query: Sequence[tuple[str, str]]) -> str:
         return path
     from urllib.parse import urlencode  # 3 ms, which `status` of all mounts does without
 
-    return f"{path}?{urlencode(query)}"
+    return f"{path}?{urlencode(query, errors='surrogateescape')}"  # a name may be no text: then nothing has it

@@ -1,6 +1,7 @@
 """The command line of `mountctl mount`: Mountpoint's words, made a mount."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,3 +83,17 @@ def test_a_mount_without_a_name_is_called_by_its_mountpoint(mountpoint: str, nam
 
 def test_mountpoints_in_other_letters_have_names_of_their_own() -> None:
     assert name_of("/mnt/\u6570\u636e") != name_of("/mnt/\u5907\u4efd")
+
+
+@pytest.mark.parametrize(
+    ("source", "directory", "options", "about"),
+    [
+        ("s3://bucket/\udcff/", "/mnt/x", {}, "the source"),
+        ("bucket", "/mnt/\udcff", {}, "DIR"),
+        ("bucket", "/mnt/x", {"log_directory": "/\udcff"}, "--log-directory"),
+        ("bucket", "/mnt/x", {"bind": ["eth0", "\udcff"]}, "--bind"),
+    ],
+)
+def test_bytes_that_are_no_text_are_told(source: str, directory: str, options: dict[str, Any], about: str) -> None:
+    with pytest.raises(InvalidOptions, match=f"^{about}: has bytes that are no UTF-8"):
+        spec_from(source, directory, **options)

@@ -67,6 +67,14 @@ def test_an_unknown_name_is_answered_with_those_there_are(tmp_path: Path) -> Non
     serving(tmp_path, body)
 
 
+def test_a_name_that_is_no_text_is_answered_as_one_that_nothing_has(tmp_path: Path) -> None:
+    async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
+        with pytest.raises(UnknownMount):
+            await trio.to_thread.run_sync(ControlClient(runtime_dir).status, ["\udcff"])
+
+    serving(tmp_path, body)
+
+
 def test_a_reload_answers_when_it_is_done_and_status_answers_meanwhile(tmp_path: Path) -> None:
     async def body(runtime_dir: Path, supervisor: Supervisor) -> None:
         client = ControlClient(runtime_dir)
