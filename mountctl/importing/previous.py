@@ -143,6 +143,7 @@ class _OfProcess:
     mountpoint: str
     host: Host
     pid: int | None = None
+    _was_mounted: bool = False
     _call: list[bytes] = field(default_factory=list, repr=False)
     _environment: dict[bytes, bytes] = field(default_factory=dict, repr=False)
     _user: tuple[int, int] = (0, 0)
@@ -153,6 +154,7 @@ class _OfProcess:
 
     def stop(self) -> None:
         self._remember()
+        self._was_mounted = mountinfo.at(self.mountpoint) is not None
         try:
             if _unmount(self.mountpoint):
                 wait_until_gone(self.mountpoint, self.host)
@@ -161,7 +163,7 @@ class _OfProcess:
             raise
 
     def bring_back(self) -> None:
-        if not self._call or mountinfo.at(self.mountpoint) is not None:
+        if not self._call or not self._was_mounted or mountinfo.at(self.mountpoint) is not None:
             return
         uid, gid = self._user
         try:

@@ -4,6 +4,7 @@ A mount is not touched. A process that a unit has started is the unit's, if that
 """
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,12 +45,19 @@ _READ: Final = frozenset(
 
 
 def of_host(host: Host) -> Iterator[Found | Unusable]:
-    """The mounts of all live processes, by their numbers; of several processes of one mount the first."""
+    """The mounts of all live processes, by their numbers; of several processes of one mount the first.
+
+    Those of containers are told to be none: a mount of theirs is at a path of theirs.
+    """
     pids = sorted(int(each.name) for each in host.proc.iterdir() if each.name.isdigit())
     seen: set[str] = set()
     for pid in pids:
         found = of_process(pid, host)
-        if isinstance(found, Found) and found.mountpoint not in seen:
+        if isinstance(found, Found) and not _is_here(host.proc / str(pid)):
+            yield Unusable(
+                f"process {pid}", f"{found.program} runs in a container: what it mounts is none of this host's"
+            )
+        elif isinstance(found, Found) and found.mountpoint not in seen:
             seen.add(found.mountpoint)
             yield found
 
@@ -72,6 +80,13 @@ def of_process(pid: int, host: Host) -> Found | Unusable | None:
         user=_user(place, host),
         unread=frozenset(variables) - _READ,
     )
+
+
+def _is_here(place: Path) -> bool:
+    """Whether a process has our root directory; also where nobody may know."""
+    with contextlib.suppress(OSError):
+        return os.path.samestat((place / "root").stat(), Path("/").stat())
+    return True
 
 
 def _strings(path: Path) -> list[str]:

@@ -70,6 +70,18 @@ def test_a_process_that_cron_has_started_is_nobodys_as_cron_is_not_to_be_stopped
     assert [draft.found.way for draft in made.drafts.values()] == [Process(7), Process(8)]
 
 
+def test_what_a_container_mounts_is_none_of_this_hosts(host: Host, tmp_path: Path) -> None:
+    process(host, 7, "s3fs", "bucket", "/mnt/a")
+    (host.proc / "7" / "root").symlink_to(tmp_path)
+    process(host, 8, "s3fs", "bucket", "/mnt/b")
+    (host.proc / "8" / "root").symlink_to("/")
+
+    made = collect(["live"], [], host)
+
+    assert list(made.drafts) == ["b"]
+    assert [(each.origin, "container" in each.reason) for each in made.unusable] == [("process 7", True)]
+
+
 def test_a_mount_that_is_declared_and_runs_is_one_mount_of_what_declares_it(host: Host) -> None:
     host.fstab.write_text("bucket /mnt/a fuse.s3fs _netdev,ro 0 0\n")
     process(host, 8, "s3fs", "bucket", "/mnt/a", "-o", "rw,_netdev")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,15 @@ def test_a_mount_that_is_in_use_stays_and_nothing_is_started_for_it(mountpoint: 
     assert mountinfo.count(str(mountpoint)) == 1
     (pid,) = map(int, pids.read_text().split())
     assert not gone(pid)
+
+
+def test_what_was_mounted_nowhere_here_is_not_started_here(tmp_path: Path, pids: Path, mountpoint: Path) -> None:
+    found = process(pids, mountpoint)
+    elsewhere = replace(found, mountpoint=str(tmp_path / "elsewhere"))
+    subprocess.run(["umount", mountpoint], check=True)
+    old = previous.previous(elsewhere, Host())
+
+    old.stop()
+    old.bring_back()
+
+    assert len(pids.read_text().split()) == 1
