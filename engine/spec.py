@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Literal, Self
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MinLen
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from engine import bucket_names
@@ -126,7 +126,7 @@ Mode = Annotated[int, BeforeValidator(_mode)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Variables = Annotated[tuple[str, ...], BeforeValidator(as_pairs), PlainSerializer(as_table)]
 Interfaces = Annotated[tuple[str, ...], BeforeValidator(as_interfaces)]
-HeaderText = Annotated[str, Field(min_length=1), AfterValidator(_header_text)]
+HeaderText = Annotated[str, MinLen(1), AfterValidator(_header_text)]
 
 
 def kebab(name: str) -> str:

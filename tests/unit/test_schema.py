@@ -100,6 +100,7 @@ def test_a_right_line_is_valid(line: str) -> None:
         "use = 1",
         'name = "a"',
         'cache = "/x"',
+        'storage-class = ""',
     ],
 )
 def test_a_wrong_line_is_not(line: str) -> None:
