@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from mountctl import status_page
-from mountctl.status import CostStatus
+from mountctl.control import pages
+from mountctl.status import CostStatus, Status
 from tests.unit.test_metrics_text import mount, status
 
 HOSTILE = "<script>document.title='owned'</script>\"' onload=x"
@@ -69,6 +70,16 @@ def test_it_asks_anew_by_itself_and_loads_nothing() -> None:
 
 def test_without_mounts_it_says_so() -> None:
     assert "No mounts." in page().text
+
+
+def test_a_path_that_is_no_text_is_shown_with_escapes() -> None:
+    told = status(mount("a"))
+    told["supervisor"]["config"]["path"] = "/etc/\udcff.toml"
+
+    found = pages.page("/", "text/html", lambda: Status.model_validate(told))
+
+    assert found is not None
+    assert rb"/etc/\udcff.toml" in found.body
 
 
 @pytest.mark.slow
