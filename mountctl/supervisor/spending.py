@@ -125,7 +125,9 @@ class Spending:
         return cost
 
     def _cost_of(self, account: _Account, today: str, prices: Prices) -> CostStatus:
-        days = {today: Requests()} | {day: Requests(*requests) for day, requests in account.days.items()}
+        # What a clock that was ahead noted is not told; nor is it dropped, as it may be this one that is wrong.
+        past = {day: Requests(*requests) for day, requests in account.days.items() if day <= today}
+        days = {today: Requests()} | past
         return CostStatus(
             currency=prices.currency,
             today=_rounded(days[today].cost(prices)),

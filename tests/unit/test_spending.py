@@ -129,6 +129,22 @@ def test_old_days_go_and_with_the_last_the_mount_that_is_gone(tmp_path: Path) ->
     assert "GetObject" not in next((tmp_path / "requests").iterdir()).read_text()
 
 
+def test_days_of_a_clock_that_was_ahead_are_not_told_when_it_is_set(tmp_path: Path) -> None:
+    clock = Clock()
+    spending = Spending(tmp_path, Path("/run/x"), clock)
+    clock.now += 400 * DAY
+    spending.look(gets(10))
+    assert got(spending) == [10]
+
+    clock.now -= 400 * DAY
+    spending.look(gets(15))
+
+    assert got(spending) == [5]
+    assert spending.cost("m", Prices(get=1000)).total == 15
+    clock.now += 400 * DAY
+    assert got(spending) == [10, 5]
+
+
 def test_a_file_that_is_no_such_file_is_told_and_left_behind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(Spending(tmp_path, Path("/run/x"), Clock()))
     [file] = (tmp_path / "requests").iterdir()
