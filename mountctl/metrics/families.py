@@ -20,15 +20,25 @@ _INFINITE: Final = "+Inf"
 
 def collect(status: Part | None) -> Iterator[Collected]:
     """All that a status (the answer of /v1/status) tells; None: no supervisor answers. Families without samples too."""
-    yield Collected(UP, [((), float(status is not None))])
-    if status is None:
-        return
-    for family in SUPERVISOR:
-        yield Collected(family, list(family.samples(status)))
-    mounts = [((("mount", str(each["name"])),), each) for each in status.get("mounts", []) if "name" in each]
+    yield from of_supervisor(status)
+    mounts = [((("mount", name),), mount) for name, mount in named_mounts(status)]
     for family in MOUNTS:
         read = family.samples
         yield Collected(family, [(name + labels, value) for name, mount in mounts for labels, value in read(mount)])
+
+
+def of_supervisor(status: Part | None) -> Iterator[Collected]:
+    """What is told of no single mount."""
+    yield Collected(UP, [((), float(status is not None))])
+    if status is not None:
+        for family in SUPERVISOR:
+            yield Collected(family, list(family.samples(status)))
+
+
+def named_mounts(status: Part | None) -> list[tuple[str, Part]]:
+    """The mounts of a status, each with its name."""
+    mounts = () if status is None else status.get("mounts", ())
+    return [(str(each["name"]), each) for each in mounts if "name" in each]
 
 
 def _number(*path: str) -> _Reader:

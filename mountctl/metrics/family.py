@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
 PREFIX: Final = "mountctl_"
@@ -55,7 +56,7 @@ class Family:
         end = self.name.rpartition("_")[2]
         return end if end in _UNITS else ""
 
-    @property
+    @cached_property
     def sample_name(self) -> str:
         """What a query asks for; of a histogram, what `_bucket`, `_sum` and `_count` are added to."""
         return f"{PREFIX}{self.name}{_SUFFIXES.get(self.kind, '')}"

@@ -11,7 +11,7 @@ from engine import latency
 from engine.counted import Stats
 from mountctl.metrics import exposition
 from mountctl.metrics.families import ALL
-from mountctl.metrics.family import PREFIX
+from mountctl.metrics.family import PREFIX, Family, Part, Sample
 from mountctl.status import ConfigStatus, EngineStatus, LastReload, MountStatus, Status, SupervisorStatus, utc
 from tests.metrics_text import parsed
 
@@ -148,6 +148,51 @@ def test_the_next_scrape_has_what_came_since_of_each_mount() -> None:
     assert counts(1, 2) == ["1", "2"]
     assert counts(1, 3) == ["1", "3"]
     assert counts(0, 3) == ["0", "3"]
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_what_is_told_of_many_mounts_stands_together_by_family(openmetrics: bool) -> None:
+    counted = latency.Latencies()
+    counted.note("read", 0.2)
+    stats: dict[str, Any] = {"fuse_latencies": counted.buckets(), "s3_answers": {"GetObject 206": 4}}
+    text = exposition.text(status(*[mount(f"m{number}", **stats) for number in range(3)]), openmetrics=openmetrics)
+
+    sections = [section.splitlines() for section in re.split(r"^# HELP ", text, flags=re.MULTILINE)[1:]]
+
+    names = [section[0].split()[0] for section in sections]
+    assert len(names) == len(set(names))
+    for name, lines in zip(names, sections, strict=True):
+        assert all(re.match(rf"({name}(_\w+)?[{{ ]|# (TYPE|UNIT) {name} |# EOF)", line) for line in lines[1:]), name
+    assert parsed(text, openmetrics=openmetrics).value("mountctl_read_bytes_total", mount="m2") == 0
+
+
+def test_a_mount_that_is_as_it_was_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[tuple[str, int]] = []
+
+    def samples(of: Part) -> list[Sample]:
+        read.append((of["name"], of["stats"]["inodes"]))
+        return [((), of["stats"]["inodes"])]
+
+    monkeypatch.setattr(exposition, "MOUNTS", (Family("seen", "gauge", "What was read.", samples),))
+
+    def told(a: int, b: int) -> list[str]:
+        text = exposition.text(status(mount("still a", inodes=a), mount("still b", inodes=b)))
+        return [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("mountctl_seen")]
+
+    assert told(1, 2) == ["1", "2"]
+    assert told(1, 2) == ["1", "2"]
+    assert told(1, 3) == ["1", "3"]
+    assert read == [("still a", 1), ("still b", 2), ("still b", 3)]
+
+
+def test_of_a_mount_that_is_gone_nothing_is_told_or_kept() -> None:
+    exposition.text(status(mount("stays"), mount("goes")))
+
+    text = exposition.text(status(mount("stays")))
+
+    assert 'mount="stays"' in text
+    assert 'mount="goes"' not in text
+    assert exposition._mounts_told.keys() == {"stays"}
 
 
 def test_without_a_supervisor_only_that_is_told() -> None:
