@@ -184,7 +184,7 @@ def _mount(
             reachable=mount.backend.reachable, error=mount.backend.error, refused=mount.backend.refused
         ),
         credentials=_credentials(mount),
-        stats=dict(stats),
+        stats=vars(stats),  # its fields; dict(stats) asks for each, which with 200 mounts takes 2 ms
         log=log_place.of(mount.spec, supervisor.logs),
         transient=mount.transient,
         volume=supervisor.volumes.roster.status(mount),
