@@ -80,15 +80,17 @@ class Many(Supervised):
         return statistics.median(int(each[1]) for each in found if each is not None) / 1024
 
     def use(self) -> None:
-        """Each mount a little, so that there is something to tell of it."""
+        """Each mount a little, so that there is something to tell of it; until the supervisor has heard of it."""
         for number in range(self._all):
             os.listdir(self.path(number))
             (self.path(number) / "object").read_bytes()
+        time.sleep(2 * HEARTBEAT_SECONDS)
 
-    def scrape(self) -> tuple[list[float], list[float], int]:
-        """All metrics on the control socket, some times: seconds in order, the supervisor's of CPU in order, lines."""
+    def scrape(self, between: Callable[[], None]) -> str:
+        """All metrics on the control socket, some times, with this done before each. What it took, in words."""
         took, cpu, lines = [], [], 0
         for _ in range(_SCRAPES):
+            between()
             began, before = time.perf_counter(), self._supervisors_cpu()
             with Exchange(self._work / "run" / SOCKET_NAME, KILL_WAIT_SECONDS_MAX) as exchange:
                 _, body = exchange.ask("GET", "/metrics")
@@ -96,8 +98,8 @@ class Many(Supervised):
             took.append(time.perf_counter() - began)
             cpu.append(self._supervisors_cpu() - before)
             lines = text.count(b"\n")
-            time.sleep(_BETWEEN_SCRAPES_SECONDS)
-        return sorted(took), sorted(cpu), lines
+        middle, best, busy = statistics.median(took) * 1000, min(took) * 1000, statistics.median(cpu) * 1000
+        return f"{lines} lines: {middle:.0f} ms, the fastest {best:.0f} ms; {busy:.0f} ms of CPU"
 
     def _supervisors_cpu(self) -> float:
         """Heartbeats that came in between are in it."""
@@ -120,10 +122,8 @@ def measure(many: Many, mounts: int) -> None:
     seconds = many.start()
     print(f"{mounts} mounts ready: {seconds:.2f} s, {many.cpu():.2f} s of CPU; an engine: {many.pss():.1f} MiB PSS")
     many.use()
-    time.sleep(2 * HEARTBEAT_SECONDS)
-    took, used, count = many.scrape()
-    middle, best, busy = statistics.median(took) * 1000, took[0] * 1000, statistics.median(used) * 1000
-    print(f"a scrape of all metrics, {count} lines: {middle:.0f} ms, the fastest {best:.0f} ms; {busy:.0f} ms of CPU")
+    print(f"a scrape of all metrics, {many.scrape(lambda: time.sleep(_BETWEEN_SCRAPES_SECONDS))}")
+    print(f"a scrape when all were used since the last one, {many.scrape(many.use)}")
     for kind, lines in _CHANGES.items():
         began, cpu = time.monotonic(), many.cpu()
         many.change(lines)
