@@ -94,3 +94,35 @@ class Sharing:
         if self._writer is not None:
             self._writer.override()
             self._writer = None
+
+
+class Sharings:
+    """Those of all files, by inode's number. Nothing is kept of a file that nobody has open."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Sharing] = {}
+
+    def check_read(self, number: int) -> None:
+        """Whether a file may be opened for reading. Raises NotPermitted."""
+        if (sharing := self._open.get(number)) is not None:
+            sharing.check_read()
+
+    def check_write(self, number: int) -> None:
+        """Whether a file may be opened for writing. Raises NotPermitted."""
+        if (sharing := self._open.get(number)) is not None:
+            sharing.check_write()
+
+    def add_reader(self, number: int, reader: Sharer) -> None:
+        """A file was opened for reading."""
+        self._open.setdefault(number, Sharing()).add_reader(reader)
+
+    def add_writer(self, number: int, writer: Sharer) -> None:
+        """A file was opened for writing."""
+        self._open.setdefault(number, Sharing()).add_writer(writer)
+
+    def remove(self, number: int, sharer: Sharer) -> None:
+        """The handle is gone, or has nothing more to write."""
+        if (sharing := self._open.get(number)) is not None:
+            sharing.remove(sharer)
+            if sharing.empty:
+                del self._open[number]

@@ -34,7 +34,7 @@ from engine.fs.names_ahead import NamesAhead
 from engine.fs.opening import OpenWriter
 from engine.fs.policy import check_replace
 from engine.fs.repeats import Repeats
-from engine.fs.sharing import Sharer, Sharing
+from engine.fs.sharing import Sharer, Sharings
 from engine.fs.takeover import take_up
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
@@ -79,7 +79,7 @@ class Writing:
         self._ledger: Final = ledger
         self._ahead: Final = NamesAhead(client, table, lookup.lifetimes.missing, nursery)
         self.repeats = Repeats(table)
-        self._sharings: dict[int, Sharing] = {}
+        self._sharings: Final = Sharings()
         self._writers: dict[int, OpenWriter] = {}  # by inode: the last one whose upload is not over
         self._told_overwrite = False
 
@@ -189,19 +189,17 @@ class Writing:
         """
         if self.is_new(inode):
             raise NotPermitted(f"{inode.location!r} has no content yet")
-        if (sharing := self._sharings.get(inode.number)) is not None:
-            sharing.check_read()
+        self._sharings.check_read(inode.number)
         await self._complete_deferred(inode)
-        if (sharing := self._sharings.get(inode.number)) is not None:
-            sharing.check_read()
+        self._sharings.check_read(inode.number)
 
     def add_reader(self, inode: Inode, reader: Sharer) -> None:
         """A file was opened for reading."""
-        self._sharing(inode).add_reader(reader)
+        self._sharings.add_reader(inode.number, reader)
 
     def remove_reader(self, inode: Inode, reader: Sharer) -> None:
         """It is closed."""
-        self._unshare(inode, reader)
+        self._sharings.remove(inode.number, reader)
 
     async def open(self, inode: Inode, flags: int, process: int) -> int:
         """Open a file for writing; returns the handle. Sends nothing.
@@ -263,7 +261,7 @@ class Writing:
             await self._complete_untold(writer)
         finally:
             writer.inode.handles -= 1
-            self._unshare(writer.inode, writer.sharer)
+            self._sharings.remove(writer.inode.number, writer.sharer)
             self._ledger.closed(handle)
 
     async def drain(self) -> None:
@@ -326,9 +324,9 @@ class Writing:
             directory.emptied = now
 
     async def _admit_writer(self, inode: Inode, flags: int) -> None:
-        self._sharing(inode).check_write()
+        self._sharings.check_write(inode.number)
         await self._complete_deferred(inode)
-        self._sharing(inode).check_write()
+        self._sharings.check_write(inode.number)
         if not self._table.is_current(inode):
             raise Stale(f"{inode.location!r} is another file now")
         if not self.is_new(inode):
@@ -355,7 +353,7 @@ class Writing:
         self._table.settle(writer.inode, info, trio.current_time(), self._lookup.expiry)
         self._lookup.filled(done.key, asked)
         self._ledger.written(writer.handle, done)
-        self._unshare(writer.inode, writer.sharer)
+        self._sharings.remove(writer.inode.number, writer.sharer)
 
     def _failed(self, writer: OpenWriter) -> None:
         """If the upload failed, a new file is gone, and one that was to be replaced is what it was."""
@@ -366,10 +364,10 @@ class Writing:
             del self._writers[writer.inode.number]
             self._table.discard(writer.inode)
             self._ledger.failed(writer.handle)
-            self._unshare(writer.inode, writer.sharer)
+            self._sharings.remove(writer.inode.number, writer.sharer)
 
     def _opened(self, writer: OpenWriter) -> None:
-        self._sharing(writer.inode).add_writer(writer.sharer)
+        self._sharings.add_writer(writer.inode.number, writer.sharer)
         self._writers[writer.inode.number] = writer
         if isinstance(writer.upload, Upload):
             writer.upload.on_publishing = functools.partial(self._ledger.publishing, writer.handle)
@@ -381,16 +379,6 @@ class Writing:
             now = time.time_ns()
             inode.info = ObjectInfo(inode.location, writer.upload.size, "", now / 1e9)
             inode.times_ns = (inode.times_ns[0] if inode.times_ns else now, now)
-
-    def _sharing(self, inode: Inode) -> Sharing:
-        return self._sharings.setdefault(inode.number, Sharing())
-
-    def _unshare(self, inode: Inode, sharer: Sharer) -> None:
-        sharing = self._sharings.get(inode.number)
-        if sharing is not None:
-            sharing.remove(sharer)
-            if sharing.empty:
-                del self._sharings[inode.number]
 
     def _tell_overwrite(self) -> None:
         if not self._told_overwrite:

@@ -72,6 +72,8 @@ class Orphans:
             yield
         finally:
             self._beginning[key] -= 1
+            if not self._beginning[key]:
+                del self._beginning[key]  # or each key that was ever written would stay
 
     def spare(self, upload_id: str) -> None:
         """This engine has begun this one, or goes on with it."""

@@ -94,8 +94,13 @@ class ExternalFdStore:
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """By name."""
         for kind in kinds:
-            if self._close(mount, kind):
-                self._is_due(f"{mount}.{kind}")
+            if not self._close(mount, kind):
+                continue
+            name = f"{mount}.{kind}"
+            if self._sock is None:
+                self._due.pop(name, None)  # a holder that comes is told all anew
+            else:
+                self._is_due(name)
 
     def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
         """As far as the holder has said so; once this supervisor ends, as it was when that began."""
@@ -180,7 +185,10 @@ class ExternalFdStore:
 
     def _close(self, mount: str, kind: str) -> bool:
         """Whether there was one."""
-        fd = self._kept[mount].pop(kind, None)
+        kept = self._kept.get(mount, {})
+        fd = kept.pop(kind, None)
+        if not kept:
+            self._kept.pop(mount, None)
         if fd is not None:
             os.close(fd)
         return fd is not None
@@ -250,7 +258,7 @@ class ExternalFdStore:
     async def _order(self, sock: trio.socket.SocketType, name: str) -> None:
         del self._due[name]
         mount, _, kind = name.rpartition(".")
-        fd = self._kept[mount].get(kind)
+        fd = self._kept.get(mount, {}).get(kind)
         if fd is None:
             await sock.sendmsg([f"drop {name}".encode()])
             self._changes.tell()

@@ -146,15 +146,18 @@ class SystemdFdStore:
 
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """By name."""
+        kept = self._kept[mount]
         for kind in kinds:
-            if kind in self._kept[mount]:
+            if kind in kept:
                 self._send(f"FDSTOREREMOVE=1\nFDNAME={mount}.{kind}")
-                self._kept[mount].remove(kind)
+                kept.remove(kind)
+        if not kept:
+            del self._kept[mount]
         self._spare = [(name, others) for name, others in self._spare if (name, others) != (mount, kinds)]
 
     def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
         """As far as we know: systemd gives no answer."""
-        return self._kept[mount].issuperset(kinds)
+        return self._kept.get(mount, set()).issuperset(kinds)
 
     async def run(self) -> None:
         """Nothing: systemd looks after itself."""

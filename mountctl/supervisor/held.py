@@ -79,13 +79,16 @@ class HeldFdStore:
 
     def drop(self, mount: str, kinds: tuple[str, ...]) -> None:
         """By name."""
+        kept = self._kept[mount]
         for kind in kinds:
-            if self._kept[mount].pop(kind, None) is not None:
+            if kept.pop(kind, None) is not None:
                 self._send(f"drop {mount}.{kind}")
+        if not kept:
+            del self._kept[mount]
 
     def keeps(self, mount: str, kinds: tuple[str, ...]) -> bool:
         """As far as it was told."""
-        return not self._lost and self._kept[mount].keys() >= set(kinds)
+        return not self._lost and self._kept.get(mount, {}).keys() >= set(kinds)
 
     async def run(self) -> None:
         """Ask the holder whether it is there, and start another when it is not, until cancelled."""
