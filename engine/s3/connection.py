@@ -40,8 +40,9 @@ WAKE_UP_BYTES: Final = 128 * KiB
 _MOVE_LIMIT_SECONDS: Final = BETWEEN_BYTES_SECONDS_MAX / 20
 
 # What is received with a head and belongs to the body is copied: 32 KiB in 5 us, and another receive, with a wait and
-# its limit, costs 20. So most small files come with their head.
-_HEAD_RECEIVE_BYTES: Final = 32 * KiB
+# its limit, costs 20. So most small files come with their head. Filled and emptied between two awaits, so one for all
+# connections will do: of its own each GET that waits for its answer would have it, and there may be a hundred.
+_HEAD_RECEIVED: Final = memoryview(bytearray(32 * KiB))
 _BODY_RECEIVE_BYTES: Final = 64 * KiB
 
 # 1,000 keys of 1,024 bytes, each three times as long when encoded, and 400 bytes about each: below 4 MiB.
@@ -263,16 +264,14 @@ class Connection:
                 limit.deadline, moved = now + BETWEEN_BYTES_SECONDS_MAX, now
 
     async def _receive_head(self) -> str:
-        memory = bytearray(_HEAD_RECEIVE_BYTES)
-        view = memoryview(memory)
         while (end := self._rest.find(END_OF_HEAD)) < 0:
             if len(self._rest) > HEAD_BYTES_MAX:
                 raise BadResponse(f"S3 at {self._name} sent headers without an end")
-            count = await self._wire.receive_into(view, 1)
+            count = await self._wire.receive_into(_HEAD_RECEIVED, 1)
             if not count:
                 raise _cut(Unreachable(f"S3 at {self._name} closed the connection without an answer"))
             self._heard = True
-            self._rest += view[:count]
+            self._rest += _HEAD_RECEIVED[:count]
         head, self._rest = self._rest[:end], self._rest[end + len(END_OF_HEAD) :]
         return head.decode("latin-1")
 
