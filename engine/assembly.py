@@ -157,3 +157,4 @@ async def _trim(prefetcher: Prefetcher) -> None:
     while True:
         await trio.sleep(TRIM_SECONDS)
         prefetcher.trim()
+        malloc.trim()
