@@ -11,10 +11,11 @@ and what is not in S3 yet. A file that was opened gets a second round, for the s
 
 import collections
 import sys
-from collections.abc import Callable, Collection, Container, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
-from engine.namespace.inode import Inode
+from engine.namespace.inode import NOTHING, Inode
+from engine.namespace.numbered import Numbered
 from engine.spec import MiB
 
 # For all inodes of a mount, in bytes: 100,000 names of 24 characters. `du`, `find` and `ls -R` (fts) read that many
@@ -22,9 +23,16 @@ from engine.spec import MiB
 # leaves unused, some 6 MiB, and with the engine itself, some 20, that is less than 64 MiB.
 NAMES_BYTES_MAX: Final = 36 * MiB
 
-# Of one inode without its name, in bytes (CPython 3.11, measured): itself 96, its number 32, what S3 said 64, its
-# places in two dictionaries and here 108.
+# Of one inode without its name, in bytes (CPython 3.11, measured): itself 96, its number 32, what S3 said 64, how long
+# to trust that 32, its places by number, by location and here 18, 35 and 8; and what the allocator leaves unused.
 INODE_BYTES: Final = 300
+
+# Of what happened to an inode here, for each that was made by a program: itself 112, when it came to be in S3 32.
+HERE_BYTES: Final = 150
+
+# So many numbers in the order for each inode are worth a search, which takes 6 ms, and a copy of all others. Those of a
+# walk go by themselves, the first ones first.
+SWEPT_MIN: Final = 1.5
 
 # Inodes that are looked at for each that comes, so that a crowd of directories does not cost a search each time.
 TRIES_MAX: Final = 8
@@ -50,13 +58,20 @@ class Crowd:
         self._bytes += sum(map(_weight, inodes))
         return self._bytes > self._bytes_max
 
+    def grew(self, inode: Inode) -> None:
+        """Something happened to one of these here, which it keeps. To be told once or more."""
+        if inode.here is not NOTHING and not inode.here.counted:
+            inode.here.counted = True
+            self._bytes += HERE_BYTES
+
     def went(self, inode: Inode) -> None:
         """The table has one less."""
-        self._bytes -= _weight(inode)
+        self._bytes -= _whole_weight(inode)
 
-    def sweep(self, known: Container[int]) -> None:
-        """Let go of the numbers of inodes that went: to be called when many did."""
-        self._order = collections.deque(number for number in self._order if number in known)
+    def sweep(self, known: Numbered) -> None:
+        """Let go of the numbers of inodes that went, if they are many: to be called now and then."""
+        if len(self._order) > SWEPT_MIN * len(known):
+            self._order = collections.deque(number for number in self._order if number in known)
 
     def spare(
         self, find: Callable[[int], Inode | None], *, besides: Inode | None = None, tries: int = TRIES_MAX
@@ -84,3 +99,7 @@ def _can_go(inode: Inode) -> bool:
 
 def _weight(inode: Inode) -> int:
     return INODE_BYTES + sys.getsizeof(inode.location)
+
+
+def _whole_weight(inode: Inode) -> int:
+    return _weight(inode) + (HERE_BYTES if inode.here.counted else 0)

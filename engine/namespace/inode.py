@@ -18,9 +18,10 @@ MADE_MIN: Final = 4
 class Here:
     """What happened to an inode here, and not in S3: nothing, for nearly all."""
 
-    __slots__ = ("emptied", "empty_until", "filled", "made", "made_enough", "pending", "settled", "times_ns")
+    __slots__ = ("counted", "emptied", "empty_until", "filled", "made", "made_enough", "pending", "settled", "times_ns")
 
     def __init__(self) -> None:
+        self.counted = False  # among what names take (crowd.py)
         self.pending = False
         self.settled = NEVER
         self.emptied = NEVER

@@ -20,6 +20,7 @@ from engine.namespace.crowd import Crowd
 from engine.namespace.inode import NEVER, Inode
 from engine.namespace.missing import MissingNames
 from engine.namespace.names import parent_prefix
+from engine.namespace.numbered import Numbered
 from engine.s3.interface import ObjectInfo
 from engine.stats import EngineStats
 
@@ -70,7 +71,8 @@ class InodeTable:
         self.doings = 0  # of programs here that a listing from before does not have: uploads that ended, deletes
         self._crowd = Crowd()
         self._removed = 0  # inodes, since the dictionaries were made
-        self._by_number = {ROOT: self.root}
+        self._by_number: Final = Numbered()
+        self._by_number.put(self.root)
         self._by_location = {self.root.location: self.root}
         self._pending: dict[str, dict[str, Inode]] = {}  # by prefix and name
         stats.inodes = len(self._by_number)
@@ -80,7 +82,7 @@ class InodeTable:
 
     def numbers(self) -> list[int]:
         """Those of all but the root, as of now, in the order of their making. No inode is held by that."""
-        return [number for number in self._by_number if number != ROOT]
+        return [number for number in self._by_number.numbers() if number != ROOT]
 
     def inherit(
         self,
@@ -103,7 +105,7 @@ class InodeTable:
                 continue  # nobody writes such a thing down
             inode = Inode(number, location, packed, NEVER)
             inode.lookups = 1
-            by_number[number] = inode
+            by_number.put(inode)
             if number not in removed:
                 by_location[location] = inode
             came.append(inode)
@@ -183,6 +185,7 @@ class InodeTable:
     def hold(self, inode: Inode) -> None:
         """What is to be at this location is only here, from now on."""
         inode.pending = True
+        self._crowd.grew(inode)
         if self.is_current(inode):
             self._pending.setdefault(parent_prefix(inode.location), {})[_name(inode)] = inode
 
@@ -216,6 +219,7 @@ class InodeTable:
         """S3, asked then, has taken an object: the directories above are there, and that is believed for so long."""
         for directory in self.above(location):
             directory.filled = asked
+            self._crowd.grew(directory)
             directory.valid_until = max(directory.valid_until, asked + seconds)
 
     def discard(self, inode: Inode) -> None:
@@ -297,19 +301,20 @@ class InodeTable:
         return inode
 
     def _put(self, inode: Inode) -> None:
-        self._by_number[inode.number] = self._by_location[inode.location] = inode
+        self._by_number.put(inode)
+        self._by_location[inode.location] = inode
         if self._crowd.came_one(inode):
             for spare in self._crowd.spare(self.find, besides=inode):
                 self._remove(spare)
         self._stats.inodes = len(self._by_number)
 
     def _remove(self, inode: Inode) -> None:
-        del self._by_number[inode.number]
+        self._by_number.remove(inode.number)
         self.unlink(inode)
         self._crowd.went(inode)
         self._removed += 1
         if self._removed > max(_REMOVED_MIN, len(self._by_number) // 2):
-            self._by_number = dict(self._by_number)
+            self._by_number.tidy()
             self._by_location = dict(self._by_location)
             self._crowd.sweep(self._by_number)
             self._removed = 0

@@ -2,6 +2,9 @@
 
 import itertools
 import sys
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -135,15 +138,51 @@ def test_a_crowd_of_directories_costs_a_few_looks_each_and_stays(crowded: Crowde
     assert looked <= 5 * ROOM * (TRIES_MAX + 1)
 
 
-def test_tables_shrink_when_most_names_went(monkeypatch: pytest.MonkeyPatch) -> None:
+def _size_of_tables(table: InodeTable) -> int:
+    numbered = table._by_number
+    return sum(map(sys.getsizeof, (numbered._pages, numbered._few, table._by_location)))
+
+
+def test_tables_shrink_when_most_names_went() -> None:
     table = InodeTable("", generation=0, stats=EngineStats())
-    empty = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+    empty = _size_of_tables(table)
     inodes = [table.link(f"f{number}", None, NEVER) for number in range(50_000)]
-    full = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+    full = _size_of_tables(table)
     for inode in inodes:
         table.forget(inode.number, 1)
-    left = table._by_number.__sizeof__() + table._by_location.__sizeof__()
+    left = _size_of_tables(table)
 
     assert len(table) == 1
     assert left < full / 4 + empty
     assert len(table._crowd._order) <= 2 * 4096
+
+
+def _listed(table: InodeTable, info: ObjectInfo, number: int) -> None:
+    table.link(info.key, info, valid_until=number // 1000 + 0.5)
+
+
+def _looked_up(table: InodeTable, info: ObjectInfo, number: int) -> None:
+    table.link(info.key, info, valid_until=number + 0.5)
+
+
+def _made(table: InodeTable, info: ObjectInfo, number: int) -> None:
+    inode = table.create(info.key, replace(info, size=0, etag=""), valid_until=number + 0.5)
+    inode.times_ns = number << 40, number << 41
+    table.settle(inode, info, number + 0.25, lambda _info: number + 0.75)
+
+
+@pytest.mark.parametrize("come", [_listed, _looked_up, _made])
+def test_names_take_no_more_than_is_counted(come: Callable[[InodeTable, ObjectInfo, int], None]) -> None:
+    """S50: however they came. What has a size of its own, such as a float, is made anew for each."""
+    count = 5_000
+    table = InodeTable("", generation=0, stats=EngineStats())
+    tracemalloc.start()
+    try:
+        for number in range(count):
+            key = f"directory/{number:014}"
+            come(table, ObjectInfo(key, 1 << 20, f'"{number:032x}"', number + 0.5), number)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(table) == 1 + count
+    assert taken <= table._crowd._bytes, f"{taken / count:.0f} each, of {table._crowd._bytes / count:.0f}"
