@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import sys
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -35,13 +36,23 @@ _BETWEEN_BYTES: Final = 8 + 8 + 4 + 4
 _POINTER_BYTES: Final = ctypes.sizeof(ctypes.c_void_p)
 
 # sizeof(struct stat) of Linux's 64-bit architectures, glibc and musl.
-_STAT_BYTES: Final = {"x86_64": 144, "aarch64": 128, "riscv64": 128, "ppc64le": 144, "s390x": 144}
+_STATS: Final = {"x86_64": 144, "aarch64": 128, "riscv64": 128, "ppc64le": 144, "s390x": 144}
+_STAT_BYTES: Final = _STATS.get(os.uname().machine)
 
 # Of /proc/PID/status, where the process is told in one of the first lines.
 _STATUS_BYTES: Final = 1024
 
 # A task's coroutines are nested a handful deep; more is not what we know.
 _OBJECTS_MAX: Final = 64
+# Names of types that coroutines refer to, of which it is known whether they lead on.
+_NAMES_KEPT: Final = 256
+
+# How long it is remembered which process a thread belongs to, in seconds: who makes files asks twice for each. Another
+# thread gets its number when all numbers have had their turn, 32,768 at least.
+PROCESS_KEPT_SECONDS: Final = 1.0
+# Threads of which that is.
+THREADS_KEPT: Final = 256
+_processes: Final[dict[int, tuple[int, float]]] = {}
 
 
 class _Context(ctypes.Structure):
@@ -75,8 +86,21 @@ def process_of(thread: int) -> int | None:
     """The process that a thread belongs to, both by the numbers the kernel gives; None if it is gone or not visible."""
     if thread <= 0:
         return None
+    now = time.monotonic()
+    process, until = _processes.get(thread, (None, 0.0))
+    if now < until:
+        return process
+    if (process := _asked_process_of(thread)) is None:
+        return None
+    if len(_processes) >= THREADS_KEPT:
+        _processes.clear()
+    _processes[thread] = process, now + PROCESS_KEPT_SECONDS
+    return process
+
+
+def _asked_process_of(thread: int) -> int | None:
     try:
-        # Each file that is made asks twice: 4 us, where Path.read_text and a search by lines cost 16.
+        # 4 us, where Path.read_text and a search by lines cost 16.
         file = os.open(f"/proc/{thread}/status", os.O_RDONLY | os.O_CLOEXEC)
         try:
             status = os.read(file, _STATUS_BYTES)
@@ -94,9 +118,17 @@ async def flushing_thread(handle: int) -> int | None:
     To be called by the coroutine that pyfuse3 awaits, with the handle that pyfuse3 gave it.
     """
     task = trio.lowlevel.current_task()
-    # Coroutines refer to what they await while they are suspended only: so somebody else looks.
-    trio.lowlevel.current_trio_token().run_sync_soon(_look, task, handle)
-    found: int | None = await trio.lowlevel.wait_task_rescheduled(lambda _raise: trio.lowlevel.Abort.FAILED)
+
+    def look(_raise_cancel: object) -> trio.lowlevel.Abort:
+        trio.lowlevel.reschedule(task, outcome.capture(_find, task.coro, handle))
+        return trio.lowlevel.Abort.FAILED  # no need to: it goes on
+
+    # Coroutines refer to what they await while they are suspended only. Right when a task is, trio asks one that was
+    # cancelled whether its wait can be ended: so that is when we look. (`run_sync_soon` wakes the loop by a socket: two
+    # turns and seven system calls more, a tenth of what a small file costs before its PUT is sent.)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        found: int | None = await trio.lowlevel.wait_task_rescheduled(look)
     if found is None:
         _tell_once()
     elif not found:
@@ -104,25 +136,21 @@ async def flushing_thread(handle: int) -> int | None:
     return found or None
 
 
-def _look(task: trio.lowlevel.Task, handle: int) -> None:
-    trio.lowlevel.reschedule(task, outcome.capture(_find, task.coro, handle))
-
-
 def _find(coroutine: Any, handle: int) -> int | None:
-    library = _LIBFUSE
-    stat_bytes = _STAT_BYTES.get(os.uname().machine)
+    library, stat_bytes = _LIBFUSE, _STAT_BYTES
     if library is None or stat_bytes is None:
         return None
     objects = [coroutine]
     for found in objects:
-        kind = type(found).__name__
-        if kind == _HOLDER and type(found).__module__.startswith(pyfuse3.__name__):
+        kind = type(found)
+        if kind.__name__ == _HOLDER and kind.__module__.startswith(pyfuse3.__name__):
             return _thread_of(found, handle, stat_bytes, library)
         if len(objects) < _OBJECTS_MAX:
             objects += [each for each in gc.get_referents(found) if _leads_on(type(each).__name__)]
     return None
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def _leads_on(kind: str) -> bool:
     return kind in (*_PASSAGES, _HOLDER) or kind.startswith(_VARIABLES)
 

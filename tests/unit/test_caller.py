@@ -20,6 +20,35 @@ def test_a_thread_belongs_to_its_process_and_others_are_unknown() -> None:
     assert caller.process_of(2**22 + 1) is None, "above all numbers there can be"
 
 
+def test_the_process_of_a_thread_is_remembered_and_after_a_while_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def ask(thread: int) -> int | None:
+        asked.append(thread)
+        return None if thread == 9 else 7
+
+    monkeypatch.setattr(caller, "_asked_process_of", ask)
+    monkeypatch.setattr(caller, "_processes", {})
+    monkeypatch.setattr(caller, "PROCESS_KEPT_SECONDS", 3600.0)
+    assert [caller.process_of(8), caller.process_of(8)] == [7, 7]
+    assert asked == [8]
+    assert [caller.process_of(9), caller.process_of(9)] == [None, None]
+    assert asked == [8, 9, 9], "one that was not there may come"
+    monkeypatch.setattr(caller, "PROCESS_KEPT_SECONDS", 0.0)
+    assert [caller.process_of(10), caller.process_of(10)] == [7, 7]
+    assert asked == [8, 9, 9, 10, 10]
+
+
+def test_processes_of_a_few_threads_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller, "_asked_process_of", lambda thread: thread)
+    monkeypatch.setattr(caller, "_processes", {})
+    for thread in range(1, 3 * caller.THREADS_KEPT):
+        assert caller.process_of(thread) == thread
+        assert len(caller._processes) <= caller.THREADS_KEPT
+
+
 def test_outside_of_a_request_nothing_is_found_and_that_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     caller._tell_once.cache_clear()
 
