@@ -136,8 +136,8 @@ class Connection:
     async def read(self) -> bytes:
         """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX."""
         head = self._answer()
-        if head.length == 0:
-            body = b""
+        if head.length is not None and head.length <= len(self._rest):  # it came with its head, or is empty
+            body, self._rest = self._rest[: head.length], self._rest[head.length :]
         elif head.length is not None:
             if head.length > SMALL_BODY_BYTES_MAX:
                 raise BadResponse(f"S3 at {self._name} answered {head.length} bytes where a document was due")
