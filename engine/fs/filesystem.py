@@ -30,12 +30,12 @@ from engine.fs.describe import Describe
 from engine.fs.directories import WALKED_SECONDS, Directories, Listed
 from engine.fs.files_ahead import FilesAhead
 from engine.fs.handles import Handles, is_writers
-from engine.fs.inherited import Inherited, InheritedFile
+from engine.fs.inherited import Inherited
 from engine.fs.ledger import Ledger, inherit, inode_records, parsed, snapshot
 from engine.fs.opening import ObjectOpener, Opened, OpenFile, OpenWriter
 from engine.fs.policy import Access, access, check_synchronous, is_direct, rename_refused, writes
 from engine.fs.readable import check_readable
-from engine.fs.takeover import inherit_names, left
+from engine.fs.takeover import inherit_names, inherited_files, leave_files, left, left_files
 from engine.fs.writing import Writing
 from engine.namespace import names
 from engine.namespace.inode import Inode
@@ -129,7 +129,7 @@ class S3Filesystem:
                 yield inode_records(inode, named=self._table.is_current(inode))
         others = Inherited(
             mounted=self._mounted,
-            files={handle: InheritedFile(file.info, file.direct) for handle, file in self._files},
+            files=left_files(self._files),
             writers=left(self._writers),
             directories=self._directories.bequest(),
             uploads=self.ledger.uploads,
@@ -189,7 +189,9 @@ class S3Filesystem:
         IsADirectory, Archived, TooManyWriters, NotPermitted, or what a deferred upload of the file fails with.
         """
         inode = self._table.get(number)
-        self._check_flags(inode, flags)
+        if writes(flags):
+            check_synchronous(flags)
+            self._may_write("opening for writing", number)
         if is_direct(flags) or not self._lookup.believed(inode):
             await self._lookup.revalidate(inode)
         if inode.is_directory:
@@ -272,6 +274,11 @@ class S3Filesystem:
         else:
             self.release(handle)
 
+    async def leave(self) -> tuple[int, ...]:
+        """Hand over what is open: see moving.leave."""
+        leave_files(self._files, self.ledger)
+        return () if self.writing is None else await self.writing.leave()
+
     async def drain(self) -> None:
         """Complete what was closed and is not uploaded yet, for nobody can be told any more. Raises nothing."""
         self._ahead.close()
@@ -330,10 +337,9 @@ class S3Filesystem:
 
     def _inherit(self, inherited: Inherited) -> None:
         inherit_names(inherited, self._table)
-        for handle, file in inherited.files.items():
-            info = file.info
-            data = self._opener.open(info.key, info.etag, info.size)
-            self._files.inherit(handle, OpenFile(info, file.direct, data))
+        for handle, file in inherited_files(inherited, self._table, self._opener):
+            self._files.inherit(handle, file)
+            self._is_read(file)
         self._directories.inherit(inherited.directories)
         if self.writing is not None:
             self.writing.inherit(inherited)
@@ -344,25 +350,24 @@ class S3Filesystem:
             raise Stale(f"{inode.location!r} was forgotten while it was being opened")
         data = self._ahead.take(inode, info) or self._opener.open(info.key, info.etag, info.size)
         file = OpenFile(info, is_direct(flags), data, inode)
-        self._reading[inode.number] += 1
+        self._is_read(file)
         inode.handles += 1
-        inode.opened = True
-        if self.writing is not None:
-            self.writing.add_reader(inode, file.sharer)
-        handle = self._files.add(file)
-        self.ledger.opened(handle, info, direct=file.direct)
+        handle = file.sharer.handle = self._files.add(file)
+        self.ledger.opened(handle, inode.number, info, direct=file.direct)
         return Opened(handle, file.direct)
+
+    def _is_read(self, file: OpenFile) -> None:
+        if (inode := file.inode) is not None:
+            self._reading[inode.number] += 1
+            inode.opened = True
+            if self.writing is not None:
+                self.writing.add_reader(inode, file.sharer)
 
     def _directory(self, number: int) -> Inode:
         inode = self._table.get(number)
         if not inode.is_directory:
             raise NotADirectory(f"{inode.location!r} is a file")
         return inode
-
-    def _check_flags(self, inode: Inode, flags: int) -> None:
-        if writes(flags):
-            check_synchronous(flags)
-            self._may_write("opening for writing", inode.number)
 
     def _may_write(self, verb: str, number: int) -> Writing:
         if self.writing is None:

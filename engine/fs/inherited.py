@@ -14,10 +14,19 @@ from engine.write.state import Uploaded
 
 @dataclass(frozen=True, slots=True)
 class InheritedFile:
-    """A file that was open for reading."""
+    """A file that was open for reading.
 
+    Args:
+        number: its inode.
+        info: the version.
+        direct: past the page cache.
+        active: the kernel knows of it for sure, and all its descriptors were open.
+    """
+
+    number: int
     info: ObjectInfo
     direct: bool
+    active: bool = False
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ import logging
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from engine.facts import about
@@ -36,6 +37,7 @@ _PENDING: Final = "pending"
 _REMOVED: Final = "removed"
 _FORGOT: Final = "forgot"
 _OPENED: Final = "opened"
+_READING: Final = "reading"
 _CLOSED: Final = "closed"
 _CLOSED_DIRECTORY: Final = "closedir"
 _OPENED_DIRECTORY: Final = "opendir"
@@ -110,9 +112,13 @@ class Ledger:
         """The kernel holds this inode no more."""
         self._records.append(_of(_FORGOT, number))
 
-    def opened(self, handle: int, info: ObjectInfo, *, direct: bool) -> None:
+    def opened(self, handle: int, number: int, info: ObjectInfo, *, direct: bool) -> None:
         """A file was opened for reading."""
-        self._records.append(_opened(handle, info, direct))
+        self._records.append(_opened(handle, number, info, direct))
+
+    def reading(self, handle: int) -> None:
+        """What was opened for reading is open for sure, and no descriptor of it was closed."""
+        self._records.append(_of(_READING, handle))
 
     def writing(self, handle: int, number: int, key: str, process: int) -> None:
         """A file was opened for writing."""
@@ -205,7 +211,7 @@ def snapshot(inherited: Inherited) -> Iterator[str]:
     for number in inherited.removed:
         yield _of(_REMOVED, number)
     for handle, file in inherited.files.items():
-        yield _opened(handle, file.info, file.direct)
+        yield _opened(handle, file.number, file.info, file.direct)
     for handle, writer in inherited.writers.items():
         yield from _writer(handle, writer)
     for handle, directory in inherited.directories.items():
@@ -282,8 +288,10 @@ def _apply(inherited: Inherited, record: Record) -> None:
 def _apply_opened(inherited: Inherited, record: Record) -> None:
     """What concerns an open file or directory."""
     match record:
-        case [str(kind), int(handle), str(key), list(found), bool(direct)] if kind == _OPENED:
-            inherited.files[handle] = InheritedFile(_pending(key, found), direct)
+        case [str(kind), int(handle), int(number), str(key), list(found), bool(direct)] if kind == _OPENED:
+            inherited.files[handle] = InheritedFile(number, _pending(key, found), direct)
+        case [str(kind), int(handle)] if kind == _READING:
+            inherited.files[handle] = replace(inherited.files[handle], active=True)
         case [str(kind), int(handle), int(number)] if kind == _OPENED_DIRECTORY:
             inherited.directories[handle] = InheritedDirectory(number)
         case [str(kind), int(handle), int(index), token, list(pending)] if kind == _PAGE:
@@ -335,8 +343,8 @@ def _inode(number: int, location: str, packed: bytes | None) -> str:
     return f'["{_INODE}",{number},{_text(location)},{found}]'
 
 
-def _opened(handle: int, info: ObjectInfo, direct: bool) -> str:  # noqa: FBT001 - a record's field
-    return f'["{_OPENED}",{handle},{_text(info.key)},{_object(info)},{"true" if direct else "false"}]'
+def _opened(handle: int, number: int, info: ObjectInfo, direct: bool) -> str:  # noqa: FBT001 - a record's field
+    return f'["{_OPENED}",{handle},{number},{_text(info.key)},{_object(info)},{"true" if direct else "false"}]'
 
 
 def _page(handle: int, index: int, start: Start) -> str:

@@ -74,7 +74,7 @@ class OpenFile:
     info: ObjectInfo
     direct: bool
     data: OpenObject
-    inode: Inode | None = None  # None: an engine before opened it
+    inode: Inode | None = None  # None: it was opened in an engine before, and the kernel has forgotten the inode
     sharer: Sharer = field(default_factory=Sharer)
     begun: bool = False  # it was read
 

@@ -19,17 +19,28 @@ class Use(Enum):
 
 
 class Sharer:
-    """One handle's part in it."""
+    """One handle's part in it. `handle` is its number, once it has one."""
 
-    __slots__ = ("use",)
+    __slots__ = ("handle", "use")
 
     def __init__(self) -> None:
+        self.handle = 0
         self.use = Use.ACTIVE
+
+    @property
+    def is_active(self) -> bool:
+        """It excludes others."""
+        return self.use is Use.ACTIVE
 
     @property
     def is_inactive(self) -> bool:
         """A descriptor was closed, and none of its twins was used since."""
         return self.use is Use.INACTIVE
+
+    @property
+    def is_overridden(self) -> bool:
+        """The file was opened for what excludes the handle, which is of no use any more."""
+        return self.use is Use.OVERRIDDEN
 
     def closed_once(self) -> None:
         """A descriptor of the handle was closed."""
@@ -76,13 +87,15 @@ class Sharing:
         self._override_writer()
         self._readers.add(reader)
 
-    def add_writer(self, writer: Sharer) -> None:
-        """The file was opened for writing."""
+    def add_writer(self, writer: Sharer) -> list[Sharer]:
+        """The file was opened for writing. Returns the readers that this has overridden."""
         self._override_writer()
-        for reader in self._readers:
+        overridden = list(self._readers)
+        for reader in overridden:
             reader.override()
         self._readers.clear()
         self._writer = writer
+        return overridden
 
     def remove(self, sharer: Sharer) -> None:
         """The handle is gone, or has nothing more to write."""
@@ -116,9 +129,9 @@ class Sharings:
         """A file was opened for reading."""
         self._open.setdefault(number, Sharing()).add_reader(reader)
 
-    def add_writer(self, number: int, writer: Sharer) -> None:
-        """A file was opened for writing."""
-        self._open.setdefault(number, Sharing()).add_writer(writer)
+    def add_writer(self, number: int, writer: Sharer) -> list[Sharer]:
+        """A file was opened for writing. Returns the readers that this has overridden."""
+        return self._open.setdefault(number, Sharing()).add_writer(writer)
 
     def remove(self, number: int, sharer: Sharer) -> None:
         """The handle is gone, or has nothing more to write."""

@@ -367,7 +367,8 @@ class Writing:
             self._sharings.remove(writer.inode.number, writer.sharer)
 
     def _opened(self, writer: OpenWriter) -> None:
-        self._sharings.add_writer(writer.inode.number, writer.sharer)
+        for reader in self._sharings.add_writer(writer.inode.number, writer.sharer):
+            self._ledger.closed(reader.handle)  # the inode will be another version: no successor may read for it
         self._writers[writer.inode.number] = writer
         if isinstance(writer.upload, Upload):
             writer.upload.on_publishing = functools.partial(self._ledger.publishing, writer.handle)

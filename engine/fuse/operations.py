@@ -71,7 +71,7 @@ class Operations(pyfuse3.Operations):
 
     async def leave(self) -> tuple[int, ...]:
         """Hand over what programs are writing: see fs/moving.py. To be called when no request is answered any more."""
-        return () if self._fs.writing is None else await self._fs.writing.leave()
+        return await self._fs.leave()
 
     def inherit(self, requests: Sequence[Request]) -> None:
         """The engine before died while it answered these; what the file system inherited tells of what."""

@@ -103,7 +103,7 @@ def test_a_file_that_was_opened_goes_one_round_later(crowded: Crowded) -> None:
 def test_of_what_an_engine_before_left_the_first_go_but_for_what_is_open(crowded: Crowded) -> None:
     infos = {number: ObjectInfo(f"f{number}", 1, '"1"', 0.0) for number in range(1000, 1000 + 3 * ROOM)}
     inodes = {number: (info.key, pack(info)) for number, info in infos.items()}
-    inherit_names(Inherited(inodes=inodes, files={7: InheritedFile(infos[1000], direct=False)}), crowded.table)
+    inherit_names(Inherited(inodes=inodes, files={7: InheritedFile(1000, infos[1000], direct=False)}), crowded.table)
 
     kept = len(crowded.table) - 1
     assert ROOM <= kept < 1.5 * ROOM

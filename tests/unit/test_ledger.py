@@ -22,8 +22,9 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     ledger = Ledger(records.extend)
     for inode in (Inode(5, "d", None, 0.0), Inode.of(6, "d/f", INFO, 0.0), Inode.of(7, "gone", INFO, 0.0)):
         ledger.inode(inode)
-    ledger.opened(20, INFO, direct=True)
-    ledger.opened(21, INFO, direct=False)
+    ledger.opened(20, 6, INFO, direct=True)
+    ledger.opened(21, 6, INFO, direct=False)
+    ledger.reading(20)
     ledger.opened_directory(22, 5)
     ledger.page(22, 1, ("token", (INFO,)))
     ledger.forgot(7)
@@ -34,7 +35,7 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     found = inherit(parsed(records))
 
     assert found.inodes == {5: ("d", None), 6: ("d/f", pack(INFO))}
-    assert found.files == {20: InheritedFile(INFO, direct=True)}
+    assert found.files == {20: InheritedFile(6, INFO, direct=True, active=True)}
     assert found.directories == {22: InheritedDirectory(5, [(None, ()), ("token", (INFO,))])}
 
 
@@ -43,7 +44,7 @@ def test_a_file_and_a_directory_of_the_same_number_are_closed_by_themselves() ->
     records: list[str] = []
     ledger = Ledger(records.extend)
     for handle in (2, 4):
-        ledger.opened(handle, INFO, direct=False)
+        ledger.opened(handle, 6, INFO, direct=False)
         ledger.opened_directory(handle, 5)
     ledger.closed_directory(2)
     ledger.closed(4)
@@ -103,7 +104,7 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
     before = Inherited(
         mounted=12.5,
         inodes={2: ("größe", pack(INFO)), 3: ("", None)},
-        files={9: InheritedFile(INFO, direct=False)},
+        files={9: InheritedFile(2, INFO, direct=False)},
         directories={10: InheritedDirectory(3, [FIRST, ("t", (INFO,))])},
         pending={3},
         removed={2},
@@ -145,7 +146,7 @@ _JSON: Any = st.recursive(
 )
 _WORDS = st.sampled_from(
     (
-        *("mounted", "inode", "pending", "removed", "forgot", "opened", "closed", "opendir", "page"),
+        *("mounted", "inode", "pending", "removed", "forgot", "opened", "reading", "closed", "opendir", "page"),
         *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
     )
 )

@@ -491,7 +491,19 @@ _JSON: Any = st.recursive(
 )
 _KINDS = st.sampled_from(
     (
-        *("mounted", "inode", "pending", "removed", "forgot", "opened", "closed", "opendir", "page", "unheard-of"),
+        *(
+            "mounted",
+            "inode",
+            "pending",
+            "removed",
+            "forgot",
+            "opened",
+            "reading",
+            "closed",
+            "opendir",
+            "page",
+            "unheard-of",
+        ),
         *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
     )
 )
