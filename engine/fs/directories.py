@@ -19,7 +19,7 @@ from engine.namespace.hidden import HiddenNames
 from engine.namespace.inode import Inode
 from engine.namespace.inodes import InodeTable
 from engine.namespace.lifetimes import Lifetimes
-from engine.namespace.listing import FIRST, DirectoryStream, Page, Start
+from engine.namespace.listing import FIRST, DirectoryStream, Given, Page, Start
 from engine.namespace.merge import Entry
 from engine.s3.interface import ObjectClient
 from engine.stats import EngineStats
@@ -53,12 +53,15 @@ class Listed(NamedTuple):
 
 @dataclass(slots=True)
 class _OpenDirectory:
-    """`caller` is the thread that opened it, 0 if that is not known; `began` when it was opened, or rewound."""
+    """`caller` is the thread that opened it, 0 if that is not known; `began` when it was opened, or rewound; `told` is
+    what a successor knows to have been given last.
+    """
 
     inode: Inode
     stream: DirectoryStream
     caller: int
     began: float
+    told: Given | None = None
 
 
 class Directories:
@@ -102,14 +105,14 @@ class Directories:
         """What an engine before had open."""
         for handle, directory in directories.items():
             if inode := self._table.find(directory.number):
-                opened = self._opened(inode, directory.pages, 0)
+                opened = self._opened(inode, directory.pages, 0, directory.given)
                 opened.stream.paged = functools.partial(self._ledger.page, handle)
                 self._handles.inherit(handle, opened)
 
     def bequest(self) -> dict[int, InheritedDirectory]:
         """What is open, for a successor."""
         return {
-            handle: InheritedDirectory(directory.inode.number, list(directory.stream.starts))
+            handle: InheritedDirectory(directory.inode.number, list(directory.stream.starts), directory.stream.given)
             for handle, directory in self._handles
         }
 
@@ -146,12 +149,22 @@ class Directories:
         while found := await directory.stream.read(position - _DOTS):
             page, index = found
             if any(self._is_shown(directory.inode, page, entry) for entry in page.entries[index:]):
-                return self._entries(directory.inode, page, index)
+                return self._entries(directory, page, index)
             # All that is left on the page was removed meanwhile; no entries would be the end to the kernel.
             position = page.position(len(page.entries)) + _DOTS
             if page.last:
                 break
         return iter(())
+
+    def given(self, handle: int) -> None:
+        """The kernel has got what `read` gave last, up to the entry before one that was drawn too much.
+
+        A successor goes on behind that.
+        """
+        directory = self._handles.find(handle)
+        if directory is not None and (given := directory.stream.given) is not None and given is not directory.told:
+            directory.told = given
+            self._ledger.given(handle, given)
 
     def removed(self, directory: Inode, name: str) -> None:
         """A name in a directory was deleted here: who is reading the directory is not shown it any more."""
@@ -188,9 +201,9 @@ class Directories:
         said = child.valid_until - self._lifetimes.of(directory=child.is_directory)
         return said >= max(trio.current_time() - WALK_SECONDS_MAX, min(walk.began for walk in walks))
 
-    def _opened(self, inode: Inode, starts: Iterable[Start], caller: int) -> _OpenDirectory:
+    def _opened(self, inode: Inode, starts: Iterable[Start], caller: int, given: Given | None = None) -> _OpenDirectory:
         local = functools.partial(self._table.pending_below, inode.prefix)
-        stream = DirectoryStream(self._client, inode.prefix, self._hidden, starts, local=local)
+        stream = DirectoryStream(self._client, inode.prefix, self._hidden, starts, given=given, local=local)
         return _OpenDirectory(inode, stream, caller, trio.current_time())
 
     def _dots(self, inode: Inode, position: int) -> Iterator[Listed]:
@@ -199,12 +212,12 @@ class Directories:
         for index, (name, target) in enumerate(both[position:], position):
             yield Listed(name, self._attributes(target), index + 1, counted=False)
 
-    def _entries(self, inode: Inode, page: Page, index: int) -> Iterator[Listed]:
+    def _entries(self, directory: _OpenDirectory, page: Page, index: int) -> Iterator[Listed]:
         now = trio.current_time()
         age = now - page.listed
         if age <= LISTED_SECONDS_MAX:
             age = 0.0
-        prefix = inode.prefix
+        prefix = directory.inode.prefix
         until = {kind: now + max(0.0, self._lifetimes.of(directory=kind) - age) for kind in (True, False)}
         for entry in page.entries[index:]:
             index += 1
@@ -220,6 +233,7 @@ class Directories:
                 child = self._table.link(location, entry.info, until[entry.info is None], asked=page.asked)
             position = page.position(index) + _DOTS
             yield Listed(entry.name.encode(), self._attributes(child), position, counted=True)
+            directory.stream.given = Given(page.number, index, entry.name)  # another is wanted: this one was taken
 
     def _is_shown(self, directory: Inode, page: Page, entry: Entry) -> bool:
         if entry.name in page.gone:

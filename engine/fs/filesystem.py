@@ -114,6 +114,7 @@ class S3Filesystem:
             nursery=nursery,
             stats=stats,
         )
+        self.readdir_given: Final = self._directories.given
         self.describe: Final = Describe(spec.bucket, self._table, self._files, self._writers, self._directories)
         if inherited is not None:
             self._inherit(inherited)

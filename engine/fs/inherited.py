@@ -7,7 +7,7 @@ writing.py. No behaviour.
 from dataclasses import dataclass, field
 
 from engine.fs.moving import Moved
-from engine.namespace.listing import FIRST, Start
+from engine.namespace.listing import FIRST, Given, Start
 from engine.s3.interface import Likeness, ObjectInfo
 from engine.write.state import Uploaded
 
@@ -31,10 +31,11 @@ class InheritedFile:
 
 @dataclass(slots=True)
 class InheritedDirectory:
-    """A directory that was open, and how its pages are asked for, as far as it was read."""
+    """A directory that was open, how its pages are asked for, as far as it was read, and what was given last."""
 
     number: int
     pages: list[Start] = field(default_factory=lambda: [FIRST])
+    given: Given | None = None
 
 
 @dataclass(slots=True)

@@ -20,7 +20,7 @@ from engine.facts import about
 from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
 from engine.message_ids import ENGINE_UNFIT, NOT_UNDERSTOOD
 from engine.namespace.inode import Inode
-from engine.namespace.listing import Start
+from engine.namespace.listing import INDEX_BITS, Given, Start
 from engine.namespace.packed import checked
 from engine.s3.interface import Likeness, ObjectInfo
 from engine.write.state import Uploaded
@@ -42,6 +42,7 @@ _CLOSED: Final = "closed"
 _CLOSED_DIRECTORY: Final = "closedir"
 _OPENED_DIRECTORY: Final = "opendir"
 _PAGE: Final = "page"
+_GIVEN: Final = "given"
 _WRITING: Final = "writing"
 _PUBLISHING: Final = "publishing"
 _WRITTEN: Final = "written"
@@ -52,6 +53,8 @@ _UPLOAD: Final = "upload"
 _UPLOAD_ENDED: Final = "upload-ended"
 
 _ALGORITHMS: Final = ("", "crc32c", "crc64nvme")
+
+_ENTRIES_MAX: Final = 1 << INDEX_BITS
 
 _OBJECT_KINDS: Final = (int, str, bool, str, bool)
 
@@ -181,6 +184,10 @@ class Ledger:
         """The next page of an open directory can be asked for."""
         self._records.append(_page(handle, index, start))
 
+    def given(self, handle: int, given: Given) -> None:
+        """The kernel has got entries of an open directory."""
+        self._records.append(_text([_GIVEN, handle, *given]))
+
     def closed_directory(self, handle: int) -> None:
         """A directory was closed. Files have numbers of their own, which may be the same."""
         self._records.append(_of(_CLOSED_DIRECTORY, handle))
@@ -218,6 +225,8 @@ def snapshot(inherited: Inherited) -> Iterator[str]:
         yield _text([_OPENED_DIRECTORY, handle, directory.number])
         for index, start in enumerate(directory.pages[1:], 1):
             yield _page(handle, index, start)
+        if directory.given is not None:
+            yield _text([_GIVEN, handle, *directory.given])
     for upload_id, key in inherited.uploads.items():
         yield _text([_UPLOAD, upload_id, key])
     for key, when in inherited.asked.items():
@@ -245,7 +254,9 @@ def inherit(records: Iterable[Record]) -> Inherited:
                 pending.discard(number)
             else:
                 _apply(inherited, record)
-        except (KeyError, ValueError, TypeError, OverflowError):
+        except KeyError:
+            pass  # of a handle that the snapshot tells of later: the log was begun anew meanwhile
+        except (ValueError, TypeError, OverflowError):
             strange += 1
     if strange:
         _log.warning(
@@ -298,6 +309,10 @@ def _apply_opened(inherited: Inherited, record: Record) -> None:
             pages = inherited.directories[handle].pages
             del pages[max(1, index) :]
             pages.append((token, tuple(_pending(key, found) for key, found in pending)))
+        case [str(kind), int(handle), int(page), int(entries), str(name)] if (
+            kind == _GIVEN and 0 <= entries < _ENTRIES_MAX
+        ):
+            inherited.directories[handle].given = Given(page, entries, name)
         case [str(kind), int(handle), int(number), str(key), int(process)] if kind == _WRITING:
             inherited.writers[handle] = InheritedWriter(number, key, process)
         case [str(kind), int(handle), int(size), str(etag), str() | None as checksum, str(algorithm)] if (

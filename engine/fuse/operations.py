@@ -176,7 +176,8 @@ class Operations(pyfuse3.Operations):
                 if not pyfuse3.readdir_reply(token, entry.name, _entry(entry.attributes), entry.position):
                     if entry.counted:
                         self._fs.forget([(entry.attributes.number, 1)])
-                    return
+                    break
+            self._fs.readdir_given(fh)
 
     async def releasedir(self, fh: pyfuse3.FileHandleT) -> None:
         """A directory is closed."""

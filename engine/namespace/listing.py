@@ -7,6 +7,7 @@ A position is the number of a page and of an entry in it, so that a change to on
 The kernel goes back within its last answers (when a program's buffer was small) and to 0 (rewinddir), NFS to any.
 """
 
+import bisect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
@@ -68,6 +69,17 @@ class Answer(NamedTuple):
 Start = tuple[str | None, tuple[ObjectInfo, ...]]
 FIRST: Final[Start] = (None, ())
 
+# In the place of an entry that was given to a program before, and is not there any more.
+_NOBODY: Final = Entry("", None)
+
+
+class Given(NamedTuple):
+    """What a program was given last: the number of its page, how many entries of that, and the last one's name."""
+
+    page: int
+    entries: int
+    name: str
+
 
 class DirectoryStream:
     """One reading of a directory.
@@ -77,6 +89,7 @@ class DirectoryStream:
         prefix: the directory's, empty or with its closing slash.
         hidden: told of keys that have no name here.
         starts: how its pages are asked for, as far as an engine before has read it.
+        given: what that one has given last.
         local: the names that are not in S3 yet, or are being replaced there, in order; asked when a reading begins.
     """
 
@@ -87,6 +100,7 @@ class DirectoryStream:
         hidden: HiddenNames,
         starts: Iterable[Start] = (FIRST,),
         *,
+        given: Given | None = None,
         local: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._client = client
@@ -96,6 +110,8 @@ class DirectoryStream:
         self._local_from: dict[int, Sequence[str]] = {}  # by page: those that the pages before have left
         self._lock = trio.Lock()
         self.starts = list(starts)
+        self.given = given
+        self._resumes = given  # until its page was asked for again
         # The first page, if it was asked for before this was opened; None: it was not good. Asked for once.
         self.ahead: Callable[[], Awaitable[Answer | None]] | None = None
         self.paged: Callable[[int, Start], None] = lambda _number, _start: None  # told of each that is added
@@ -123,6 +139,7 @@ class DirectoryStream:
         """Start over, as rewinddir does: the next read lists anew."""
         async with self._lock:
             self.starts = [FIRST]
+            self.given = self._resumes = None
             self._complete = False
             self._local_from.clear()
             self._kept.clear()
@@ -134,8 +151,8 @@ class DirectoryStream:
 
     @property
     def started(self) -> bool:
-        """S3 has been asked."""
-        return bool(self._kept)
+        """S3 has been asked, by this engine or by one before."""
+        return bool(self._kept) or self.given is not None
 
     async def _page(self, number: int) -> Page | None:
         while number >= len(self.starts):
@@ -149,21 +166,44 @@ class DirectoryStream:
         ahead, self.ahead = self.ahead, None
         found = await ahead() if ahead is not None and number == 0 else None
         if not self._local_from:
-            self._local_from[0] = self._local()
+            self._local_from[number] = self._local_behind()
         if found is None:
             asked = trio.current_time()
             found = Answer(await self._client.list_objects(self._prefix, token=token), asked, trio.current_time())
         answer, asked, listed = found
         merged = merge(self._prefix, pending, answer, self._local_from.get(number, ()))
         self._local_from[number + 1] = merged.local
+        if self._resumes is not None and self._resumes.page == number:
+            self._resume(merged, self._resumes)
         if len(merged.entries) > _INDEX_MASK:
             raise BadResponse(f"a page of a listing has {len(merged.entries)} entries", key=self._prefix)
         if number == len(self.starts) - 1 and not self._complete:
             self._tell(merged)
         self._follow(number, answer, merged)
         page = Page(number, merged.entries, asked, listed, last=answer.next_token is None)
+        if _NOBODY in merged.entries[:1]:
+            page.gone.add(_NOBODY.name)
         self._keep(page)
         return page
+
+    def _local_behind(self) -> Sequence[str]:
+        """The names that are only here, but for those that an engine before has given."""
+        if self._resumes is None:
+            return self._local()
+        return [name for name in self._local() if name + "/" > self._resumes.name]
+
+    def _resume(self, merged: Merged, given: Given) -> None:
+        """Go on with a page that an engine before has given a part of.
+
+        What was deleted since then has made room: entries that were not given yet would lie where others have been, and
+        never be given; and the page has entries at its end that were on the next one.
+        """
+        self._resumes = None
+        del self.starts[given.page + 1 :]
+        self._complete = False
+        behind = bisect.bisect_right(merged.entries, given.name, key=lambda entry: entry.name)
+        before = merged.entries[max(0, behind - given.entries) : behind]
+        merged.entries[:behind] = [_NOBODY] * (given.entries - len(before)) + before
 
     def _follow(self, number: int, answer: ListPage, merged: Merged) -> None:
         """Remember how the next page is asked for, unless that is known from the first time round."""

@@ -1,4 +1,4 @@
-"""Engines that die while a file is read which somebody wants to replace: no reader sees two versions in one."""
+"""Engines that die while programs read: no reader sees two versions of a file in one, and no listing misses a name."""
 
 from tests.fuse.test_takeover_writing import Crashing, crashing
 
@@ -33,3 +33,20 @@ def test_a_file_is_not_replaced_while_a_reader_reads_on_after_a_takeover(crashin
     assert program("os.close(f)") == "None"
     assert program("open('f', 'w').write('as it is')") == "8"
     assert program("open('f').read()") == "as it is"
+
+
+def test_a_program_that_deletes_what_it_lists_finds_every_name_though_an_engine_dies(crashing: Crashing) -> None:
+    """S12: its successor asks S3 for the rest of the listing, in which all has another place since."""
+    # More than the kernel asks for at once, which are some 90 of names so long.
+    names = [f"{number:03}-{'long' * 50}" for number in range(120)]
+    for name in names:
+        crashing.moto.put(crashing.bucket, f"d/{name}", b"")
+    program = crashing.program
+    program("globals().update(listed=os.scandir('d'), found=[], take=__import__('itertools').islice)")
+    program("[(found.append(entry.name), os.unlink(entry.path)) for entry in take(listed, 60)][:0]")
+
+    crashing.crash()
+
+    program("[(found.append(entry.name), os.unlink(entry.path)) for entry in listed][:0]")
+    assert program("found") == str(names)
+    assert crashing.keys() == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from engine.fs.inherited import Inherited, InheritedDirectory, InheritedFile, InheritedWriter
 from engine.fs.ledger import Ledger, Record, inherit, parsed, snapshot
 from engine.namespace.inode import Inode
-from engine.namespace.listing import FIRST
+from engine.namespace.listing import FIRST, Given
 from engine.namespace.packed import pack, unpack
 from engine.s3.interface import Likeness, ObjectInfo
 from engine.write.state import Uploaded
@@ -105,7 +105,7 @@ def test_a_snapshot_is_inherited_as_it_was() -> None:
         mounted=12.5,
         inodes={2: ("größe", pack(INFO)), 3: ("", None)},
         files={9: InheritedFile(2, INFO, direct=False)},
-        directories={10: InheritedDirectory(3, [FIRST, ("t", (INFO,))])},
+        directories={10: InheritedDirectory(3, [FIRST, ("t", (INFO,))], Given(1, 7, "größe"))},
         pending={3},
         removed={2},
         writers={
@@ -146,7 +146,19 @@ _JSON: Any = st.recursive(
 )
 _WORDS = st.sampled_from(
     (
-        *("mounted", "inode", "pending", "removed", "forgot", "opened", "reading", "closed", "opendir", "page"),
+        *(
+            "mounted",
+            "inode",
+            "pending",
+            "removed",
+            "forgot",
+            "opened",
+            "reading",
+            "closed",
+            "opendir",
+            "page",
+            "given",
+        ),
         *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
     )
 )
