@@ -58,6 +58,7 @@ class Published:
         self._forget = forget
         self._under_way: Counter[str] = Counter()
         self._gone: defaultdict[str, set[str]] = defaultdict(set)
+        self._learning: list[set[str]] = []  # for each who asks the supervisor: targets that were dropped meanwhile
         self.complete = False  # it is known what the supervisor knows
 
     def at(self, target: str) -> Use | None:
@@ -75,16 +76,30 @@ class Published:
         with self._mutex:
             self._uses[use.target] = use
 
-    def learn(self, uses: list[Use]) -> None:
-        """What the supervisor knows; what this process knows itself is newer."""
+    def learn(self, ask: Callable[[], list[Use]]) -> None:
+        """Take over what the supervisor knows. What this process knows itself, or comes to know meanwhile, is newer.
+
+        Args:
+            ask: asks the supervisor.
+        """
+        dropped = set[str]()
         with self._mutex:
-            self._uses = {use.target: use for use in uses} | self._uses
-            self.complete = True
+            self._learning.append(dropped)
+        try:
+            uses = ask()
+            with self._mutex:
+                self._uses = {use.target: use for use in uses if use.target not in dropped} | self._uses
+                self.complete = True
+        finally:
+            with self._mutex:
+                self._learning = [each for each in self._learning if each is not dropped]
 
     def drop(self, target: str) -> None:
         """There is nothing at a target any more."""
         with self._mutex:
             self._uses.pop(target, None)
+            for dropped in self._learning:
+                dropped.add(target)
 
     @contextmanager
     def publishing(self, volume_id: str) -> Iterator[None]:

@@ -175,17 +175,19 @@ class Publishing:
     def _learn(self) -> bool:
         """Take over what the supervisor knows. False if it does not answer."""
         try:
-            status = self._supervisor.status(seconds=STATUS_SECONDS_MAX)
-            uses = [
-                Use(consumer.volume, consumer.target, mount.name, consumer.read_only)
-                for mount in mounted(status)
-                for consumer in mount.consumers(self._driver)
-            ]
+            self.published.learn(self._uses)
         except (MountctlError, ValueError, LookupError) as error:
             _log.warning("%s", one_line(f"the supervisor's volumes are not known: {error}"), extra=about(CSI_REFUSED))
             return False
-        self.published.learn(uses)
         return True
+
+    def _uses(self) -> list[Use]:
+        """What the supervisor knows. Raises MountctlError, ValueError, LookupError."""
+        return [
+            Use(consumer.volume, consumer.target, mount.name, consumer.read_only)
+            for mount in mounted(self._supervisor.status(seconds=STATUS_SECONDS_MAX))
+            for consumer in mount.consumers(self._driver)
+        ]
 
     def _place(self) -> "_Place":
         return _Place(self._waiting)

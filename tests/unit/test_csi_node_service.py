@@ -274,11 +274,30 @@ def test_what_the_supervisor_knows_is_learnt_and_what_is_known_stays() -> None:
     published = Published(lambda _: None)
     mine = Use("volume", "/one", "mount", read_only=False, request=understood(publish(), "driver"))
     published.remember(mine)
-    published.learn([use("/one", "older"), use("/two")])
+    published.learn(lambda: [use("/one", "older"), use("/two")])
     assert published.at("/one") == mine
     assert published.at("/two") == use("/two")
     assert published.elsewhere("volume", "/one") == use("/two")
     assert published.elsewhere("other", "/one") is None
+
+
+def test_a_target_that_is_released_while_the_supervisor_tells_of_it_is_not_learnt() -> None:
+    """Else a volume for one pod alone would be taken for as long as this process lives."""
+    published = Published(lambda _: None)
+
+    def told() -> list[Use]:
+        uses = [use("/one"), use("/two"), use("/three")]
+        published.drop("/one")
+        published.drop("/two")
+        published.remember(use("/two", "newer"))
+        return uses
+
+    published.learn(told)
+    assert published.at("/one") is None
+    assert published.at("/two") == use("/two", "newer")
+    published.drop("/three")
+    published.learn(lambda: [use("/one")])
+    assert published.at("/one") == use("/one")
 
 
 # Credentials that need nothing
