@@ -15,7 +15,7 @@ from engine.link import Credentials
 from engine.s3 import proxy, retry
 from engine.s3.connection import HEAD_SECONDS_MAX, Connection, Lagging
 from engine.s3.documents import parse_error
-from engine.s3.hedging import Hedging, race
+from engine.s3.hedging import WATCHED_BYTES_MIN, Hedging, race
 from engine.s3.http1 import Head
 from engine.s3.pool import Pool
 from engine.s3.request import Request, Sender
@@ -125,9 +125,17 @@ class Attempter:
         region = current.sender.region
         raise retry.error_of(request.operation, request.subject, head.status, head.headers, document, region)
 
-    def lags(self, pool: Pool, count: int, to_come: int) -> bool:
-        """`Hedging.lags`, if another request may be made."""
-        if not self.hedging.lags(count, to_come) or not self.hedging.spend(pool):
+    def lags(self, pool: Pool, size: int, count: int, to_come: int) -> bool:
+        """`Hedging.lags`, if another request may be made; a small body of which nothing has come lags in any case.
+
+        Args:
+            pool: where another connection would be of.
+            size: the body's, in bytes.
+            count: how many have come since the last look.
+            to_come: and how many are still to come.
+        """
+        lags = self.hedging.lags(count, to_come) if size >= WATCHED_BYTES_MIN else not count
+        if not lags or not self.hedging.spend(pool):
             return False
         self._stats.s3_hedges += 1
         return True

@@ -25,6 +25,10 @@ class Beginning(abc.ABC):
     _clock: Callable[[], float]
 
     @abc.abstractmethod
+    def _lags(self, size: int) -> Callable[[int, int], bool]:
+        """Tells whether the rest of a body of so many bytes is asked for anew."""
+
+    @abc.abstractmethod
     async def _perform(
         self, request: Callable[[], Request], receive: Callable[[Head, Connection], Awaitable[_T]]
     ) -> _T:
@@ -61,6 +65,6 @@ class Beginning(abc.ABC):
                 etag = info.etag
                 known(info)
             if total:
-                await connection.read_into([buffer[placed:total]], arrived)
+                await connection.read_into([buffer[placed:total]], arrived, self._lags(total - placed))
 
         await self._perform(request, receive)

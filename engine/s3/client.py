@@ -33,7 +33,6 @@ from engine.s3.attempt import Attempter, Current, Receive
 from engine.s3.beginning import Beginning
 from engine.s3.connection import Connection, Lagging
 from engine.s3.documents import check_range, check_version, object_of_headers, parse_list
-from engine.s3.hedging import WATCHED_BYTES_MIN
 from engine.s3.http1 import Head
 from engine.s3.interface import LIST_ENTRIES_MAX, ListPage, ObjectInfo
 from engine.s3.pool import CONNECTIONS_MAX, Pool
@@ -139,8 +138,8 @@ class HttpClient(Writes, Restores, Beginning):
             asked["continuation-token"] = token
         query = tuple(asked.items())
 
-        async def receive(_head: Head, connection: Connection) -> ListPage:
-            body = await connection.read()
+        async def receive(head: Head, connection: Connection) -> ListPage:
+            body = await connection.read(self._lags(head.length or 0))
             self._stats.s3_bytes_received += len(body)
             return parse_list(body, self._clock())
 
@@ -185,12 +184,11 @@ class HttpClient(Writes, Restores, Beginning):
         async def receive(head: Head, connection: Connection) -> None:
             check_version(head.headers, head.status, if_match)
             check_range(head.status, head.headers, head.length, offset + placed, total - placed)
-            left = total - placed
-            if left < WATCHED_BYTES_MIN or head.length is None:
-                await _receive_range(head, connection, behind(buffers, placed), arrived)
+            if head.length is None:
+                await _receive_range(connection, behind(buffers, placed), arrived)
                 return
-            began, pool = trio.current_time(), self._current.pool
-            await connection.read_into(behind(buffers, placed), arrived, partial(self._attempter.lags, pool))
+            began, left = trio.current_time(), total - placed
+            await connection.read_into(behind(buffers, placed), arrived, self._lags(left))
             self._attempter.hedging.finished(left, trio.current_time() - began)
 
         await self._perform(request, receive)
@@ -263,6 +261,10 @@ class HttpClient(Writes, Restores, Beginning):
             _log.debug("%s of %r is tried again: %s", asked.operation, asked.subject, failure)
             await trio.sleep(pause)
 
+    def _lags(self, size: int) -> Callable[[int, int], bool]:
+        """Tells whether the rest of a body of so many bytes is asked for anew: see Connection.read_into."""
+        return partial(self._attempter.lags, self._current.pool, size)
+
     async def _renew_keys(self, refused: Current) -> bool:
         """Have others fetched, unless somebody asked already; False if none came in time."""
         if self._current is refused:
@@ -306,13 +308,8 @@ class HttpClient(Writes, Restores, Beginning):
                 self._stats.refused(f"S3 refuses this mount's credentials: {reason}")
 
 
-async def _receive_range(
-    head: Head, connection: Connection, buffers: Sequence[memoryview], arrived: Callable[[int], None]
-) -> None:
-    if head.length is not None:
-        await connection.read_into(buffers, arrived)
-        return
-    # Not S3's way, but a proxy's: without a length in front.
+async def _receive_range(connection: Connection, buffers: Sequence[memoryview], arrived: Callable[[int], None]) -> None:
+    """Not S3's way, but a proxy's: without a length in front."""
     body = await connection.read()
     if len(body) != sum(len(buffer) for buffer in buffers):
         raise BadResponse(f"S3 sent {len(body)} bytes of a range of another length")

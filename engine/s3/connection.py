@@ -133,8 +133,11 @@ class Connection:
         assert answer is not None, "patience has no end"
         return answer
 
-    async def read(self) -> bytes:
-        """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX."""
+    async def read(self, lags: Callable[[int, int], bool] | None = None) -> bytes:
+        """The whole of a small body: a listing, an error document. Raises BadResponse above SMALL_BODY_BYTES_MAX.
+
+        `lags` as for `read_into`.
+        """
         head = self._answer()
         if head.length is not None and head.length <= len(self._rest):  # it came with its head, or is empty
             body, self._rest = self._rest[: head.length], self._rest[head.length :]
@@ -142,7 +145,7 @@ class Connection:
             if head.length > SMALL_BODY_BYTES_MAX:
                 raise BadResponse(f"S3 at {self._name} answered {head.length} bytes where a document was due")
             memory = bytearray(head.length)
-            await self.read_into([memoryview(memory)], lambda _count: None)
+            await self.read_into([memoryview(memory)], lambda _count: None, lags)
             return bytes(memory)
         elif head.chunked:
             body = await self._read_chunks()

@@ -4,6 +4,7 @@ import itertools
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from engine.s3.hedging import (
     LAG_SECONDS_MIN,
     TIMES_BETWEEN,
 )
-from engine.s3.interface import UploadOptions
+from engine.s3.interface import ObjectInfo, UploadOptions
 from engine.stats import EngineStats
 from tests.faults import Answer, ScriptedServer, Seen, as_asked, error
 from tests.unit.talking import IDLE_SECONDS
@@ -62,7 +63,8 @@ class Lagging(ScriptedServer):
         if "list-type" in seen.target:
             return Answer(200, {}, LIST, **how)
         if seen.method == "GET":
-            return as_asked(how.pop("data", DATA), **how)(seen)
+            answer = as_asked(how.pop("data", DATA), **how)(seen)
+            return replace(answer, headers=answer.headers | {"Last-Modified": HEAD["Last-Modified"]})
         return Answer(200, {"ETag": '"e"'}, **how)
 
 
@@ -333,6 +335,34 @@ def test_the_rest_of_a_body_that_lags_is_asked_for_over_another_connection(cut: 
     begins = int(second.headers["range"].removeprefix("bytes=").partition("-")[0])
     assert 0 < begins <= (cut if pause > LATE_SECONDS else PART)
     assert stats.s3_bytes_received == (TIMES_BETWEEN + 1) * PART
+
+
+async def small(client: HttpClient) -> None:
+    await get(client, 100_000)
+
+
+async def beginning(client: HttpClient) -> None:
+    memory, found = bytearray(100_000), list[ObjectInfo]()
+    await client.get_beginning("k", buffer=memoryview(memory), known=found.append, progress=lambda _count: None)
+    assert (memory, len(found)) == (DATA[: len(memory)], 1)
+
+
+@pytest.mark.parametrize(("ask", "cut"), [(small, 50_000), (small, 1), (beginning, 50_000), (listing, 10)])
+def test_a_small_body_on_which_nothing_comes_is_asked_for_over_another_connection(ask: Ask, cut: int) -> None:
+    """Whatever is usual: nothing is known of large ones where all files are small."""
+    server = Lagging(slow_first_body(cut, 1000.0))
+
+    async def in_time(client: HttpClient) -> None:
+        with trio.fail_after(LATE_SECONDS):
+            await ask(client)
+
+    stats = talk(server, in_time, head)
+    assert (stats.s3_hedges, stats.s3_retries, stats.s3_errors) == (1, 0, {})
+    first, second = server.since
+    assert first.connection != second.connection
+    if ask is not listing:
+        assert second.headers["range"].startswith(f"bytes={cut}-")
+        assert second.headers["if-match"] == '"e"'
 
 
 def test_bodies_that_are_all_slow_do_not_lag() -> None:
