@@ -172,7 +172,7 @@ class Installed:
 # The first successor, at the moment when it is told to take over.
 TAKE_OVER = "def _take_over(self, message: TakeOver, fds: list[int]) -> None:\n"
 DIES = f"{TAKE_OVER}        if self._order.generation == 1:\n            os._exit(9)\n"
-HANGS = f"{TAKE_OVER}        if self._order.generation == 1:\n            time.sleep(1000)\n"
+HANGS = f"{TAKE_OVER}        if self._order.generation == 1:\n            __import__('time').sleep(1000)\n"
 
 
 def test_files_that_are_being_written_go_on_when_the_successor_dies_as_it_takes_over(
