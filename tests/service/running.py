@@ -139,12 +139,12 @@ class Running:
         return None
 
     def held_processes(self) -> set[int]:
-        """The engines of which the holder has the process, which it is told last."""
+        """The engines that live and of which the holder has the process, which it is told last."""
         holder, found = self.holder(), set()
         for file in [] if holder is None else list(Path(f"/proc/{holder}/fdinfo").iterdir()):
             with contextlib.suppress(FileNotFoundError):
                 found |= {int(line.split()[1]) for line in file.read_text().splitlines() if line.startswith("Pid:")}
-        return found
+        return {pid for pid in found if pid > 0}  # -1: it has ended; and to kill that would be to kill everybody
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
