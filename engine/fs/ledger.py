@@ -53,7 +53,6 @@ _UPLOAD: Final = "upload"
 _UPLOAD_ENDED: Final = "upload-ended"
 
 _ALGORITHMS: Final = ("", "crc32c", "crc64nvme")
-
 _ENTRIES_MAX: Final = 1 << INDEX_BITS
 
 _OBJECT_KINDS: Final = (int, str, bool, str, bool)
@@ -301,6 +300,8 @@ def _apply_opened(inherited: Inherited, record: Record) -> None:
     match record:
         case [str(kind), int(handle), int(number), str(key), list(found), bool(direct)] if kind == _OPENED:
             inherited.files[handle] = InheritedFile(number, _pending(key, found), direct)
+        case [str(kind), int(handle), str(key), list(found), bool(direct)] if kind == _OPENED:  # of older engines
+            inherited.files[handle] = InheritedFile(0, _pending(key, found), direct)
         case [str(kind), int(handle)] if kind == _READING:
             inherited.files[handle] = replace(inherited.files[handle], active=True)
         case [str(kind), int(handle), int(number)] if kind == _OPENED_DIRECTORY:

@@ -39,6 +39,16 @@ def test_open_files_directories_and_inodes_are_inherited() -> None:
     assert found.directories == {22: InheritedDirectory(5, [(None, ()), ("token", (INFO,))])}
 
 
+def test_a_file_that_was_opened_by_code_that_did_not_tell_its_inode_is_open_still() -> None:
+    """Mounts outlive an upgrade, and what is open on them."""
+    records: list[str] = []
+    ledger = Ledger(records.extend)
+    ledger.opened(20, 6, INFO, direct=True)
+    ledger.flush()
+    (opened,) = parsed(records)
+    assert inherit([[*opened[:2], *opened[3:]]]).files == {20: InheritedFile(0, INFO, direct=True)}
+
+
 def test_a_file_and_a_directory_of_the_same_number_are_closed_by_themselves() -> None:
     """The kernel knows of each number what it is of."""
     records: list[str] = []
