@@ -158,7 +158,12 @@ class Publishing:
             )
 
     def _check_single(self, request: PublishRequest) -> None:
-        self._knows_all()
+        if not self._knows_all():
+            raise Refusal(
+                grpc.StatusCode.UNAVAILABLE,
+                f"volume {request.volume_id} is for one pod alone (ReadWriteOncePod), and no supervisor says whether"
+                " another has it: it is tried again",
+            )
         if (other := self.published.elsewhere(request.volume_id, request.target)) is not None:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION,

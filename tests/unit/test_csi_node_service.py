@@ -158,6 +158,24 @@ def test_so_many_wait_for_the_supervisor_and_no_more() -> None:
     assert server.THREADS_MAX > WAITING_MAX
 
 
+class UnknowingSupervisor(HangingSupervisor):
+    """Mounts, and does not say what it has mounted."""
+
+    def status(self, names: Any = (), *, seconds: float | None = None) -> dict[str, Any]:
+        raise SupervisorSilent("it does not answer")
+
+
+def test_a_volume_for_one_pod_alone_is_not_mounted_while_it_is_not_known_who_has_it() -> None:
+    supervisor = UnknowingSupervisor()
+    supervisor.go.set()
+    alone = publish(mode=csi_pb2.VolumeCapability.AccessMode.SINGLE_NODE_SINGLE_WRITER)
+    code, sentence = call(node_of(supervisor), alone)
+    assert code is Code.UNAVAILABLE
+    assert "no supervisor says whether another has it" in sentence
+    assert supervisor.names == []
+    assert call(node_of(supervisor), publish()) == (None, "")
+
+
 # Time
 
 
