@@ -26,11 +26,15 @@ INTERRUPTED: Final = b"Interrupted system call"
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     """Attached and served by nobody, on a kernel that is taken for an old one."""
     monkeypatch.setenv(abilities.FORCE_VARIABLE, "no-resend")
-    it = Session.create(MountSpec(name="m", bucket="some-bucket", mountpoint=str(tmp_path / "mnt")))
+    it = created(tmp_path)
     it.attach()
     yield it
     it.detach()
     it.close()
+
+
+def created(tmp_path: Path) -> Session:
+    return Session.create(MountSpec(name="m", bucket="some-bucket", mountpoint=str(tmp_path / "mnt")))
 
 
 def asking(session: Session, name: str) -> "subprocess.Popen[bytes]":
@@ -96,12 +100,14 @@ def test_numbers_up_to_the_last_sweep_are_not_swept_again(session: Session) -> N
     assert INTERRUPTED in told(older)
 
 
-def test_a_session_that_gives_no_number_can_not_be_swept(session: Session) -> None:
+def test_a_session_that_gives_no_number_can_not_be_swept(tmp_path: Path) -> None:
     script = "from mountctl.supervisor import sweep; sweep._REQUEST_MS_MAX = 100; exit(sweep.main(%d, '/proc', 0))"
+    session = created(tmp_path)  # attached nowhere, so nobody can ask it: whoever looks at all mounts would
 
     done = subprocess.run(
         [sys.executable, "-c", script % session.fuse_fd], pass_fds=[session.fuse_fd], stdout=subprocess.PIPE
     )
 
-    assert done.returncode == 1  # nobody asks this session: what was asked lies elsewhere
+    session.close()
+    assert done.returncode == 1  # what was asked lies elsewhere
     assert done.stdout == b""
