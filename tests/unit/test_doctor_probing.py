@@ -53,7 +53,10 @@ def test_another_program_that_has_the_number_of_a_killed_supervisor_is_none(tmp_
 @contextlib.contextmanager
 def _called(*words: str) -> Iterator[int]:
     """A process that is called so."""
-    process = subprocess.Popen([sys.executable, "-c", "input()", *words], stdin=subprocess.PIPE)
+    command = [sys.executable, "-c", "print(flush=True); input()", *words]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()  # /proc has no command line of it before
     try:
         yield process.pid
     finally:
