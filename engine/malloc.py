@@ -10,19 +10,20 @@ import ctypes
 from collections.abc import Callable
 from typing import Final
 
-from engine.spec import MiB
+from engine.spec import KiB, MiB
 
 # malloc.h
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 
-# Bytes from which on a block is a mapping of its own: above the kernel's writes of 1 MiB, which come thousands a
-# second and must not cost page faults each time, and below the tables of dictionaries that are worth it.
-MAPPED_BYTES_MIN: Final = 2 * MiB
+# Bytes from which on a block is a mapping of its own: above what a program writes at once, 1 MiB and what Python has
+# around it, which comes thousands of times a second and must not cost page faults each time. Below libfuse's buffers
+# for requests, a page more than 1 MiB: there are up to 64, hardly touched while programs read, and in the heap they
+# leave holes in which all else spreads, 3 MiB. And below the tables of dictionaries that are worth it.
+MAPPED_BYTES_MIN: Final = MiB + 2 * KiB
 
 # Free bytes at the end of the heap that are kept, for the same writes: what glibc would have learned.
-KEPT_BYTES_MAX: Final = 2 * MAPPED_BYTES_MIN
-
+KEPT_BYTES_MAX: Final = 4 * MiB
 
 _libc: Final = ctypes.CDLL(None)
 # Where the C library has none of these (musl), it needs none.

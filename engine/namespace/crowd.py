@@ -20,7 +20,7 @@ from engine.spec import MiB
 
 # For all inodes of a mount, in bytes: 100,000 names of 24 characters. `du`, `find` and `ls -R` (fts) read that many
 # names of a directory before they ask for the first one's size, and should still find it here. With what the allocator
-# leaves unused, some 6 MiB, and with the engine itself, some 20, that is less than 64 MiB.
+# leaves unused, some 4 MiB, and with the engine itself, some 20, that is less than 64 MiB.
 NAMES_BYTES_MAX: Final = 36 * MiB
 
 # Of one inode without its name, in bytes (CPython 3.11, measured): itself 96, its number 32, what S3 said 64, how long
