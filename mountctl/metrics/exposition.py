@@ -1,7 +1,7 @@
 """Metrics as text: Prometheus' format 0.0.4, and OpenMetrics 1.0.0. Pure.
 
 Own code and not prometheus_client, which judges it in the tests: that takes 14 MiB and 60 ms to import, and 180 ms for
-the text of 200 mounts, where this takes 30.
+the text of 200 mounts, where this takes 20, and 1 if they have done nothing since it was asked last.
 """
 
 from collections.abc import Iterable, Iterator

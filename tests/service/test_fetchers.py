@@ -24,8 +24,8 @@ SIZE: Final = 6 << 20
 CONTENT: Final = random.Random("large").randbytes(SIZE)
 MOUNT: Final[dict[str, Any]] = {"fetchers": 2}
 
-# Until its stdin is closed: reads a file from start to end, again and again, and hardly ever from the page cache. Opened
-# anew each time: of one that stays open and is read so often the engine keeps all, and asks nobody (S141).
+# Until its stdin is closed: reads a file from start to end, again and again, and hardly ever from the page cache.
+# Opened anew each time: of one that stays open and is read so often the engine keeps all, and asks nobody (S141).
 _SCANNER: Final = """
 import os, random, select, sys
 content = random.Random("large").randbytes(int(sys.argv[2]))
