@@ -208,10 +208,14 @@ def test_broker_zygote_and_holder_killed_are_replaced_and_mounts_do_not_care(run
         engine = running.mount("data")["engine"]["pid"]
         supervisor = running.process
         assert supervisor is not None
-        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
-        others = [int(pid) for pid in children if int(pid) != engine]
-        assert len(others) == 3
-        for pid in others:
+        children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
+
+        def the_three() -> set[int]:
+            """Without what asks whether the mount answers, for a moment."""
+            others = set(map(int, children.read_text().split())) - {engine}
+            return others if len(others) == 3 else set()
+
+        for pid in poll_until(the_three, "three that are there for long"):
             os.kill(pid, signal.SIGKILL)
         assert (running.mountpoint("data") / "x").read_bytes() == b"still here"
         os.kill(engine, signal.SIGKILL)
