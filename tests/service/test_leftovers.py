@@ -157,7 +157,7 @@ def test_an_upload_on_a_mount_that_was_replaced_goes_on_beside_the_one_that_took
             file.write(data[9 * MiB :])
         assert (running.mountpoint("data") / "p" / "big").read_bytes() == data
         poll_until(lambda: not noted(running), "it to be forgotten")
-    assert "left behind" not in running.log_text()
+    assert "uploads that were left behind" not in running.log_text()
 
 
 def test_what_is_not_complete_when_a_mount_is_stopped_is_aborted_and_not_written_down_any_more(
