@@ -13,6 +13,7 @@ from engine.namespace.listing import FIRST, Given
 from engine.namespace.packed import pack, unpack
 from engine.s3.interface import Likeness, ObjectInfo
 from engine.write.state import Uploaded
+from tests.unit.journal_kinds import KINDS
 
 INFO = ObjectInfo("d/f", 10, '"e1"', 1700000000.25, "GLACIER", restored=True)
 
@@ -154,24 +155,7 @@ _JSON: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=6),
     max_leaves=12,
 )
-_WORDS = st.sampled_from(
-    (
-        *(
-            "mounted",
-            "inode",
-            "pending",
-            "removed",
-            "forgot",
-            "opened",
-            "reading",
-            "closed",
-            "opendir",
-            "page",
-            "given",
-        ),
-        *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
-    )
-)
+_WORDS = st.sampled_from(KINDS)
 
 
 @given(st.lists(st.builds(lambda word, rest: [word, *rest], _WORDS, st.lists(_JSON, max_size=6)), max_size=8))

@@ -30,6 +30,7 @@ from engine.s3.interface import UploadOptions
 from engine.spec import MiB
 from engine.write.orphans import LOOK_AGAIN_SECONDS, RETRY_SECONDS_MIN
 from tests.unit.bucket import ABORT, COMPLETE, CREATE, HEAD, PART, PUT
+from tests.unit.journal_kinds import KINDS
 from tests.unit.test_write_filesystem import NEW, OPENER, REPLACE, ROOT, Mount, fails, run
 
 PART_BYTES = 5 * MiB
@@ -489,24 +490,7 @@ _JSON: Any = st.recursive(
     lambda inner: st.lists(inner, max_size=6),
     max_leaves=12,
 )
-_KINDS = st.sampled_from(
-    (
-        *(
-            "mounted",
-            "inode",
-            "pending",
-            "removed",
-            "forgot",
-            "opened",
-            "reading",
-            "closed",
-            "opendir",
-            "page",
-            "unheard-of",
-        ),
-        *("writing", "publishing", "written", "failed", "upload", "upload-ended", "upload-asked", "upload-settled"),
-    )
-)
+_KINDS = st.sampled_from((*KINDS, "unheard-of"))
 _OBJECT = st.none() | st.binary(max_size=40).map(lambda packed: b2a_base64(packed).decode()) | _JSON
 _RECORDS = st.lists(
     st.builds(lambda kind, rest: [kind, *rest], _KINDS, st.lists(_JSON, max_size=6))
