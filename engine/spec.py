@@ -156,7 +156,7 @@ class MountSpec(BaseModel):
         None, description="What kind of bucket it is. There is one kind that is served, so nothing depends on it."
     )
     region: HeaderText | None = Field(
-        None, min_length=1, description="The bucket's region. Default: the profile's or environment's, else us-east-1."
+        None, description="The bucket's region. Default: the profile's or environment's, else us-east-1."
     )
     endpoint_url: Annotated[str, AfterValidator(_endpoint_url)] | None = Field(
         None, description="Another S3 than Amazon's: `http://HOST:PORT` or `https://HOST:PORT`."
